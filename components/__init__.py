@@ -1,0 +1,8 @@
+"""The steps: ingest, train, evaluate, push and summary, each free of KFP but for component.py."""
+
+import os
+
+# TensorFlow tells of its CPU features on every import; warnings still come through.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+# oneDNN changes rounding from one kind of CPU to the next, and the compiled loops do not use it.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

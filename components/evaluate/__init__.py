@@ -1,0 +1,1 @@
+"""A SavedModel to figures, a report, and the decision whether it may go out."""

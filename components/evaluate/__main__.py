@@ -1,0 +1,26 @@
+"""The shell face of evaluate."""
+
+from pathlib import Path
+
+import click
+
+from components.shared.command_line import step_command
+from pipeline.config import Evaluate
+
+
+@step_command(Evaluate)
+@click.option("--examples", type=click.Path(), required=True, help="Directory that ingest wrote.")
+@click.option("--model", type=click.Path(), required=True, help="Directory that train wrote.")
+@click.option("--output", type=click.Path(), required=True, help="Evaluation directory to write.")
+def main(config: Evaluate, examples: str, model: str, output: str) -> None:
+    """Score a model on all splits and decide whether it may go out.
+
+    The exit code is 0 whether the model is blessed or not; evaluation.json and push tell.
+    """
+    from components.evaluate.evaluate import evaluate
+
+    evaluate(config, Path(examples), Path(model), Path(output))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""The KFP face of ingest."""
+
+from kfp import dsl
+
+from pipeline.cluster import image
+
+
+@dsl.component(base_image=image("ingest"), packages_to_install=[], install_kfp_package=False)
+def ingest(
+    examples: dsl.Output[dsl.Dataset],
+    source: str,
+    validation_size: int,
+    shard_size: int,
+    max_rejected: float,
+) -> None:
+    """Writes the splits of a source as TFRecord shards."""
+    from pathlib import Path
+
+    from components.ingest.ingest import ingest
+    from components.shared.command_line import reported
+    from pipeline.config import Ingest
+
+    given = locals()
+    with reported():
+        config = Ingest.pick(given)
+        dataset = ingest(config, Path(examples.path))
+    examples.metadata["fingerprint"] = dataset.fingerprint
+    for name, split in dataset.splits.items():
+        examples.metadata[name] = split.records

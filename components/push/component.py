@@ -1,0 +1,25 @@
+"""The KFP face of push."""
+
+from kfp import dsl
+
+from pipeline.cluster import image
+
+
+@dsl.component(base_image=image("push"), packages_to_install=[], install_kfp_package=False)
+def push(
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+    destination: str,
+    model_name: str,
+) -> str:
+    """Publishes the blessed model and returns where its version lies."""
+    from pathlib import Path
+
+    from components.push.push import push
+    from components.shared.command_line import reported
+    from pipeline.config import Push
+
+    given = locals()
+    with reported():
+        config = Push.pick(given)
+        return str(push(config, Path(model.path), Path(evaluation.path)))

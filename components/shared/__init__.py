@@ -1,0 +1,1 @@
+"""What two or more steps really share: record format, manifests, whole output, command lines."""

@@ -1,0 +1,102 @@
+"""Command lines made from the configuration, so that no option has a second home."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, get_args, get_origin
+
+import click
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from components.shared.errors import StepError
+from pipeline.config import Options
+
+Config = TypeVar("Config", bound=Options)
+
+
+def options(config: type[Options]) -> list[click.Parameter]:
+    """Makes one option for each field of a configuration."""
+    fields: dict[str, FieldInfo] = config.__pydantic_fields__  # type: ignore[attr-defined]
+    return [_option(name, field) for name, field in fields.items()]
+
+
+def _option(name: str, field: FieldInfo) -> click.Option:
+    kind: Any = field.annotation
+    if get_origin(kind) is not None:
+        kind = click.Choice(get_args(kind))
+    return click.Option(
+        [flag(name), name],
+        type=kind,
+        default=field.default,
+        show_default=True,
+        help=field.description,
+    )
+
+
+def flag(name: str) -> str:
+    """Returns a field's option: ``max_steps`` is ``--max-steps``."""
+    return "--" + name.replace("_", "-")
+
+
+def build(config: type[Config], values: dict[str, Any]) -> Config:
+    """Builds a configuration from option values.
+
+    Raises:
+        click.BadParameter: A value is out of bounds; names the option and the bound.
+    """
+    try:
+        return config.pick(values)
+    except ValidationError as error:
+        option, problem = _first_problem(error)
+        raise click.BadParameter(f"{problem}.", param_hint=option) from None
+
+
+def _first_problem(error: ValidationError) -> tuple[str, str]:
+    first = error.errors()[0]
+    expectation = first["msg"].removeprefix("Input ")
+    return flag(str(first["loc"][0])), f"{expectation}, got {first['input']!r}"
+
+
+@contextmanager
+def reported(debug: bool = False) -> Iterator[None]:
+    """Turns a StepError, or a wrong configuration, into one line and exit code 1.
+
+    Args:
+        debug: Lets the error through with its traceback instead.
+    """
+    try:
+        yield
+    except (StepError, ValidationError) as error:
+        if debug:
+            raise
+        if isinstance(error, ValidationError):
+            message = ": ".join(_first_problem(error))
+        else:
+            message = str(error)
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+
+def step_command(config: type[Options]) -> Callable[[Callable], click.Command]:
+    """Makes a function, with the click options of its own, the command line of a step.
+
+    The function receives the built configuration as ``config``. A StepError ends the process with
+    one line and exit code 1, a wrong option with exit code 2.
+    """
+
+    def decorate(function: Callable) -> click.Command:
+        own: list[click.Parameter] = list(reversed(getattr(function, "__click_params__", [])))
+        own_names = {parameter.name for parameter in own}
+
+        def command(debug: bool, **values: Any) -> None:
+            built = build(config, values)
+            with reported(debug):
+                function(built, **{name: values[name] for name in values if name in own_names})
+
+        debug = click.Option(["--debug"], is_flag=True, help="Show a traceback with an error.")
+        return click.Command(
+            None, callback=command, params=[*own, *options(config), debug], help=function.__doc__
+        )
+
+    return decorate

@@ -1,0 +1,40 @@
+"""Reading a split's TFRecord shards with tf.data."""
+
+import tensorflow as tf
+
+from components.shared.records import CLASSES, IMAGE_SHAPE, PIXELS
+
+FEATURES = {
+    "image": tf.io.FixedLenFeature([], tf.string),
+    "label": tf.io.FixedLenFeature([], tf.int64),
+}
+
+
+def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Parses a batch of serialized Examples.
+
+    Args:
+        serialized: string ``[batch]``.
+
+    Returns:
+        images: uint8 ``[batch, 28, 28]``.
+        labels: int32 ``[batch]``.
+
+    Raises:
+        tf.errors.InvalidArgumentError: A record is no Example of this schema.
+    """
+    features = tf.io.parse_example(serialized, FEATURES)
+    pixels = tf.io.decode_raw(features["image"], tf.uint8, fixed_length=PIXELS)
+    labels = tf.cast(features["label"], tf.int32)
+    tf.debugging.assert_less(labels, CLASSES)
+    return tf.reshape(pixels, [-1, *IMAGE_SHAPE]), labels
+
+
+def read_split(files: list[str], batch_size: int) -> tf.data.Dataset:
+    """Reads a split once, in order, the last batch as short as it comes.
+
+    Returns:
+        A dataset of ``(images, labels)`` as :func:`parse` gives them.
+    """
+    records = tf.data.TFRecordDataset(files, buffer_size=8 << 20)
+    return records.batch(batch_size).map(parse, tf.data.AUTOTUNE).prefetch(1)

@@ -1,0 +1,158 @@
+"""The JSON manifests that steps hand on: what is in a directory, readable with ``cat``."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from components.shared.errors import StepError
+from components.shared.storage import write_text
+
+SPLITS = ("train", "validation", "test")
+
+
+class Manifest(BaseModel):
+    """A manifest file: its schema, and how it is read and written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    FILE: ClassVar[str]
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        """Reads the manifest of a directory.
+
+        Raises:
+            StepError: There is none, or it does not follow the schema.
+        """
+        path = Path(directory) / cls.FILE
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError:
+            raise StepError(
+                f"{path}: not found, expected the output of an earlier step; run that step first"
+            ) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise StepError(
+                f"{path}: {where or 'the file'}: {first['msg']}; write it anew with this version"
+            ) from None
+
+    def write(self, directory: Path) -> None:
+        """Writes the manifest into a directory."""
+        write_text(Path(directory) / self.FILE, self.model_dump_json(indent=2) + "\n")
+
+
+class Shard(BaseModel):
+    """One TFRecord file."""
+
+    file: str  # relative to the dataset's directory
+    records: int
+    sha256: str
+
+
+class Split(BaseModel):
+    """One split of a dataset."""
+
+    records: int
+    rejected: int
+    labels: list[int]  # records with the label 0, 1, … 9
+    shards: list[Shard]
+
+
+class Rejected(BaseModel):
+    """A record that could not be used."""
+
+    split: str
+    where: str  # file and record number
+    reason: str
+
+
+class Dataset(Manifest):
+    """``dataset.json``: what ingest hands on."""
+
+    FILE: ClassVar[str] = "dataset.json"
+
+    image_shape: tuple[int, int]  # pixels: height, width
+    classes: int
+    source: str
+    source_fingerprint: str  # sha256 over the source's unpacked files
+    splits: dict[str, Split]
+    rejected: list[Rejected]
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the records themselves: sha256 over the shards' names and sha256 sums."""
+        digest = hashlib.sha256()
+        for split in self.splits.values():
+            for shard in split.shards:
+                digest.update(f"{shard.file} {shard.sha256}\n".encode())
+        return digest.hexdigest()
+
+    def files(self, directory: Path, split: str) -> list[str]:
+        """Returns the paths of a split's shards, in order."""
+        return [str(Path(directory) / shard.file) for shard in self.splits[split].shards]
+
+
+class Score(BaseModel):
+    """How many examples of a split a model gets right."""
+
+    examples: int
+    correct: int
+
+    @property
+    def precision(self) -> float:
+        """Precision@1: the share of examples whose most probable class is the label, 0 to 1."""
+        return self.correct / self.examples
+
+    def __str__(self) -> str:
+        return (
+            f"Num examples: {self.examples}  Num correct: {self.correct}  "
+            f"Precision @ 1: {self.precision:.4f}"
+        )
+
+
+class Model(Manifest):
+    """``model.json``: what train hands on."""
+
+    FILE: ClassVar[str] = "model.json"
+
+    config: dict[str, Any]
+    step: int
+    dataset_fingerprint: str
+    versions: dict[str, str]
+    scores: dict[str, Score]  # of the last evaluation during training, by split
+
+
+class Verdict(BaseModel):
+    """One rule of the blessing."""
+
+    rule: str
+    passed: bool
+    reason: str
+
+
+class SplitEvaluation(BaseModel):
+    """Figures of one split."""
+
+    examples: int
+    correct: int
+    precision_at_1: float
+    confusion: list[list[int]]  # [label][predicted]
+
+
+class Evaluation(Manifest):
+    """``evaluation.json``: what evaluate hands on."""
+
+    FILE: ClassVar[str] = "evaluation.json"
+
+    splits: dict[str, SplitEvaluation]
+    model_sha256: str  # of the SavedModel that was judged
+    dataset_fingerprint: str
+    verdicts: list[Verdict]
+
+    @property
+    def blessed(self) -> bool:
+        """Whether the model may go out: every rule holds."""
+        return all(verdict.passed for verdict in self.verdicts)

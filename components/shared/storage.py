@@ -1,0 +1,85 @@
+"""Output that appears whole or not at all."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from components.shared.errors import StepError
+
+
+@contextmanager
+def whole_directory(output: Path, marker: str) -> Iterator[Path]:
+    """Yields a directory to fill that becomes ``output`` in one rename once the block is through.
+
+    Args:
+        output: The directory to appear. One that is there already is replaced, but only if it is
+            empty or holds ``marker``.
+        marker: Name of the file that makes a directory one of ours: its manifest.
+
+    Raises:
+        StepError: ``output`` holds something else, which is left alone.
+    """
+    _refuse_foreign(output, marker)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # A run that was killed leaves its partial directory behind; this one takes its place.
+    for leftover in output.parent.glob(f".{output.name}.partial-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
+    try:
+        partial.chmod(0o755)
+        yield partial
+        _sync(partial)
+        if output.exists():
+            output.rename(partial.with_suffix(".replaced"))
+        partial.rename(output)
+        _fsync(output.parent)
+    finally:
+        shutil.rmtree(partial.with_suffix(".replaced"), ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file's text in one rename, so that a reader sees the old text or the new."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    _fsync(partial)
+    partial.replace(path)
+    _fsync(path.parent)
+
+
+def _refuse_foreign(output: Path, marker: str) -> None:
+    if not output.exists():
+        return
+    if not output.is_dir():
+        raise StepError(f"{output}: is a file, expected a directory to write to")
+    if any(output.iterdir()) and not (output / marker).exists():
+        raise StepError(
+            f"{output}: holds files but no {marker}, so it is not replaced; name another directory"
+        )
+
+
+def _sync(directory: Path) -> None:
+    for path in directory.rglob("*"):
+        _fsync(path)
+    _fsync(directory)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of_directory(directory: Path) -> str:
+    """Returns the sha256 over the names and contents of a directory's files."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{content}  {path.relative_to(directory).as_posix()}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""The exit handler: how a run ended, whether it succeeded or failed."""

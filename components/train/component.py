@@ -1,0 +1,42 @@
+"""The KFP face of train."""
+
+from kfp import dsl
+
+from pipeline.cluster import image
+
+
+@dsl.component(base_image=image("train"), packages_to_install=[], install_kfp_package=False)
+def train(
+    examples: dsl.Input[dsl.Dataset],
+    model: dsl.Output[dsl.Model],
+    logs: dsl.Output[dsl.Artifact],
+    checkpoints: str,
+    hidden1: int,
+    hidden2: int,
+    batch_size: int,
+    max_steps: int,
+    learning_rate: float,
+    decay: str,
+    shift: int,
+    seed: int,
+    log_every: int,
+    checkpoint_every: int,
+    keep_checkpoints: int,
+    data_path: str,
+    resident_mib: int,
+) -> None:
+    """Trains the network and writes a SavedModel, going on from the checkpoints it finds."""
+    from pathlib import Path
+
+    from components.shared.command_line import reported
+    from components.train.train import train_and_evaluate
+    from pipeline.config import Train
+
+    given = locals()
+    directory = Path(checkpoints or logs.path)
+    with reported():
+        config = Train.pick(given)
+        manifest = train_and_evaluate(config, Path(examples.path), Path(model.path), directory)
+    logs.metadata["directory"] = str(directory)
+    model.metadata["step"] = manifest.step
+    model.metadata["dataset_fingerprint"] = manifest.dataset_fingerprint

@@ -1,0 +1,58 @@
+"""The network: inference, loss, training and evaluation, as TensorFlow Mechanics 101 has them.
+
+Source: TensorFlow Mechanics 101, ``mnist.py``.
+"""
+
+import math
+
+import tensorflow as tf
+
+from components.shared.records import CLASSES, PIXELS
+
+Weights = list[tf.Tensor]  # or tf.Variable: weights and biases, layer by layer
+
+LAYERS = ("hidden1", "hidden2", "softmax_linear")
+
+
+def variables(hidden1: int, hidden2: int, seed: int) -> list[tf.Variable]:
+    """Creates the variables ``hidden1/weights``, ``hidden1/biases``, … ``softmax_linear/biases``.
+
+    Weights are drawn from a truncated normal with a standard deviation of 1/√fan_in; biases are 0.
+    """
+    units = (PIXELS, hidden1, hidden2, CLASSES)
+    created = []
+    for layer, (scope, fan_in, fan_out) in enumerate(zip(LAYERS, units, units[1:], strict=False)):
+        with tf.name_scope(scope):
+            weights = tf.random.stateless_truncated_normal(
+                [fan_in, fan_out], seed=[seed, layer], stddev=1 / math.sqrt(fan_in)
+            )
+            created.append(tf.Variable(weights, name="weights"))
+            created.append(tf.Variable(tf.zeros([fan_out]), name="biases"))
+    return created
+
+
+def inference(weights: Weights, images: tf.Tensor) -> tf.Tensor:
+    """Computes the logits, float32 ``[batch, 10]``, of uint8 images ``[batch, 28, 28]``."""
+    pixels = tf.cast(tf.reshape(images, [-1, PIXELS]), tf.float32) / 255
+    with tf.name_scope("hidden1"):
+        hidden1 = tf.nn.relu(pixels @ weights[0] + weights[1])
+    with tf.name_scope("hidden2"):
+        hidden2 = tf.nn.relu(hidden1 @ weights[2] + weights[3])
+    with tf.name_scope("softmax_linear"):
+        return hidden2 @ weights[4] + weights[5]
+
+
+def loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Computes the mean sparse softmax cross-entropy, in nats, over the batch."""
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+
+
+def training(weights: Weights, gradients: Weights, learning_rate: tf.Tensor) -> Weights:
+    """Returns the weights after one step of gradient descent."""
+    return [w - learning_rate * g for w, g in zip(weights, gradients, strict=True)]
+
+
+def evaluation(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Counts the examples whose most probable class is the label, int32 scalar."""
+    predicted = tf.argmax(logits, axis=1, output_type=tf.int32)
+    return tf.reduce_sum(tf.cast(predicted == labels, tf.int32))

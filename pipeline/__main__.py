@@ -1,0 +1,97 @@
+"""The command line: run the pipeline here, compile it, submit it, schedule it."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.shared.command_line import build, flag, options
+from pipeline.config import PARAMETERS, TUTORIAL
+
+PIPELINE_YAML = "pipeline.yaml"
+
+
+def _use_tutorial(context: click.Context, _: click.Parameter, chosen: bool) -> None:
+    if chosen:
+        context.default_map = {**(context.default_map or {}), **TUTORIAL}
+
+
+TUTORIAL_OPTION = click.Option(
+    ["--tutorial"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_use_tutorial,
+    help="Train as TensorFlow Mechanics 101 does: "
+    + ", ".join(f"{flag(name)} {value}" for name, value in TUTORIAL.items())
+    + ".",
+)
+
+
+@click.group()
+def main() -> None:
+    """Run the pipeline here, compile it, submit it, schedule it."""
+
+
+def local(runs: str, debug: bool, **values: Any) -> None:
+    """Run the pipeline on this machine."""
+    parameters: dict[str, Any] = {}
+    for config in PARAMETERS:
+        built = build(config, values)
+        parameters |= {name: getattr(built, name) for name in config.select(values)}
+    from pipeline.local import run
+
+    sys.exit(run(parameters, Path(runs), debug))
+
+
+main.add_command(
+    click.Command(
+        "local",
+        callback=local,
+        help=local.__doc__,
+        params=[
+            TUTORIAL_OPTION,
+            *(option for config in PARAMETERS for option in options(config)),
+            click.Option(
+                ["--runs"],
+                default="runs",
+                show_default=True,
+                help="Directory under which every run gets its own.",
+            ),
+            click.Option(["--debug"], is_flag=True, help="Show a failed step's traceback."),
+        ],
+    )
+)
+
+
+@main.command("compile")
+@click.option("--output", default=PIPELINE_YAML, show_default=True, help="File to write.")
+def compile_pipeline(output: str) -> None:
+    """Compile the pipeline for a cluster."""
+    from kfp.compiler import Compiler
+
+    from pipeline.pipeline import mnist
+
+    Compiler().compile(mnist, output)
+    click.echo(f"Wrote {output}")
+
+
+@main.command()
+def submit() -> None:
+    """Run the pipeline on a cluster (not there yet)."""
+    raise click.ClickException(_not_yet("kfp run create"))
+
+
+@main.command()
+def schedule() -> None:
+    """Run the pipeline on a cluster, again and again (not there yet)."""
+    raise click.ClickException(_not_yet("kfp recurring-run create"))
+
+
+def _not_yet(instead: str) -> str:
+    return f"not there yet; until then, give {PIPELINE_YAML} to {instead!r}"
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m pipeline")

@@ -1,0 +1,146 @@
+"""Every default of the project, once: command lines and pipeline parameters come from here.
+
+A field's description is its ``--help`` text; its type and bounds are checked before work starts.
+Field names are unique across the steps, since a pipeline has one flat list of parameters.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+PIPELINE_NAME = "mnist"
+DESCRIPTION = "Handwritten digits, from raw files to a served model"
+# Where a step's image is pulled from on a cluster; a local run needs none.
+IMAGE = "mnist-pipeline-{step}:latest"
+
+
+class Options:
+    """What the configurations of the steps have in common."""
+
+    @classmethod
+    def select(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns those values that carry the name of one of the configuration's fields."""
+        names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if name in names}
+
+    @classmethod
+    def pick(cls, values: Mapping[str, Any]) -> Self:
+        """Builds the configuration from those values that carry the name of one of its fields."""
+        return cls(**cls.select(values))
+
+
+@dataclass(frozen=True)
+class Ingest(Options):
+    """Raw files to TFRecord splits."""
+
+    source: str = Field(
+        default="data/mnist",
+        description="Where the digits are: a directory with the four IDX files, plain or gzip.",
+    )
+    validation_size: PositiveInt = Field(
+        default=5_000,
+        description="Records split off the start of the training files for validation.",
+    )
+    shard_size: PositiveInt = Field(
+        default=16_384,
+        description="Records a TFRecord shard at most; a worker holds one shard in memory.",
+    )
+    max_rejected: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of unusable records, 0 to 1, above which ingest stops.",
+    )
+
+
+@dataclass(frozen=True)
+class Train(Options):
+    """TFRecord splits to a SavedModel."""
+
+    hidden1: PositiveInt = Field(default=128, description="Units of the first hidden layer.")
+    hidden2: PositiveInt = Field(default=32, description="Units of the second hidden layer.")
+    batch_size: PositiveInt = Field(default=100, description="Examples a step.")
+    max_steps: PositiveInt = Field(default=16_500, description="Steps of gradient descent.")
+    learning_rate: PositiveFloat = Field(default=0.5, description="Learning rate at the start.")
+    decay: Literal["cosine", "none"] = Field(
+        default="cosine",
+        description="How the learning rate falls: along a cosine to 0 at the last step, or not.",
+    )
+    shift: int = Field(
+        default=1,
+        ge=0,
+        le=3,
+        description="Pixels by which a batch is shifted at random, at most, each way; 0 is off.",
+    )
+    seed: NonNegativeInt = Field(
+        default=0, description="Seed of the initial weights, the order of examples and the shifts."
+    )
+    log_every: PositiveInt = Field(
+        default=100, description="Steps between two status lines; also one compiled loop."
+    )
+    checkpoint_every: PositiveInt = Field(
+        default=1_000,
+        description="Steps between two checkpoints, each with an evaluation on all splits.",
+    )
+    keep_checkpoints: PositiveInt = Field(default=3, description="Checkpoints kept, newest first.")
+    data_path: Literal["auto", "resident", "streaming"] = Field(
+        default="auto",
+        description="Hold the training split in memory, stream it from the shards, or decide by "
+        "--resident-mib.",
+    )
+    resident_mib: PositiveInt = Field(
+        default=512, description="Largest training split, in MiB, that auto holds in memory."
+    )
+
+
+@dataclass(frozen=True)
+class Evaluate(Options):
+    """A SavedModel to figures, and the decision whether it may go out."""
+
+    min_precision: float = Field(
+        default=0.978,
+        ge=0,
+        le=1,
+        description="Least precision@1 on the test split, 0 to 1, for a model to be blessed.",
+    )
+
+
+@dataclass(frozen=True)
+class Push(Options):
+    """A blessed SavedModel to a registry."""
+
+    destination: str = Field(
+        default="registry", description="Directory of the registry the model is published to."
+    )
+    model_name: str = Field(
+        default="digits",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        description="Name of the model in the registry.",
+    )
+
+
+@dataclass(frozen=True)
+class Run(Options):
+    """What concerns a whole run."""
+
+    checkpoints: str = Field(
+        default="",
+        description="Directory for checkpoints and TensorBoard events that outlives the run, so "
+        "that another run goes on from there; empty: inside the run's own directory.",
+    )
+
+
+STEPS = (Ingest, Train, Evaluate, Push)
+PARAMETERS = (*STEPS, Run)  # together, the pipeline's parameters
+
+# TensorFlow Mechanics 101's own settings, by the name of the field.
+TUTORIAL = {
+    "learning_rate": 0.01,
+    "max_steps": 2_000,
+    "batch_size": 100,
+    "decay": "none",
+    "shift": 0,
+}

@@ -1,0 +1,55 @@
+"""The pipeline: ingest, train, evaluate, and push where evaluation blesses the model."""
+
+from kfp import dsl
+
+from components.evaluate.component import evaluate
+from components.ingest.component import ingest
+from components.push.component import push
+from components.summary.component import summary
+from components.train.component import train
+from pipeline.config import DESCRIPTION, PIPELINE_NAME, Evaluate, Ingest, Push, Run, Train
+
+
+@dsl.pipeline(name=PIPELINE_NAME, description=DESCRIPTION)
+def mnist(
+    source: str = Ingest.source,
+    validation_size: int = Ingest.validation_size,
+    shard_size: int = Ingest.shard_size,
+    max_rejected: float = Ingest.max_rejected,
+    hidden1: int = Train.hidden1,
+    hidden2: int = Train.hidden2,
+    batch_size: int = Train.batch_size,
+    max_steps: int = Train.max_steps,
+    learning_rate: float = Train.learning_rate,
+    decay: str = Train.decay,
+    shift: int = Train.shift,
+    seed: int = Train.seed,
+    log_every: int = Train.log_every,
+    checkpoint_every: int = Train.checkpoint_every,
+    keep_checkpoints: int = Train.keep_checkpoints,
+    data_path: str = Train.data_path,
+    resident_mib: int = Train.resident_mib,
+    min_precision: float = Evaluate.min_precision,
+    destination: str = Push.destination,
+    model_name: str = Push.model_name,
+    checkpoints: str = Run.checkpoints,
+) -> None:
+    """Composes the steps; the parameters are those of config.py."""
+    given = locals()
+    told = summary(source=source, destination=destination)
+    with dsl.ExitHandler(told):
+        ingested = ingest(**Ingest.select(given))
+        trained = train(
+            examples=ingested.outputs["examples"], checkpoints=checkpoints, **Train.select(given)
+        )
+        evaluated = evaluate(
+            examples=ingested.outputs["examples"],
+            model=trained.outputs["model"],
+            **Evaluate.select(given),
+        )
+        with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712
+            push(
+                model=trained.outputs["model"],
+                evaluation=evaluated.outputs["evaluation"],
+                **Push.select(given),
+            )
