@@ -1,0 +1,80 @@
+"""What the tests share: a small real source, and what each step makes of it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.idx_files import read_mnist, write_source
+
+ROOT = Path(__file__).resolve().parent.parent
+MNIST = ROOT / "data" / "mnist"
+# Enough to learn something from in a second: the splits of the small source.
+TRAIN, VALIDATION, TEST = 4_000, 500, 1_000
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def command() -> Command:
+    """Runs ``python -m <arguments>`` from the project's root and returns the finished process."""
+
+    def run(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        process = subprocess.run(
+            [sys.executable, "-m", *map(str, arguments)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert process.returncode == expect, process.stdout + process.stderr
+        return process
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of IDX files: the first digits of MNIST."""
+    return write_source(
+        tmp_path_factory.mktemp("source"),
+        read_mnist(MNIST, "train", VALIDATION + TRAIN),
+        read_mnist(MNIST, "t10k", TEST),
+    )
+
+
+@pytest.fixture(scope="session")
+def examples(small_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The examples directory of the small source, not to be written to."""
+    from components.ingest.ingest import ingest
+    from pipeline.config import Ingest
+
+    output = tmp_path_factory.mktemp("ingested") / "examples"
+    config = Ingest(source=str(small_source), validation_size=VALIDATION, shard_size=1_000)
+    ingest(config, output)
+    return output
+
+
+@pytest.fixture(scope="session")
+def model(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory trained for 300 steps on the small source, not to be written to."""
+    from components.train.train import train_and_evaluate
+    from pipeline.config import Train
+
+    directory = tmp_path_factory.mktemp("trained")
+    train_and_evaluate(Train(max_steps=300), examples, directory / "model", directory / "logs")
+    return directory / "model"
+
+
+@pytest.fixture(scope="session")
+def evaluation(examples: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The evaluation directory of that model, blessed, not to be written to."""
+    from components.evaluate.evaluate import evaluate
+    from pipeline.config import Evaluate
+
+    output = tmp_path_factory.mktemp("evaluated") / "evaluation"
+    evaluate(Evaluate(min_precision=0.5), examples, model, output)
+    return output
