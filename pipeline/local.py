@@ -159,12 +159,13 @@ def _show_outcome(
         if name not in ran:
             rows.append((name, "", "not run" if failed else "skipped: the model is not blessed"))
         elif ran[name].exit_code:
-            rows.append((name, f"{ran[name].seconds:.1f}", f"failed: {ran[name].result}"))
+            rows.append((name, f"{ran[name].seconds:.1f}", "failed"))
         else:
             rows.append((name, f"{ran[name].seconds:.1f}", ran[name].result))
-    display.table(rows, sum(step.seconds for step in steps))
+    display.table(rows, sum(step.seconds for step in ran.values()))
     if failed:
-        display.failure(failed.name, failed.result, failed.log)
+        log = latest / failed.log.relative_to(failed.directory.parent)
+        display.failure(failed.name, failed.result, log)
         return
     logs = parameters["checkpoints"] or latest / "train" / "logs"
     display.places(

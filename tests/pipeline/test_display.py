@@ -1,0 +1,50 @@
+"""What a person sees of a run."""
+
+import io
+from pathlib import Path
+
+from pipeline.display import Display
+
+
+class Terminal(io.StringIO):
+    """An output that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def show(output: io.StringIO, debug: bool = False) -> str:
+    display = Display(output, max_steps=200, debug=debug)
+    with display.step("train"):
+        display.line("Step 100: loss = 0.94 (0.0004 sec)")
+        display.line("Test Data Eval:")
+        display.line("Traceback (most recent call last):")
+        display.line("ValueError: [red] is no colour here")
+    return output.getvalue()
+
+
+def test_log_gets_plain_lines_with_the_steps_name() -> None:
+    shown = show(io.StringIO())
+    assert shown.splitlines() == [
+        "train: running",
+        "   train | Step 100: loss = 0.94 (0.0004 sec)",
+        "   train | Test Data Eval:",
+    ]
+
+
+def test_terminal_gets_a_progress_bar_that_status_lines_move() -> None:
+    shown = show(Terminal())
+    assert "━" in shown
+    assert "train | Step 100" not in shown
+    assert "train | Test Data Eval:" in shown
+
+
+def test_traceback_is_shown_only_in_debug() -> None:
+    assert "ValueError" not in show(io.StringIO())
+    assert "ValueError: [red] is no colour here" in show(io.StringIO(), debug=True)
+
+
+def test_failure_names_step_error_and_log() -> None:
+    output = io.StringIO()
+    Display(output, 1, debug=False).failure("train", "error: no [data]", Path("runs/log.txt"))
+    assert output.getvalue().splitlines() == ["train failed: no [data]", "Log: runs/log.txt"]
