@@ -61,3 +61,7 @@ $(INSTALLED): requirements.lock requirements-uv.lock
 	@$(BIN)/uv pip install --quiet --python $(PYTHON) --require-hashes -r requirements.lock \
 		|| $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
+
+.PHONY: test-kills
+test-kills: $(INSTALLED) ## Prove that training killed twenty times ends with the same weights
+	@KILLS=20 $(PYTHON) -m pytest tests/train/test_resume.py -k killed

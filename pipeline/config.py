@@ -83,9 +83,23 @@ class Train(Options):
     )
     checkpoint_every: PositiveInt = Field(
         default=1_000,
-        description="Steps between two checkpoints, each with an evaluation on all splits.",
+        description="Steps between two checkpoints, each with an evaluation on all splits; up to "
+        "the next status line.",
     )
     keep_checkpoints: PositiveInt = Field(default=3, description="Checkpoints kept, newest first.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="What matrices are multiplied in; weights are float32 either way.",
+    )
+    xla: bool = Field(default=True, description="Compile the training loop with XLA.")
+    restart: bool = Field(
+        default=False,
+        description="Discard the checkpoints of another configuration instead of refusing them.",
+    )
+    worker_timeout: PositiveInt = Field(
+        default=300,
+        description="Seconds to wait for the other workers, at the start and in a block of steps.",
+    )
     data_path: Literal["auto", "resident", "streaming"] = Field(
         default="auto",
         description="Hold the training split in memory, stream it from the shards, or decide by "

@@ -25,8 +25,9 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     kind: Any = field.annotation
     if get_origin(kind) is not None:
         kind = click.Choice(get_args(kind))
+    names = f"{flag(name)}/--no-{flag(name)[2:]}" if kind is bool else flag(name)
     return click.Option(
-        [flag(name), name],
+        [names, name],
         type=kind,
         default=field.default,
         show_default=True,

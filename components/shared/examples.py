@@ -1,7 +1,14 @@
 """Reading a split's TFRecord shards with tf.data."""
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import tensorflow as tf
 
+from components.shared.errors import StepError
+from components.shared.manifests import Dataset
 from components.shared.records import CLASSES, IMAGE_SHAPE, PIXELS
 
 FEATURES = {
@@ -38,3 +45,27 @@ def read_split(files: list[str], batch_size: int) -> tf.data.Dataset:
     """
     records = tf.data.TFRecordDataset(files, buffer_size=8 << 20)
     return records.batch(batch_size).map(parse, tf.data.AUTOTUNE).prefetch(1)
+
+
+@contextmanager
+def blaming_shards(dataset: Dataset, directory: Path) -> Iterator[None]:
+    """Names the shard at fault where TensorFlow fails to read a dataset.
+
+    Raises:
+        StepError: A shard is missing or is not the one that ingest wrote.
+    """
+    try:
+        yield
+    except tf.errors.OpError:
+        for shard in (shard for split in dataset.splits.values() for shard in split.shards):
+            path = directory / shard.file
+            if not path.is_file():
+                raise StepError(f"{path}: not found; run ingest again") from None
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != shard.sha256:
+                raise StepError(
+                    f"{path}: damaged, its sha256 is {found}, expected {shard.sha256}; "
+                    "run ingest again"
+                ) from None
+        raise

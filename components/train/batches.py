@@ -5,6 +5,7 @@ step number is the whole data position, and a run that goes on sees just what it
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -12,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.shared.errors import StepError
 from components.shared.examples import parse, read_split
 from components.shared.records import IMAGE_SHAPE
 from pipeline.config import Train
 
-SHUFFLE_BUFFER = 16_384  # records, when streaming
 READ_BATCH = 5_000  # records, when reading a split into memory
+SHUFFLE_BUFFER = 16_384  # records, when streaming
 
 
 class Block(NamedTuple):
@@ -29,6 +31,21 @@ class Block(NamedTuple):
     shifts: tf.Tensor  # int32 [batches]: where to cut the images, see loop.crop
 
 
+@dataclass(frozen=True)
+class Share:
+    """A worker's part of the training split."""
+
+    files: list[str]
+    records: int
+    batch_size: int  # examples of a batch that are this worker's
+    worker: int
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Whole batches in the share; what is left over differs from epoch to epoch."""
+        return self.records // self.batch_size
+
+
 class Batches(Protocol):
     """The training split as blocks of batches."""
 
@@ -37,79 +54,81 @@ class Batches(Protocol):
 
 
 class Resident:
-    """The whole split in memory as uint8; a block is an order over it."""
+    """The whole share in memory as uint8; a block is an order over it."""
 
-    def __init__(self, config: Train, files: list[str], records: int) -> None:
-        self.config = config
-        self.records = records
-        self.shifts = draw_shifts(config)
+    def __init__(self, config: Train, share: Share) -> None:
+        self._config = config
+        self._share = share
+        self._shifts = draw_shifts(config)
+        self._permutation = lru_cache(maxsize=2)(self._shuffle)
         images, labels = [], []
-        for some_images, some_labels in read_split(files, READ_BATCH):
+        for some_images, some_labels in read_split(share.files, READ_BATCH):
             images.append(pad(some_images, config.shift))
             labels.append(some_labels)
-        self.images = tf.concat(images, 0)
-        self.labels = tf.concat(labels, 0)
-        self._permutation = lru_cache(maxsize=2)(self._shuffle)
+        self._images = tf.concat(images, 0)
+        self._labels = tf.concat(labels, 0)
+        if len(self._labels) != share.records:
+            raise StepError(
+                f"{len(self._labels)} training records in {len(share.files)} shards, expected the "
+                f"{share.records} of dataset.json; run ingest again"
+            )
 
     def blocks(self, step: int) -> Iterator[Block]:
         """See :class:`Batches`."""
-        while step < self.config.max_steps:
-            count = block_size(self.config, step)
-            order = tf.constant(np.stack([self._batch(step + i) for i in range(count)]))
-            shifts = tf.constant(self.shifts[step : step + count])
-            yield Block(self.images, self.labels, order, shifts)
-            step += count
+        while step < self._config.max_steps:
+            stop = end_of_block(self._config, step)
+            order = tf.constant(np.stack([self._batch(number) for number in range(step, stop)]))
+            yield Block(self._images, self._labels, order, tf.constant(self._shifts[step:stop]))
+            step = stop
 
     def _batch(self, step: int) -> npt.NDArray[np.int32]:
-        epoch, batch = divmod(step, self.records // self.config.batch_size)
-        size = self.config.batch_size
+        epoch, batch = divmod(step, self._share.steps_an_epoch)
+        size = self._share.batch_size
         return self._permutation(epoch)[batch * size : (batch + 1) * size]
 
     def _shuffle(self, epoch: int) -> npt.NDArray[np.int32]:
-        seed = np.random.SeedSequence(self.config.seed, spawn_key=(epoch,))
-        return np.random.default_rng(seed).permutation(self.records).astype(np.int32)
+        key = (self._share.worker, epoch)
+        generator = np.random.default_rng(np.random.SeedSequence(self._config.seed, spawn_key=key))
+        return generator.permutation(self._share.records).astype(np.int32)
 
 
 class Streaming:
-    """The split read from its shards as training goes; a block holds just its own examples."""
+    """The share read from its shards as training goes; a block holds just its own examples."""
 
-    def __init__(self, config: Train, files: list[str], records: int) -> None:
-        self.config = config
-        self.files = files
-        self.records = records
-        self.shifts = draw_shifts(config)
+    def __init__(self, config: Train, share: Share) -> None:
+        self._config = config
+        self._share = share
+        self._shifts = draw_shifts(config)
 
     def blocks(self, step: int) -> Iterator[Block]:
         """See :class:`Batches`."""
-        config = self.config
-        examples = config.log_every * config.batch_size
-        epoch, batch = divmod(step, self.records // config.batch_size)
-        records = (
+        config, size = self._config, self._share.batch_size
+        epoch, batch = divmod(step, self._share.steps_an_epoch)
+        blocks = (
             tf.data.Dataset.range(epoch, np.iinfo(np.int64).max)
             .flat_map(self._epoch)
-            .skip(batch * config.batch_size)
-            .batch(examples, drop_remainder=True)
+            .skip(batch * size)
+            .batch(config.log_every * size, drop_remainder=True)
             .map(parse, tf.data.AUTOTUNE)
             .map(lambda images, labels: (pad(images, config.shift), labels), tf.data.AUTOTUNE)
             .prefetch(2)
         )
-        for images, labels in records:
-            count = block_size(config, step)
-            order = tf.reshape(tf.range(count * config.batch_size), [count, config.batch_size])
-            shifts = tf.constant(self.shifts[step : step + count])
-            yield Block(images, labels, order, shifts)
-            step += count
+        for images, labels in blocks:
+            stop = end_of_block(config, step)
+            order = tf.reshape(tf.range((stop - step) * size), [stop - step, size])
+            yield Block(images, labels, order, tf.constant(self._shifts[step:stop]))
+            step = stop
             if step == config.max_steps:
                 return
 
     def _epoch(self, epoch: tf.Tensor) -> tf.data.Dataset:
-        """One epoch's serialized records, shuffled, without the last partial batch."""
-        seed = tf.stack([tf.constant(self.config.seed, tf.int64), epoch])
-        drawn = tf.random.stateless_uniform([], seed, None, None, tf.int64)
-        shards = tf.random.experimental.stateless_shuffle(tf.constant(self.files), seed)
-        whole = self.records - self.records % self.config.batch_size
+        """One epoch's serialized records, shuffled, without what is left over."""
+        seeds = np.random.SeedSequence(self._config.seed, spawn_key=(self._share.worker,))
+        key = tf.stack([tf.constant(seeds.generate_state(1)[0], tf.int64), epoch])
         return (
-            tf.data.Dataset.from_tensor_slices(shards)
+            tf.data.Dataset.from_tensor_slices(
+                tf.random.experimental.stateless_shuffle(tf.constant(self._share.files), key)
+            )
             .interleave(
                 lambda file: tf.data.TFRecordDataset(file, buffer_size=1 << 20),
                 cycle_length=4,
@@ -117,22 +136,26 @@ class Streaming:
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
-            .shuffle(SHUFFLE_BUFFER, seed=drawn, reshuffle_each_iteration=False)
-            .take(whole)
+            .shuffle(
+                SHUFFLE_BUFFER,
+                seed=tf.random.stateless_uniform([], key, None, None, tf.int64),
+                reshuffle_each_iteration=False,
+            )
+            .take(self._share.steps_an_epoch * self._share.batch_size)
         )
 
 
-def open_batches(config: Train, records: int, files: list[str]) -> Batches:
-    """Opens the training split the way the configuration asks for."""
+def open_batches(config: Train, share: Share) -> Batches:
+    """Opens a share of the training split the way the configuration asks for."""
     side = IMAGE_SHAPE[0] + 2 * config.shift
-    fits = records * side * side <= config.resident_mib << 20
+    fits = share.records * side * side <= config.resident_mib << 20
     resident = fits if config.data_path == "auto" else config.data_path == "resident"
-    return (Resident if resident else Streaming)(config, files, records)
+    return (Resident if resident else Streaming)(config, share)
 
 
-def block_size(config: Train, step: int) -> int:
-    """Steps of the block that starts at a step: up to the next status line, or the last step."""
-    return min(config.log_every - step % config.log_every, config.max_steps - step)
+def end_of_block(config: Train, step: int) -> int:
+    """Returns where the block that starts at a step ends: at a status line, or the last step."""
+    return min((step // config.log_every + 1) * config.log_every, config.max_steps)
 
 
 def draw_shifts(config: Train) -> npt.NDArray[np.int32]:

@@ -22,6 +22,10 @@ def train(
     log_every: int,
     checkpoint_every: int,
     keep_checkpoints: int,
+    precision: str,
+    xla: bool,
+    restart: bool,
+    worker_timeout: int,
     data_path: str,
     resident_mib: int,
 ) -> None:
@@ -38,5 +42,6 @@ def train(
         config = Train.pick(given)
         manifest = train_and_evaluate(config, Path(examples.path), Path(model.path), directory)
     logs.metadata["directory"] = str(directory)
-    model.metadata["step"] = manifest.step
-    model.metadata["dataset_fingerprint"] = manifest.dataset_fingerprint
+    if manifest:
+        model.metadata["step"] = manifest.step
+        model.metadata["dataset_fingerprint"] = manifest.dataset_fingerprint

@@ -14,6 +14,9 @@ from pipeline.config import Train
 
 HEIGHT, WIDTH = IMAGE_SHAPE
 
+Figures = dict[str, tf.Tensor]  # loss, gradient_norm, learning_rate: float32 scalars
+Steps = Callable[[Block], Figures]  # takes one step a batch; tells of the last
+
 
 def learning_rate(config: Train, step: tf.Tensor) -> tf.Tensor:
     """Returns the learning rate of a step, float32 scalar.
@@ -26,51 +29,92 @@ def learning_rate(config: Train, step: tf.Tensor) -> tf.Tensor:
     return config.learning_rate * 0.5 * (1 + tf.cos(math.pi * progress))
 
 
-def compile_steps(config: Train, state: State) -> Callable[[Block], dict[str, tf.Tensor]]:
-    """Compiles the loop that trains on a block of batches.
+def compile_steps(config: Train, state: State, strategy: tf.distribute.Strategy) -> Steps:
+    """Compiles the loop that trains on a block of batches, for one device or several."""
+    if strategy.num_replicas_in_sync == 1:
+        return _one_device(config, state)
+    return _replicas(config, state, strategy)
 
-    XLA turns the whole loop into one function: the weights stay in it from step to step, and
-    batches are gathered from the block's images by index. The variables are assigned once, at the
-    end.
 
-    Returns:
-        A function of a block, which takes one step a batch and returns the ``loss``,
-        ``gradient_norm`` and ``learning_rate`` of the last step, float32 scalars.
-    """
+def _gradients(
+    config: Train, weights: model.Weights, block: Block, rows: tf.Tensor, shift: tf.Tensor
+) -> tuple[tf.Tensor, model.Weights]:
+    """Returns the loss over some rows of a block and its gradients."""
+    images = crop(tf.gather(block.images, rows), shift)
+    labels = tf.gather(block.labels, rows)
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        loss = model.loss(model.inference(weights, images, config.precision), labels)
+    return loss, tape.gradient(loss, weights)
+
+
+def _figures(loss: tf.Tensor, gradients: model.Weights, rate: tf.Tensor) -> Figures:
+    norm = tf.linalg.global_norm(gradients)
+    return {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
+
+
+def _one_device(config: Train, state: State) -> Steps:
+    """XLA turns the whole loop into one function: weights and batches never leave it."""
 
     def step(
         block: Block, batch: tf.Tensor, number: tf.Tensor, weights: model.Weights
-    ) -> tuple[model.Weights, dict[str, tf.Tensor]]:
-        images = crop(tf.gather(block.images, block.order[batch]), block.shifts[batch])
-        labels = tf.gather(block.labels, block.order[batch])
-        with tf.GradientTape() as tape:
-            tape.watch(weights)
-            loss = model.loss(model.inference(weights, images), labels)
-        gradients = tape.gradient(loss, weights)
+    ) -> tuple[model.Weights, Figures]:
+        rows, shift = block.order[batch], block.shifts[batch]
+        loss, gradients = _gradients(config, weights, block, rows, shift)
         rate = learning_rate(config, number)
-        trained = model.training(weights, gradients, rate)
-        return trained, {
-            "loss": loss,
-            "gradient_norm": tf.linalg.global_norm(gradients),
-            "learning_rate": rate,
-        }
+        return model.training(weights, gradients, rate), _figures(loss, gradients, rate)
 
-    @tf.function(jit_compile=True)
-    def steps(block: Block) -> dict[str, tf.Tensor]:
-        count = block.order.shape[0]
-        start = state.global_step.value()
-        weights = [v.value() for v in state.variables]
-        # The last step is taken outside the loop: only its figures are wanted.
+    @tf.function(jit_compile=config.xla)
+    def steps(block: Block) -> Figures:
+        last = block.order.shape[0] - 1
+        start = tf.cast(state.global_step.value(), tf.int32)
+        # The last step is taken outside the loop, since only its figures are wanted.
         _, weights = tf.while_loop(
-            lambda batch, _: batch < count - 1,
+            lambda batch, _: batch < last,
             lambda batch, w: (batch + 1, step(block, batch, start + batch, w)[0]),
-            (0, weights),
-            maximum_iterations=count - 1,
+            (0, [variable.value() for variable in state.variables]),
+            maximum_iterations=last,
         )
-        weights, figures = step(block, count - 1, start + count - 1, weights)
+        weights, figures = step(block, last, start + last, weights)
         for variable, value in zip(state.variables, weights, strict=True):
             variable.assign(value)
-        state.global_step.assign_add(count)
+        state.global_step.assign_add(last + 1)
+        return figures
+
+    return steps
+
+
+def _replicas(config: Train, state: State, strategy: tf.distribute.Strategy) -> Steps:
+    """Each replica takes its share of every batch; their mean gradients are applied by all."""
+    here = len(strategy.extended.worker_devices)
+
+    shapes = [variable.shape for variable in state.variables]
+    sizes = [shape.num_elements() for shape in shapes]
+
+    @tf.function(jit_compile=config.xla)
+    def share(weights: model.Weights, block: Block, rows: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+        loss, gradients = _gradients(config, weights, block, rows, shift)
+        # One vector, since every reduction between workers costs a round trip.
+        return tf.concat([tf.reshape(part, [-1]) for part in (*gradients, loss)], 0)
+
+    def replica(block: Block, batch: tf.Tensor) -> tf.Tensor:
+        replica_here = tf.distribute.get_replica_context().replica_id_in_sync_group % here
+        rows = tf.reshape(block.order[batch], [here, -1])[replica_here]
+        weights = [variable.value() for variable in state.variables]
+        return share(weights, block, rows, block.shifts[batch])
+
+    @tf.function
+    def steps(block: Block) -> Figures:
+        figures = _figures(tf.constant(0.0), [tf.constant(0.0)], tf.constant(0.0))
+        for batch in tf.range(block.order.shape[0]):
+            shares = strategy.run(replica, (block, batch))
+            mean = strategy.reduce(tf.distribute.ReduceOp.MEAN, shares, axis=None)
+            *flat, loss = tf.split(mean, [*sizes, 1])
+            rate = learning_rate(config, state.global_step)
+            for variable, gradient, shape in zip(state.variables, flat, shapes, strict=True):
+                variable.assign_sub(rate * tf.reshape(gradient, shape))
+            state.global_step.assign_add(1)
+            figures = _figures(loss[0], flat, rate)
         return figures
 
     return steps
@@ -80,11 +124,12 @@ def compile_score(state: State) -> Callable[[tf.data.Dataset], Score]:
     """Compiles the evaluation of a split, every example counted once."""
 
     @tf.function(jit_compile=True)
-    def correct(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return model.evaluation(model.inference(state.variables, images), labels)
+    def correct(weights: model.Weights, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        return model.evaluation(model.inference(weights, images), labels)
 
     def score(split: tf.data.Dataset) -> Score:
-        counts = [(len(labels), int(correct(images, labels))) for images, labels in split]
+        weights = state.weights
+        counts = [(len(labels), int(correct(weights, images, labels))) for images, labels in split]
         examples, hits = zip(*counts, strict=True)
         return Score(examples=sum(examples), correct=sum(hits))
 

@@ -31,15 +31,25 @@ def variables(hidden1: int, hidden2: int, seed: int) -> list[tf.Variable]:
     return created
 
 
-def inference(weights: Weights, images: tf.Tensor) -> tf.Tensor:
-    """Computes the logits, float32 ``[batch, 10]``, of uint8 images ``[batch, 28, 28]``."""
-    pixels = tf.cast(tf.reshape(images, [-1, PIXELS]), tf.float32) / 255
+def inference(weights: Weights, images: tf.Tensor, precision: str = "float32") -> tf.Tensor:
+    """Computes the logits.
+
+    Args:
+        weights: float32, layer by layer.
+        images: uint8 ``[batch, 28, 28]``.
+        precision: What matrices are multiplied in: ``float32`` or ``bfloat16``.
+
+    Returns:
+        float32 ``[batch, 10]``.
+    """
+    pixels = tf.cast(tf.reshape(images, [-1, PIXELS]), precision) / 255
+    weights = [tf.cast(weight, precision) for weight in weights]
     with tf.name_scope("hidden1"):
         hidden1 = tf.nn.relu(pixels @ weights[0] + weights[1])
     with tf.name_scope("hidden2"):
         hidden2 = tf.nn.relu(hidden1 @ weights[2] + weights[3])
     with tf.name_scope("softmax_linear"):
-        return hidden2 @ weights[4] + weights[5]
+        return tf.cast(hidden2 @ weights[4] + weights[5], tf.float32)
 
 
 def loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -6,15 +6,15 @@ import tensorflow as tf
 
 from components.shared.examples import parse
 from components.shared.records import IMAGE_SHAPE
-from components.train.model import inference
+from components.train.model import Weights, inference
 
 
 class Classifier(tf.Module):
     """The network as it is served."""
 
-    def __init__(self, variables: list[tf.Variable]) -> None:
+    def __init__(self, weights: Weights) -> None:
         super().__init__()
-        self.weights = variables
+        self.weights = [tf.Variable(weight, trainable=False) for weight in weights]
 
     @tf.function(input_signature=[tf.TensorSpec([None, *IMAGE_SHAPE], tf.uint8, "images")])
     def serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -33,9 +33,9 @@ class Classifier(tf.Module):
         return self.serving_default(images)
 
 
-def export(variables: list[tf.Variable], directory: Path) -> None:
+def export(weights: Weights, directory: Path) -> None:
     """Writes a SavedModel with the signatures ``serving_default`` and ``examples``."""
-    classifier = Classifier(variables)
+    classifier = Classifier(weights)
     tf.saved_model.save(
         classifier,
         str(directory),

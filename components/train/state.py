@@ -14,17 +14,22 @@ class State:
     """The variables of a run. Everything random follows from the seed and ``global_step``."""
 
     variables: list[tf.Variable]
-    global_step: tf.Variable  # int32 scalar: steps taken
+    global_step: tf.Variable  # int64 scalar: steps taken
 
     @classmethod
     def initial(cls, config: Train) -> Self:
         """Creates the state of a run at step 0."""
         return cls(
             model.variables(config.hidden1, config.hidden2, config.seed),
-            tf.Variable(0, name="global_step"),
+            tf.Variable(0, name="global_step", dtype=tf.int64),
         )
 
     @property
     def step(self) -> int:
         """Steps taken."""
-        return int(self.global_step)
+        return int(self.global_step.numpy())
+
+    @property
+    def weights(self) -> model.Weights:
+        """The values of the variables, on this worker, as they are now."""
+        return [tf.constant(variable.numpy()) for variable in self.variables]

@@ -1,52 +1,37 @@
-"""What a run tells: status lines for people, TensorBoard summaries, the history it hands on."""
+"""What a run tells: status lines for people, TensorBoard events, the history it hands on."""
 
+import dataclasses
 import json
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
 import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
 
 from components.shared.manifests import Score
+from components.shared.records import IMAGE_SHAPE
+from components.train.model import LAYERS, inference
+from components.train.state import State
+from pipeline.config import Train
 
 HISTORY = "history.jsonl"
 
 
 class Summaries:
-    """Writes the figures of a run as lines, as TensorBoard events and as ``history.jsonl``.
+    """Writes a run's figures as lines, as TensorBoard events and as ``history.jsonl``.
 
-    A run that goes on from a checkpoint forgets what it had told of later steps.
+    A run that goes on from a checkpoint forgets what the history told of later steps.
     """
 
-    def __init__(self, directory: Path, step: int) -> None:
+    def __init__(self, directory: Path, config: Train, state: State) -> None:
+        self._batch_size = config.batch_size
+        # TensorBoard drops what an earlier attempt told of later steps when it sees a restart.
         self._events = tf.summary.create_file_writer(str(directory))
-        path = directory / HISTORY
-        kept = []
-        if path.exists():
-            rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            # A killed run may have left half a line at the end.
-            whole = [row for row in rows if row.endswith("\n")]
-            kept = [row for row in whole if json.loads(row)["step"] <= step]
-        path.write_text("".join(kept), encoding="utf-8")
-        self._history = path.open("a", encoding="utf-8")
-
-    def status(self, step: int, figures: dict[str, float], seconds: float) -> None:
-        """Tells of a step: its figures, and the seconds it took."""
-        print(f"Step {step}: loss = {figures['loss']:.2f} ({seconds:.4f} sec)", flush=True)
-        with self._events.as_default(step):
-            for name, value in figures.items():
-                tf.summary.scalar(name, value)
-            tf.summary.scalar("seconds_a_step", seconds)
-        self._record(step, figures)
-
-    def scores(self, step: int, scores: dict[str, Score]) -> None:
-        """Tells of an evaluation on all splits."""
-        with self._events.as_default(step):
-            for split, score in scores.items():
-                print(f"{split.capitalize()} Data Eval:\n  {score}", flush=True)
-                tf.summary.scalar(f"precision_at_1/{split}", score.precision)
-        self._record(step, {f"precision_at_1/{s}": score.precision for s, score in scores.items()})
-        self._events.flush()
-        self._history.flush()
+        self._history = _reopen(directory / HISTORY, state.step)
+        with self._events.as_default(state.step):
+            hparams.hparams(dataclasses.asdict(config))
+            tf.summary.text("configuration", _card(config))
+            tf.summary.graph(_graph(state))
 
     def __enter__(self) -> Self:
         return self
@@ -55,5 +40,56 @@ class Summaries:
         self._events.close()
         self._history.close()
 
+    def status(self, step: int, figures: dict[str, float], seconds: float) -> None:
+        """Tells of a step: its figures, and the seconds it took on average in its block."""
+        print(f"Step {step}: loss = {figures['loss']:.2f} ({seconds:.4f} sec)", flush=True)
+        with self._events.as_default(step):
+            for name, value in figures.items():
+                tf.summary.scalar(name, value)
+            tf.summary.scalar("examples_per_second", self._batch_size / seconds)
+        self._record(step, figures)
+
+    def scores(self, state: State, scores: dict[str, Score]) -> None:
+        """Tells of an evaluation on all splits, and of how the weights are distributed."""
+        with self._events.as_default(state.step):
+            for split, score in scores.items():
+                print(f"{split.capitalize()} Data Eval:\n  {score}", flush=True)
+                tf.summary.scalar(f"precision_at_1/{split}", score.precision)
+            for index, values in enumerate(state.weights):
+                kind = ("weights", "biases")[index % 2]
+                tf.summary.histogram(f"{LAYERS[index // 2]}/{kind}", values)
+        precisions = {f"precision_at_1/{split}": score.precision for split, score in scores.items()}
+        self._record(state.step, precisions)
+        self.flush()
+
+    def flush(self) -> None:
+        """Makes all that was told readable to others."""
+        self._events.flush()
+        self._history.flush()
+
     def _record(self, step: int, figures: dict[str, float]) -> None:
         self._history.write(json.dumps({"step": step, **figures}) + "\n")
+
+
+def _reopen(path: Path, step: int) -> TextIO:
+    """Opens a history to append to, without its rows of later steps."""
+    kept: list[str] = []
+    if path.exists():
+        rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        # A killed run may have left half a line at the end.
+        whole = [row for row in rows if row.endswith("\n")]
+        kept = [row for row in whole if json.loads(row)["step"] <= step]
+    path.write_text("".join(kept), encoding="utf-8")
+    return path.open("a", encoding="utf-8")
+
+
+def _card(config: Train) -> str:
+    rows = "".join(f"| {name} | {value} |\n" for name, value in dataclasses.asdict(config).items())
+    return f"| option | value |\n| --- | --- |\n{rows}"
+
+
+def _graph(state: State) -> tf.Graph:
+    weights = state.weights
+    network = tf.function(lambda images: inference(weights, images))
+    images = tf.TensorSpec([None, *IMAGE_SHAPE], tf.uint8, "images")
+    return network.get_concrete_function(images).graph

@@ -1,0 +1,190 @@
+"""The training run: restore, take steps, tell, save, export."""
+
+import contextlib
+import dataclasses
+import math
+import platform
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import tensorflow as tf
+
+from components.shared.errors import StepError
+from components.shared.examples import read_split
+from components.shared.manifests import SPLITS, Dataset, Model, Score
+from components.shared.storage import whole_directory
+from components.train.batches import Batches, Resident, Share, open_batches
+from components.train.checkpoints import Checkpoints
+from components.train.cluster import Cluster
+from components.train.devices import deadline, open_strategy
+from components.train.loop import compile_score, compile_steps
+from components.train.saved_model import export
+from components.train.state import State
+from components.train.summaries import HISTORY, Summaries
+from pipeline.config import Train
+
+EVALUATION_BATCH = 5_000
+STOPPED = 128 + signal.SIGTERM  # the exit code that a shell gives a process ended by SIGTERM
+
+Evaluate = Callable[[], dict[str, Score]]
+
+
+def fit(
+    config: Train, cluster: Cluster, dataset: Dataset, examples: Path, output: Path, logs: Path
+) -> Model | None:
+    """Trains the network; see :func:`components.train.train.train_and_evaluate`."""
+    strategy = open_strategy(cluster, config.worker_timeout)
+    if config.batch_size % strategy.num_replicas_in_sync:
+        raise StepError(
+            f"batch size {config.batch_size} for {strategy.num_replicas_in_sync} devices, expected "
+            "a multiple of their number; change --batch-size"
+        )
+    with strategy.scope():
+        state = State.initial(config)
+    checkpoints = Checkpoints(logs, state, config.keep_checkpoints)
+    if restored := checkpoints.restore():
+        print(f"Going on from {restored}", flush=True)
+    batches = open_batches(config, _share(config, cluster, dataset, examples))
+    train = _Training(config, cluster, state, strategy, checkpoints)
+    if not cluster.chief:
+        train.run(batches)
+        return None
+    evaluate = _evaluation(dataset, examples, state, isinstance(batches, Resident))
+    with Summaries(logs, config, state) as summaries:
+        scores = train.run(batches, summaries, evaluate) or evaluate()
+    return _write(config, dataset, state, scores, output, logs)
+
+
+def _share(config: Train, cluster: Cluster, dataset: Dataset, examples: Path) -> Share:
+    shards = cluster.share(dataset.splits["train"].shards)
+    return Share(
+        files=[str(examples / shard.file) for shard in shards],
+        records=sum(shard.records for shard in shards),
+        batch_size=config.batch_size // cluster.size,
+        worker=cluster.index,
+    )
+
+
+def _evaluation(dataset: Dataset, examples: Path, state: State, in_memory: bool) -> Evaluate:
+    splits = {s: read_split(dataset.files(examples, s), EVALUATION_BATCH) for s in SPLITS}
+    if in_memory:
+        splits = {name: split.cache() for name, split in splits.items()}
+    score = compile_score(state)
+    return lambda: {name: score(split) for name, split in splits.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """The steps of one attempt, from where the state is to the last."""
+
+    config: Train
+    cluster: Cluster
+    state: State
+    strategy: tf.distribute.Strategy
+    checkpoints: Checkpoints
+
+    def run(
+        self,
+        batches: Batches,
+        summaries: Summaries | None = None,
+        evaluate: Evaluate | None = None,
+    ) -> dict[str, Score]:
+        """Takes the steps that are left.
+
+        Args:
+            batches: This worker's share.
+            summaries: Given to the chief, which tells and saves.
+            evaluate: Scores all splits; given to the chief.
+
+        Returns:
+            The last evaluation; empty where nothing was left to do.
+        """
+        if self.state.step == self.config.max_steps:
+            print(f"Already trained: the checkpoint is of step {self.state.step}, the last")
+        steps = compile_steps(self.config, self.state, self.strategy)
+        scores: dict[str, Score] = {}
+        with _sigterm() as stopped:
+            for block in batches.blocks(self.state.step):
+                start = time.perf_counter()
+                with self._waiting():
+                    figures = {name: float(value) for name, value in steps(block).items()}
+                taken = block.order.shape[0]
+                self._check(figures)
+                if summaries and evaluate:
+                    seconds = (time.perf_counter() - start) / taken
+                    summaries.status(self.state.step, figures, seconds)
+                    if self._due(taken):
+                        self.checkpoints.save()
+                        scores = evaluate()
+                        summaries.scores(self.state, scores)
+                if stopped():
+                    self._stop(summaries)
+        return scores
+
+    def _waiting(self) -> contextlib.AbstractContextManager[None]:
+        if self.cluster.size == 1:
+            return contextlib.nullcontext()
+        step = self.state.step
+        return deadline(
+            self.config.worker_timeout,
+            lambda: f"a worker was lost: the steps after {step} did not end",
+        )
+
+    def _due(self, taken: int) -> bool:
+        step = self.state.step
+        return step == self.config.max_steps or step % self.config.checkpoint_every < taken
+
+    def _check(self, figures: dict[str, float]) -> None:
+        if not math.isfinite(figures["loss"]):
+            raise StepError(
+                f"the loss is {figures['loss']} at step {self.state.step}, learning rate "
+                f"{figures['learning_rate']:g}, expected a finite one; lower --learning-rate (last "
+                f"good checkpoint: {self.checkpoints.latest or 'none'})"
+            )
+
+    def _stop(self, summaries: Summaries | None) -> None:
+        if summaries:
+            self.checkpoints.save()
+            summaries.flush()
+        print(f"Stopped by SIGTERM at step {self.state.step}; start again to go on", flush=True)
+        sys.exit(STOPPED)
+
+
+@contextlib.contextmanager
+def _sigterm() -> Iterator[Callable[[], bool]]:
+    """Yields a function that tells whether SIGTERM has come, instead of ending the process."""
+    received = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda *_: received.set())
+    try:
+        yield received.is_set
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _write(
+    config: Train,
+    dataset: Dataset,
+    state: State,
+    scores: dict[str, Score],
+    output: Path,
+    logs: Path,
+) -> Model:
+    manifest = Model(
+        config=dataclasses.asdict(config),
+        step=state.step,
+        dataset_fingerprint=dataset.fingerprint,
+        versions={"python": platform.python_version(), "tensorflow": tf.__version__},
+        scores=scores,
+    )
+    with whole_directory(output, Model.FILE) as directory:
+        export(state.weights, directory / "saved_model")
+        shutil.copy(logs / HISTORY, directory / HISTORY)
+        manifest.write(directory)
+    precision = scores["test"].precision
+    print(f"Trained {state.step:,} steps: test precision@1 {precision:.4f}", flush=True)
+    return manifest

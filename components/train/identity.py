@@ -1,0 +1,56 @@
+"""Whose checkpoints a directory holds: those of one configuration on one dataset."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from components.shared.errors import StepError
+from components.shared.storage import write_text
+from pipeline.config import Train
+
+FILE = "run.json"
+# These may change between the attempts of a run, since they do not touch the weights.
+FREE = {"keep_checkpoints", "checkpoint_every", "resident_mib", "restart", "worker_timeout"}
+# What a run leaves in its directory, and --restart removes.
+LEFT = (FILE, "checkpoint", "ckpt-*", "history.jsonl", "events.out.tfevents.*")
+
+
+def claim(directory: Path, config: Train, fingerprint: str) -> None:
+    """Makes a directory this run's: what it holds must be of the same configuration and data.
+
+    Args:
+        directory: Holds the checkpoints of an earlier attempt, of another run, or nothing.
+        config: With ``restart``, another run's leavings are removed.
+        fingerprint: Of the dataset.
+
+    Raises:
+        StepError: It holds another run's; names what differs.
+    """
+    identity = {k: v for k, v in dataclasses.asdict(config).items() if k not in FREE}
+    identity["dataset"] = fingerprint
+    directory.mkdir(parents=True, exist_ok=True)
+    differing = _differing(directory / FILE, identity)
+    if differing and not config.restart:
+        raise StepError(
+            f"{directory}: holds checkpoints of another run ({'; '.join(differing)}); name another "
+            "directory, or discard them with --restart"
+        )
+    if differing:
+        for path in (path for pattern in LEFT for path in directory.glob(pattern)):
+            path.unlink()
+    if not (directory / FILE).exists():
+        write_text(directory / FILE, json.dumps(identity, indent=2) + "\n")
+
+
+def _differing(path: Path, identity: dict[str, object]) -> list[str]:
+    if not path.exists():
+        return []
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return [f"{path.name} is unreadable"]
+    return [
+        f"{name} {found.get(name)!r} there, {identity.get(name)!r} here"
+        for name in sorted(found.keys() | identity)
+        if found.get(name) != identity.get(name)
+    ]

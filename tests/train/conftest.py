@@ -1,0 +1,113 @@
+"""A training run as a process, to be killed, stopped or joined by others."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.train.train import train_and_evaluate
+from pipeline.config import Train
+from tests.conftest import ROOT
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(examples: Path, tmp_path: Path) -> Iterator[Start]:
+    """Starts ``python -m components.train`` on the small source, its output read as it comes.
+
+    Options are those of the command line, ``max_steps=100`` for ``--max-steps 100``; ``workers``
+    and ``index`` make it one of several. The model goes to ``model`` and the logs to ``logs`` under
+    a directory, the test's own unless another is named.
+    """
+    with ExitStack() as processes:
+
+        def run(
+            directory: Path = tmp_path,
+            workers: tuple[str, ...] = (),
+            index: int = 0,
+            **options: object,
+        ) -> subprocess.Popen[str]:
+            arguments = {
+                "examples": examples,
+                "model": directory / "model",
+                "logs": directory / "logs",
+            }
+            command = [sys.executable, "-u", "-m", "components.train"]
+            for name, value in {**arguments, **options}.items():
+                command += [f"--{name.replace('_', '-')}", str(value)]
+            task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **({"TF_CONFIG": json.dumps(task)} if workers else {})},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            processes.enter_context(process)
+            processes.callback(process.kill)
+            return process
+
+        yield run
+
+
+@pytest.fixture
+def train_here(examples: Path) -> Callable[..., Path]:
+    """Trains in this process, into ``model`` and ``logs`` under a directory; returns that."""
+
+    def run(directory: Path, **options: Any) -> Path:
+        train_and_evaluate(Train(**options), examples, directory / "model", directory / "logs")
+        return directory
+
+    return run
+
+
+def finish(process: subprocess.Popen[str], expect: int = 0) -> str:
+    """Waits for a process and returns what it printed."""
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == expect, output
+    return output
+
+
+def read_until(process: subprocess.Popen[str], start: str, times: int = 1) -> str:
+    """Reads a process's lines until so many have begun that way; returns the last."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        times -= line.startswith(start)
+        if times <= 0:
+            return line
+    raise AssertionError(f"the process ended before a line that starts with {start!r}")
+
+
+def weights(directory: Path) -> dict[str, np.ndarray]:
+    """Reads the variables of the newest checkpoint in a directory of logs."""
+    reader = tf.train.load_checkpoint(str(directory))
+    names = [name for name in reader.get_variable_to_shape_map() if "VARIABLE_VALUE" in name]
+    return {name: reader.get_tensor(name) for name in sorted(names) if "save_counter" not in name}
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    """Asserts that two directories of logs end with the same weights, bit for bit."""
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
+
+
+def free_addresses(number: int) -> tuple[str, ...]:
+    """Returns loopback addresses that nothing listens on."""
+    with ExitStack() as sockets:
+        found = [sockets.enter_context(socket.socket()) for _ in range(number)]
+        for one in found:
+            one.bind(("127.0.0.1", 0))
+        return tuple(f"127.0.0.1:{one.getsockname()[1]}" for one in found)

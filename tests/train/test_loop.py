@@ -1,0 +1,147 @@
+"""The compiled loop does what a plain one does."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tensorflow as tf
+
+from components.train.batches import Block
+from components.train.loop import compile_score, compile_steps, crop, learning_rate
+from components.train.state import State
+from pipeline.config import Train
+from tests.conftest import ROOT
+
+Floats = npt.NDArray[np.float64]
+
+
+def block_of_noise(batches: int, size: int, radius: int) -> Block:
+    """A block of random images, each batch with other rows and another shift."""
+    generator = np.random.default_rng(11)
+    side = 28 + 2 * radius
+    return Block(
+        tf.constant(generator.integers(256, size=(64, side, side), dtype=np.uint8)),
+        tf.constant(generator.integers(10, size=64, dtype=np.int32)),
+        tf.constant(generator.integers(64, size=(batches, size), dtype=np.int32)),
+        tf.constant(generator.integers((2 * radius + 1) ** 2, size=batches, dtype=np.int32)),
+    )
+
+
+def plain_loss_and_gradients(
+    weights: list[Floats], pixels: Floats, labels: npt.NDArray[np.int32]
+) -> tuple[float, list[Floats]]:
+    """Forward and backward through the network in numpy, float64."""
+    hidden1 = np.maximum(pixels @ weights[0] + weights[1], 0)
+    hidden2 = np.maximum(hidden1 @ weights[2] + weights[3], 0)
+    logits = hidden2 @ weights[4] + weights[5]
+    logits -= logits.max(axis=1, keepdims=True)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    rows = np.arange(len(labels))
+    loss = -np.log(probabilities[rows, labels]).mean()
+    delta = probabilities.copy()
+    delta[rows, labels] -= 1
+    delta /= len(labels)
+    gradients = [hidden2.T @ delta, delta.sum(0)]
+    delta = delta @ weights[4].T * (hidden2 > 0)
+    gradients = [hidden1.T @ delta, delta.sum(0), *gradients]
+    delta = delta @ weights[2].T * (hidden1 > 0)
+    return loss, [pixels.T @ delta, delta.sum(0), *gradients]
+
+
+@pytest.mark.parametrize("xla", [True, False])
+@pytest.mark.parametrize("radius", [0, 1])
+def test_block_of_steps_equals_plain_gradient_descent(xla: bool, radius: int) -> None:
+    config = Train(max_steps=40, learning_rate=0.1, hidden1=16, hidden2=8, xla=xla, shift=radius)
+    state = State.initial(config)
+    weights = [weight.numpy().astype(np.float64) for weight in state.weights]
+    block = block_of_noise(batches=6, size=10, radius=radius)
+
+    figures = compile_steps(config, state, tf.distribute.get_strategy())(block)
+
+    images, labels = block.images.numpy(), block.labels.numpy()
+    for step, (rows, shift) in enumerate(
+        zip(block.order.numpy(), block.shifts.numpy(), strict=True)
+    ):
+        top, left = divmod(int(shift), 2 * radius + 1)
+        cut = images[rows, top : top + 28, left : left + 28].reshape(10, -1) / 255
+        loss, gradients = plain_loss_and_gradients(weights, cut, labels[rows])
+        rate = 0.1 * 0.5 * (1 + np.cos(np.pi * step / 40))
+        weights = [w - rate * g for w, g in zip(weights, gradients, strict=True)]
+    for got, expected in zip(state.weights, weights, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+    norm = np.sqrt(sum((gradient**2).sum() for gradient in gradients))
+    np.testing.assert_allclose(figures["loss"], loss, rtol=1e-5)
+    np.testing.assert_allclose(figures["gradient_norm"], norm, rtol=1e-4)
+    np.testing.assert_allclose(figures["learning_rate"], rate, rtol=1e-5)
+    assert state.step == 6
+
+
+def test_bfloat16_comes_close_to_float32() -> None:
+    block = block_of_noise(batches=6, size=10, radius=0)
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        config = Train(max_steps=40, shift=0, precision=precision)
+        state = State.initial(config)
+        losses.append(compile_steps(config, state, tf.distribute.get_strategy())(block)["loss"])
+        assert all(weight.dtype == tf.float32 for weight in state.weights)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.05)
+    assert losses[0] != losses[1]
+
+
+def test_two_replicas_end_where_one_does(tmp_path: Path) -> None:
+    program = """
+import json, sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from components.train.loop import compile_steps
+from components.train.state import State
+from pipeline.config import Train
+from tests.train.test_loop import block_of_noise
+config = Train(max_steps=40, learning_rate=0.1)
+block = block_of_noise(batches=6, size=10, radius=1)
+ends = []
+for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+    with strategy.scope():
+        state = State.initial(config)
+    figures = compile_steps(config, state, strategy)(block)
+    sums = [float(tf.reduce_sum(tf.abs(weight))) for weight in state.weights]
+    ends.append([strategy.num_replicas_in_sync, state.step, *sums, *map(float, figures.values())])
+json.dump(ends, open(sys.argv[1], "w"))
+"""
+    result = tmp_path / "ends.json"
+    subprocess.run([sys.executable, "-c", program, str(result)], cwd=ROOT, check=True)
+    one, two = json.loads(result.read_text())
+    assert (one[0], two[0]) == (1, 2)
+    np.testing.assert_allclose(two[1:], one[1:], rtol=1e-5)
+
+
+def test_crop_cuts_at_the_offset_of_the_shift() -> None:
+    padded = tf.reshape(tf.range(2 * 30 * 30, dtype=tf.int32), [2, 30, 30])
+    for shift in range(9):
+        top, left = divmod(shift, 3)
+        np.testing.assert_array_equal(
+            crop(padded, tf.constant(shift)), padded[:, top : top + 28, left : left + 28]
+        )
+
+
+def test_learning_rate_falls_along_a_cosine_or_stays() -> None:
+    cosine = Train(max_steps=100, learning_rate=0.5)
+    rates = [float(learning_rate(cosine, tf.constant(step))) for step in (0, 50, 100)]
+    np.testing.assert_allclose(rates, [0.5, 0.25, 0], atol=1e-7)
+    constant = Train(max_steps=100, learning_rate=0.5, decay="none")
+    assert float(learning_rate(constant, tf.constant(99))) == 0.5
+
+
+def test_score_counts_every_example_once_the_last_short_batch_too() -> None:
+    state = State.initial(Train())
+    images = tf.zeros([103, 28, 28], tf.uint8)
+    blank = int(tf.argmax(state.weights[5]))  # on blank images all biases are 0: the first class
+    labels = tf.constant([blank] * 60 + [9] * 43)
+    split = tf.data.Dataset.from_tensor_slices((images, labels)).batch(50)
+    score = compile_score(state)(split)
+    assert (score.examples, score.correct) == (103, 60)

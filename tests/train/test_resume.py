@@ -1,0 +1,130 @@
+"""A run that was stopped, whichever way, ends as if it had not been."""
+
+import os
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.shared.errors import StepError
+from tests.train.conftest import Start, assert_same_weights, finish, read_until
+
+TrainHere = Callable[..., Path]
+
+# The full count, twenty, takes minutes: make test-kills.
+KILLS = int(os.environ.get("KILLS", "2"))
+STEPS = {"max_steps": 1_500, "log_every": 20, "checkpoint_every": 40}
+
+
+@pytest.mark.parametrize("data_path", ["resident", "streaming"])
+def test_run_killed_at_random_steps_ends_with_the_same_weights(
+    start: Start, train_here: TrainHere, tmp_path: Path, data_path: str
+) -> None:
+    options = {**STEPS, "data_path": data_path}
+    train_here(tmp_path / "unbroken", **options)
+    lines = STEPS["max_steps"] // STEPS["log_every"]
+    moments = random.Random(7)
+    for kill in range(KILLS):
+        process = start(tmp_path / "killed", **options)
+        if kill:
+            assert read_until(process, "Going on from ")
+        # Far enough to pass a checkpoint, and never to the end.
+        read_until(process, "Step ", times=moments.randint(3, max(3, lines // (KILLS + 2))))
+        process.kill()
+        process.wait()
+    assert "Going on from " in finish(start(tmp_path / "killed", **options))
+    assert_same_weights(tmp_path / "unbroken/logs", tmp_path / "killed/logs")
+    histories = [tmp_path / run / "model/history.jsonl" for run in ("unbroken", "killed")]
+    assert histories[0].read_bytes() == histories[1].read_bytes()
+
+
+def test_sigterm_writes_a_checkpoint_to_go_on_from(
+    start: Start, train_here: TrainHere, tmp_path: Path
+) -> None:
+    options = {"max_steps": 2_000, "log_every": 20, "checkpoint_every": 2_000}
+    process = start(**options)
+    read_until(process, "Step ", times=3)
+    process.send_signal(signal.SIGTERM)
+    stopped = read_until(process, "Stopped by SIGTERM at step ")
+    assert process.wait() == 128 + signal.SIGTERM
+    assert not (tmp_path / "model").exists()
+    step = stopped.split(";")[0].split()[-1]
+    assert f"Going on from {tmp_path / 'logs'}/ckpt-{step}\n" in finish(start(**options))
+    train_here(tmp_path / "unbroken", **options)
+    assert_same_weights(tmp_path / "logs", tmp_path / "unbroken/logs")
+
+
+def test_finished_run_started_again_does_nothing_and_says_so(
+    train_here: TrainHere, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def checkpoints() -> list[tuple[Path, int]]:
+        return sorted((p, p.stat().st_mtime_ns) for p in (tmp_path / "logs").glob("ckpt-*"))
+
+    train_here(tmp_path, max_steps=100)
+    before = checkpoints()
+    capsys.readouterr()
+    train_here(tmp_path, max_steps=100)
+    output = capsys.readouterr().out
+    assert "Already trained: the checkpoint is of step 100, the last" in output
+    assert "Step " not in output
+    assert checkpoints() == before
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:1_000], lambda data: data[:-9] + bytes(9)])
+def test_damaged_newest_checkpoint_gives_way_to_the_one_before(
+    train_here: TrainHere,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[bytes], bytes],
+) -> None:
+    options = {"max_steps": 120, "log_every": 20, "checkpoint_every": 40}
+    train_here(tmp_path, **options)
+    whole = train_here(tmp_path / "unbroken", **options)
+    data = tmp_path / "logs/ckpt-120.data-00000-of-00001"
+    data.write_bytes(damage(data.read_bytes()))
+    capsys.readouterr()
+    train_here(tmp_path, **options)
+    output = capsys.readouterr().out
+    assert f"warning: {tmp_path / 'logs'}/ckpt-120: unreadable checkpoint" in output
+    assert f"Going on from {tmp_path / 'logs'}/ckpt-80\n" in output
+    assert_same_weights(tmp_path / "logs", whole / "logs")
+
+
+def test_only_damaged_checkpoints_are_an_error(train_here: TrainHere, tmp_path: Path) -> None:
+    train_here(tmp_path, max_steps=100)
+    (tmp_path / "logs/ckpt-100.index").write_bytes(b"nothing")
+    with pytest.raises(StepError, match="none of 1 checkpoints can be read; remove"):
+        train_here(tmp_path, max_steps=100)
+
+
+def test_other_configuration_is_refused_by_name_unless_restarted(
+    train_here: TrainHere, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_here(tmp_path, max_steps=100)
+    with pytest.raises(
+        StepError, match=r"another run \(hidden1 128 there, 64 here; seed 0 there, 1"
+    ):
+        train_here(tmp_path, max_steps=100, hidden1=64, seed=1)
+    capsys.readouterr()
+    train_here(tmp_path, max_steps=100, hidden1=64, seed=1, restart=True)
+    assert "Going on" not in capsys.readouterr().out
+    train_here(tmp_path, max_steps=100, hidden1=64, seed=1)
+    assert "Going on" in capsys.readouterr().out
+
+
+def test_retention_keeps_the_newest(train_here: TrainHere, tmp_path: Path) -> None:
+    train_here(tmp_path, max_steps=120, log_every=20, checkpoint_every=20, keep_checkpoints=2)
+    kept = sorted(path.stem for path in (tmp_path / "logs").glob("ckpt-*.index"))
+    assert kept == ["ckpt-100", "ckpt-120"]
+
+
+def test_same_seed_gives_the_same_weights_and_another_does_not(
+    train_here: TrainHere, tmp_path: Path
+) -> None:
+    for name, seed in (("one", 3), ("two", 3), ("three", 4)):
+        train_here(tmp_path / name, max_steps=100, seed=seed)
+    assert_same_weights(tmp_path / "one/logs", tmp_path / "two/logs")
+    with pytest.raises(AssertionError):
+        assert_same_weights(tmp_path / "one/logs", tmp_path / "three/logs")

@@ -1,0 +1,80 @@
+"""What a run tells, read back with TensorBoard's own reader."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+
+@pytest.fixture(scope="module")
+def run(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from components.train.train import train_and_evaluate
+    from pipeline.config import Train
+
+    directory = tmp_path_factory.mktemp("summaries")
+    config = Train(max_steps=60, log_every=20, checkpoint_every=40)
+    train_and_evaluate(config, examples, directory / "model", directory / "logs")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def events(run: Path) -> EventAccumulator:
+    accumulator = EventAccumulator(str(run / "logs"), size_guidance={"tensors": 0})
+    accumulator.Reload()
+    return accumulator
+
+
+def steps(events: EventAccumulator, tag: str) -> list[int]:
+    return [event.step for event in events.Tensors(tag)]
+
+
+@pytest.mark.parametrize("tag", ["loss", "learning_rate", "gradient_norm", "examples_per_second"])
+def test_scalars_come_with_every_status_line(events: EventAccumulator, tag: str) -> None:
+    assert steps(events, tag) == [20, 40, 60]
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_precision_comes_with_every_evaluation(events: EventAccumulator, split: str) -> None:
+    assert steps(events, f"precision_at_1/{split}") == [40, 60]
+
+
+def test_weights_come_as_histograms(events: EventAccumulator) -> None:
+    for layer in ("hidden1", "hidden2", "softmax_linear"):
+        for kind in ("weights", "biases"):
+            assert steps(events, f"{layer}/{kind}") == [40, 60]
+
+
+def test_graph_shows_the_tutorials_scopes(events: EventAccumulator) -> None:
+    names = [node.name for node in events.Graph().node]
+    for scope in ("hidden1/", "hidden2/", "softmax_linear/"):
+        assert any(name.startswith(scope) for name in names)
+
+
+def test_hyperparameters_and_a_text_card_are_told(events: EventAccumulator) -> None:
+    assert "hparams" in events.PluginTagToContent(
+        "hparams"
+    ).__repr__() or events.PluginTagToContent("hparams")
+    card = events.Tensors("configuration")[0].tensor_proto.string_val[0].decode()
+    assert "| learning_rate | 0.5 |" in card
+
+
+def test_history_holds_what_the_events_hold(run: Path, events: EventAccumulator) -> None:
+    rows = [json.loads(line) for line in (run / "model/history.jsonl").read_text().splitlines()]
+    losses = {row["step"]: row["loss"] for row in rows if "loss" in row}
+    told = {e.step: e.tensor_proto.float_val[0] for e in events.Tensors("loss")}
+    assert losses == told
+    assert [row["step"] for row in rows if "precision_at_1/test" in row] == [40, 60]
+
+
+def test_events_can_be_read_while_it_trains(start: Callable, tmp_path: Path) -> None:
+    from tests.train.conftest import read_until
+
+    process = start(max_steps=2_000, log_every=10, checkpoint_every=20)
+    read_until(process, "Test Data Eval:", times=3)
+    read_until(process, "Step ")
+    accumulator = EventAccumulator(str(tmp_path / "logs"))
+    accumulator.Reload()
+    assert process.poll() is None
+    assert steps(accumulator, "precision_at_1/test")[:2] == [20, 40]
