@@ -65,3 +65,11 @@ $(INSTALLED): requirements.lock requirements-uv.lock
 .PHONY: test-kills
 test-kills: $(INSTALLED) ## Prove that training killed twenty times ends with the same weights
 	@KILLS=20 $(PYTHON) -m pytest tests/train/test_resume.py -k killed
+
+.PHONY: bench-train
+bench-train: $(INSTALLED) ## Measure training beside other ways to do it: make bench-train PEERS=PYTHON
+	@PEERS=$(or $(PEERS),$(PYTHON)) $(PYTHON) -m bench.train
+
+.PHONY: bench-accuracy
+bench-accuracy: $(INSTALLED) ## Measure accuracy over seeds and draw the curves of docs/training.md
+	@$(PYTHON) -m bench.accuracy
