@@ -9,7 +9,7 @@ import pytest
 from components.shared.manifests import Model
 from tests.train.conftest import Start, assert_same_weights, finish, free_addresses, read_until
 
-OPTIONS = {"max_steps": 200, "log_every": 20, "checkpoint_every": 100, "learning_rate": 0.1}
+OPTIONS = {"max_steps": 120, "log_every": 20, "checkpoint_every": 60, "learning_rate": 0.1}
 
 
 def train_together(start: Start, directory: Path, workers: int, **options: object) -> str:
@@ -46,14 +46,14 @@ def test_only_the_chief_writes(start: Start, tmp_path: Path) -> None:
     addresses = free_addresses(2)
     chief = start(tmp_path / "chief", workers=addresses, index=0, **OPTIONS)
     other = start(tmp_path / "other", workers=addresses, index=1, **OPTIONS)
-    assert "Step 200: loss = " in finish(chief)
+    assert "Step 120: loss = " in finish(chief)
     assert "Step " not in finish(other)
     assert (tmp_path / "chief/model/model.json").exists()
     assert not list((tmp_path / "other").glob("**/*.*"))
 
 
 def test_lost_worker_ends_the_run_and_a_restart_goes_on(start: Start, tmp_path: Path) -> None:
-    options = {**OPTIONS, "max_steps": 400}
+    options = {**OPTIONS, "max_steps": 300}
     addresses = free_addresses(2)
     chief, other = (start(workers=addresses, index=index, **options) for index in range(2))
     read_until(chief, "Test Data Eval:")
