@@ -99,12 +99,12 @@ def main() -> None:
     from components.ingest.ingest import ingest
     from pipeline.config import Ingest
 
-    print("| setting | runs | train | validation | test | test, lowest to highest | seconds |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as directory:
         scratch = Path(directory)
         examples = scratch / "examples"
         ingest(Ingest(source=str(ROOT / "data" / "mnist")), examples)
+        print("| setting | runs | train | validation | test | test, lowest to highest | seconds |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
         for setting in SETTINGS:
             runs = [
                 train(
