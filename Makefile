@@ -61,3 +61,10 @@ $(INSTALLED): requirements.lock requirements-uv.lock
 	@$(BIN)/uv pip install --quiet --python $(PYTHON) --require-hashes -r requirements.lock \
 		|| $(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
+
+.PHONY: browser
+
+browser: ## Install headless Chromium, which the tests of pages need (Debian or Ubuntu, as root)
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 \
+		chromium chromium-driver >/dev/null; }

@@ -33,19 +33,17 @@ def _min_precision(config: Evaluate, test: SplitEvaluation) -> Verdict:
     )
 
 
-def _max_regression(
-    config: Evaluate, test: SplitEvaluation, champion: Champion | None
-) -> Verdict:
+def _max_regression(config: Evaluate, test: SplitEvaluation, champion: Champion | None) -> Verdict:
     rule = "max_regression"
     if champion is None:
         return Verdict(rule=rule, passed=True, reason="no champion yet to compare with")
     loss = champion.test.precision_at_1 - test.precision_at_1
-    told = f"{champion.name} {champion.test.precision_at_1:.4f}"
+    theirs = f"{champion.name}'s {champion.test.precision_at_1:.4f}"
     if loss <= 0:
-        reason = f"test precision@1 {test.precision_at_1:.4f} is not below that of {told}"
+        reason = f"test precision@1 {test.precision_at_1:.4f} is not below {theirs}"
         return Verdict(rule=rule, passed=True, reason=reason)
     chance = f"McNemar p = {champion.p_value:.2g}"
-    reason = f"test precision@1 {test.precision_at_1:.4f} is {loss:.4f} below that of {told}, "
+    reason = f"test precision@1 {test.precision_at_1:.4f} is {loss:.4f} below {theirs}, "
     if loss <= config.max_regression:
         return Verdict(
             rule=rule, passed=True, reason=f"{reason}within {config.max_regression:g} ({chance})"

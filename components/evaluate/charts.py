@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-WIDTH, HEIGHT = 400, 250  # of the whole picture, in user units
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 28  # around the plot
+WIDTH, HEIGHT = 400, 256  # of the whole picture, in user units
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 14, 36  # around the plot
 
 Points = list[tuple[float, float]]
 

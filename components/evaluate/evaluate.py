@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,10 +17,10 @@ from components.evaluate.champion import Comparison
 from components.evaluate.figures import RocTally, Tally
 from components.evaluate.mistakes import Mistakes
 from components.evaluate.predictions import Predictions
+from components.evaluate.report import Pictures
 from components.evaluate.robustness import Robustness
-from components.evaluate.scoring import Classifier, Observer, classifier, load, score
+from components.evaluate.scoring import Observer, classifier, load, read, score
 from components.evaluate.serving import check
-from components.shared.evaluation import SplitEvaluation
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model, Score
 from components.shared.storage import sha256_of_directory, whole_directory
 from pipeline.config import Evaluate
@@ -44,25 +45,11 @@ def evaluate(
         StepError: A model or the dataset is unusable.
     """
     dataset, manifest = Dataset.read(examples), Model.read(model)
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "load"):
-        loaded = load(model / "saved_model")
-        classify = classifier(loaded, str(model / "saved_model"))
-        comparison = _compare(champion)
-    robustness, mistakes, roc = Robustness(classify), Mistakes(), RocTally()
-    on_test: list[Observer] = [robustness, mistakes, roc, *([comparison] if comparison else [])]
     with whole_directory(output, Evaluation.FILE) as directory:
         with Predictions(directory / predictions.FILE) as rows:
-            splits = {}
-            for split in SPLITS:
-                observers = [rows, *(on_test if split == "test" else [])]
-                with _timed(seconds, split):
-                    splits[split] = _score(classify, dataset, examples, split, observers)
-        with _timed(seconds, "serving"):
-            serving = check(loaded, classify, dataset.files(examples, "test"))
-        champion_figures = comparison.result() if comparison else None
+            measured, pictures = _measure(dataset, examples, model / "saved_model", champion, rows)
         evaluation = Evaluation(
-            verdicts=judge(config, splits, champion_figures, serving),
+            verdicts=judge(config, measured["splits"], measured["champion"], measured["serving"]),
             warnings=_warnings(dataset, manifest),
             model_sha256=sha256_of_directory(model / "saved_model"),
             dataset_fingerprint=dataset.fingerprint,
@@ -72,20 +59,46 @@ def evaluate(
                 "tensorflow": tf.__version__,
                 "numpy": np.__version__,
             },
-            seconds=seconds,
-            serving=serving,
-            splits=splits,
-            robustness=robustness.result(),
-            champion=champion_figures,
-            mistakes=mistakes.result(),
-            roc=roc.result(),
+            **measured,
         )
         evaluation.write(directory)
-        pictures = report.Pictures(mistakes.images, robustness.samples)
         report.write(directory / report.FILE, evaluation, manifest, dataset, model, pictures)
         model_card.write(directory / model_card.FILE, evaluation, manifest, dataset)
     _tell(evaluation)
     return evaluation
+
+
+def _measure(
+    dataset: Dataset, examples: Path, saved_model: Path, champion: Path | None, rows: Predictions
+) -> tuple[dict[str, Any], Pictures]:
+    """Reads every split once and returns the evaluation's figures, and pictures for the report."""
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "load"):
+        loaded = load(saved_model)
+        classify = classifier(loaded, str(saved_model))
+        comparison = _compare(champion)
+    robustness, mistakes, roc = Robustness(classify), Mistakes(), RocTally()
+    on_test: list[Observer] = [robustness, mistakes, roc, *([comparison] if comparison else [])]
+    splits = {}
+    for split in SPLITS:
+        tally = Tally()
+        observers = [tally, rows, *(on_test if split == "test" else [])]
+        with _timed(seconds, split):
+            for batch in score(classify, split, read(dataset, examples, split)):
+                for observer in observers:
+                    observer.add(batch)
+        splits[split] = tally.result()
+    with _timed(seconds, "serving"):
+        serving = check(loaded, classify, dataset.files(examples, "test"))
+    return {
+        "seconds": seconds,
+        "serving": serving,
+        "splits": splits,
+        "robustness": robustness.result(),
+        "champion": comparison.result() if comparison else None,
+        "mistakes": mistakes.result(),
+        "roc": roc.result(),
+    }, Pictures(mistakes.images, *robustness.samples)
 
 
 @contextmanager
@@ -99,16 +112,6 @@ def _compare(champion: Path | None) -> Comparison | None:
     if champion is None:
         return None
     return Comparison(classifier(load(champion), str(champion)), f"version {champion.name}")
-
-
-def _score(
-    classify: Classifier, dataset: Dataset, examples: Path, split: str, observers: list[Observer]
-) -> SplitEvaluation:
-    tally = Tally()
-    for batch in score(classify, dataset, examples, split):
-        for observer in (tally, *observers):
-            observer.add(batch)
-    return tally.result()
 
 
 def _warnings(dataset: Dataset, model: Model) -> list[str]:

@@ -54,8 +54,8 @@ class Tally:
             precision_at_k={k: int(self._ranks[:k].sum()) / examples for k in TOP},
             log_loss=self._log_loss / examples,
             calibration_error=sum(
-                bin.examples / examples * abs(bin.confidence - bin.precision_at_1)
-                for bin in calibration
+                part.examples / examples * abs(part.confidence - part.precision_at_1)
+                for part in calibration
             ),
             digits=digits,
             confusion=self._confusion.tolist(),

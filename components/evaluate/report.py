@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.evaluate.charts import LineChart, Points, line_chart, moving_mean, square_chart, thin
+from components.evaluate.charts import (
+    LineChart,
+    Points,
+    line_chart,
+    moving_mean,
+    square_chart,
+    thin,
+)
 from components.evaluate.templates import render
 from components.shared.evaluation import Digit
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model
@@ -24,7 +31,8 @@ class Pictures(NamedTuple):
     """The images that the report shows, uint8 ``[28, 28]`` each."""
 
     mistakes: list[npt.NDArray[np.uint8]]  # as in the evaluation
-    changes: list[npt.NDArray[np.uint8]]  # one for each of the robustness slices
+    original: npt.NDArray[np.uint8]  # a test image
+    changes: list[npt.NDArray[np.uint8]]  # the same, one for each of the robustness slices
 
 
 def write(
@@ -53,6 +61,7 @@ def write(
         model=model,
         dataset=dataset,
         mistakes=list(zip(evaluation.mistakes, map(_data_uri, pictures.mistakes), strict=True)),
+        original=_data_uri(pictures.original),
         changes=list(zip(evaluation.robustness, map(_data_uri, pictures.changes), strict=True)),
         loss=_loss_chart(history),
         precision=_precision_chart(history),

@@ -60,18 +60,23 @@ class Robustness:
         self._classify = classify
         self._examples = 0
         self._correct = dict.fromkeys(CHANGES, 0)
-        self.samples: list[Images] = []  # the split's first image, [28, 28], under every change
+        self._sample: Images | None = None  # [1, 28, 28]
 
     def add(self, batch: Batch) -> None:
         """Takes in a batch."""
         self._examples += len(batch.labels)
         for key, change in CHANGES.items():
-            images = change(batch.images, batch.start)
-            predicted = self._classify(images).argmax(axis=1)
+            predicted = self._classify(change(batch.images, batch.start)).argmax(axis=1)
             self._correct[key] += int((predicted == batch.labels).sum())
-            if batch.start == 0:
-                self.samples.append(images[0])
+        if self._sample is None:
+            self._sample = batch.images[:1].copy()
 
     def result(self) -> list[Slice]:
         """Returns a slice for every change."""
         return [make_slice(*key, self._examples, hits) for key, hits in self._correct.items()]
+
+    @property
+    def samples(self) -> tuple[Images, list[Images]]:
+        """The split's first image, uint8 ``[28, 28]``, and what every change makes of it."""
+        assert self._sample is not None, "nothing was added"
+        return self._sample[0], [change(self._sample, 0)[0] for change in CHANGES.values()]

@@ -1,6 +1,6 @@
 """Runs a SavedModel over a split: every example once, in one pass, a batch at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -15,11 +15,12 @@ from components.shared.manifests import Dataset
 from components.shared.records import CLASSES, IMAGE_SHAPE
 
 BATCH = 5_000
+PARSERS = 2  # batches parsed at a time, and as many held ready while the model runs
 TOLERANCE = 1e-3  # by which probabilities may miss a sum of 1
 MISSING = {tf.int64: np.iinfo(np.int64).min, tf.string: b""}  # a feature that a record lacks
 
 Probabilities = npt.NDArray[np.float32]  # [batch, 10]
-Classifier = Callable[[npt.NDArray[np.uint8]], Probabilities]
+Classifier = Callable[[npt.NDArray[np.uint8] | tf.Tensor], Probabilities]
 
 
 class Batch(NamedTuple):
@@ -95,10 +96,10 @@ def classifier(model: tf.Module, name: str) -> Classifier:
     """
     signature = model.signatures["serving_default"]
 
-    def classify(images: npt.NDArray[np.uint8]) -> Probabilities:
+    def classify(images: npt.NDArray[np.uint8] | tf.Tensor) -> Probabilities:
         # A reference to the model, since the signature alone does not keep its variables alive.
         _ = model
-        probabilities = signature(images=tf.constant(images))["probabilities"].numpy()
+        probabilities = signature(images=tf.convert_to_tensor(images))["probabilities"].numpy()
         off = np.abs(probabilities.sum(axis=1) - 1)
         if not (probabilities.min() >= 0 and off.max() <= TOLERANCE):  # so that NaN is off too
             raise StepError(
@@ -114,11 +115,13 @@ def _list(probabilities: npt.NDArray[np.float32]) -> str:
     return "[" + ", ".join(f"{p:.3g}" for p in probabilities) + "]"
 
 
-def score(classify: Classifier, dataset: Dataset, examples: Path, split: str) -> Iterator[Batch]:
-    """Yields a split's batches, in the order of its shards.
+Read = tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]  # images, labels, further features
+
+
+def read(dataset: Dataset, examples: Path, split: str) -> Iterator[Read]:
+    """Reads a split in batches, in the order of its shards.
 
     Args:
-        classify: The model.
         dataset: The manifest in ``examples``.
         examples: The directory that ingest wrote.
         split: Which split.
@@ -126,27 +129,37 @@ def score(classify: Classifier, dataset: Dataset, examples: Path, split: str) ->
     Raises:
         StepError: The split has no examples or cannot be read.
     """
-    if not dataset.splits[split].records:
+    expected = dataset.splits[split].records
+    if not expected:
         raise StepError(f"{examples}: the {split} split is empty, expected examples to score")
-    files = dataset.files(examples, split)
-    start = 0
+    found = 0
     try:
-        records = tf.data.TFRecordDataset(files, buffer_size=8 << 20)
+        records = tf.data.TFRecordDataset(dataset.files(examples, split), buffer_size=1 << 20)
         features = _extra_features(next(records.take(1).as_numpy_iterator()))
-        parsed = records.batch(BATCH).map(partial(_parse, features=features), tf.data.AUTOTUNE)
-        for images, labels, extras in parsed.prefetch(1).as_numpy_iterator():
-            yield Batch(split, start, images, labels, classify(images), extras)
-            start += len(labels)
-    except tf.errors.OpError as error:
-        reason = str(error).splitlines()[0]
+        batches = records.batch(BATCH).map(partial(_parse, features=features), PARSERS)
+        for batch in batches.prefetch(PARSERS):
+            found += len(batch[1])
+            yield batch
+    except (tf.errors.OpError, StopIteration) as error:
+        reason = (str(error) or "no records").splitlines()[0]
         raise StepError(
             f"{examples}: the {split} split is unreadable ({reason}); ingest anew"
         ) from None
-    if start != dataset.splits[split].records:
+    if found != expected:
         raise StepError(
-            f"{examples}: the {split} split has {start} records, {Dataset.FILE} says "
-            f"{dataset.splits[split].records}; ingest anew"
+            f"{examples}: the {split} split has {found} records, {Dataset.FILE} says {expected}; "
+            "ingest anew"
         )
+
+
+def score(classify: Classifier, split: str, batches: Iterable[Read]) -> Iterator[Batch]:
+    """Yields a split's batches with what a model says of them."""
+    start = 0
+    for images, labels, extras in batches:
+        said = classify(images)
+        columns = {name: column.numpy() for name, column in extras.items()}
+        yield Batch(split, start, images.numpy(), labels.numpy(), said, columns)
+        start += len(labels)
 
 
 def _extra_features(record: bytes) -> dict[str, tf.DType]:
@@ -161,9 +174,7 @@ def _extra_features(record: bytes) -> dict[str, tf.DType]:
     return found
 
 
-def _parse(
-    serialized: tf.Tensor, features: dict[str, tf.DType]
-) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+def _parse(serialized: tf.Tensor, features: dict[str, tf.DType]) -> Read:
     images, labels = parse(serialized)
     if not features:
         return images, labels, {}

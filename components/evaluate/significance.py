@@ -1,4 +1,4 @@
-"""What chance alone could do: an interval for a share, a test of two models on the same examples."""
+"""What chance alone could do: an interval for a share, a test that compares two models."""
 
 import math
 

@@ -1,6 +1,8 @@
 """Slices of a split: examples that have something in common."""
 
 from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,26 +45,31 @@ class Slices:
 
     def result(self) -> list[Slice]:
         """Returns the slices that have examples."""
-        rows = [("digit", str(d), *map(int, self._digits[:, d])) for d in range(CLASSES)]
-        rows += self._ink_groups()
-        for name, (examples, correct) in self._extras.items():
-            rows += [(name, value, examples[value], correct[value]) for value in sorted(examples)]
-        return [make_slice(*row) for row in rows if row[2]]
+        digits = [("digit", str(d), *self._digits[:, d].tolist()) for d in range(CLASSES)]
+        extras = [
+            (name, value, examples[value], correct[value])
+            for name, (examples, correct) in self._extras.items()
+            for value in sorted(examples)
+        ]
+        return [
+            make_slice(name, value, examples, correct)
+            for name, value, examples, correct in (*digits, *self._ink_groups(), *extras)
+            if examples
+        ]
 
-    def _ink_groups(self) -> list[tuple[str, str, int, int]]:
+    def _ink_groups(self) -> Iterator[tuple[str, str, int, int]]:
         """Cuts the histogram of mean ink into four groups as equal as its bins allow."""
         before = np.concatenate([[0], self._ink[0].cumsum()])
         cuts = np.searchsorted(before, before[-1] * np.arange(1, INK_GROUPS) / INK_GROUPS)
-        edges = [0, *cuts.tolist(), INK_BINS + 1]
         level = 255 / INK_BINS
-        return [
-            (
+        for low, high in pairwise([0, *cuts.tolist(), INK_BINS + 1]):
+            examples, correct = self._ink[:, low:high].sum(axis=1).tolist()
+            yield (
                 "mean ink",
                 f"{low * level:.0f} to {min(high * level, 255):.0f}",
-                *map(int, self._ink[:, low:high].sum(axis=1)),
+                examples,
+                correct,
             )
-            for low, high in zip(edges, edges[1:], strict=False)
-        ]
 
 
 def make_slice(name: str, value: str, examples: int, correct: int) -> Slice:
