@@ -82,7 +82,7 @@ def _measure(
     splits = {}
     for split in SPLITS:
         tally = Tally()
-        observers = [tally, rows, *(on_test if split == "test" else [])]
+        observers: list[Observer] = [tally, rows, *(on_test if split == "test" else [])]
         with _timed(seconds, split):
             for batch in score(classify, split, read(dataset, examples, split)):
                 for observer in observers:
