@@ -25,7 +25,7 @@ def test_the_champion_is_the_version_that_champion_json_names(tmp_path: Path) ->
 def test_a_champion_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "digits").mkdir()
     (tmp_path / "digits" / "champion.json").write_text('{"version": 2}')
-    with pytest.raises(StepError, match="version 2 is not in .* promote another"):
+    with pytest.raises(StepError, match=r"version 2 is not in .* promote another"):
         champion_model(str(tmp_path), "digits")
 
 

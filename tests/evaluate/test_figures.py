@@ -1,6 +1,7 @@
 """The figures against scikit-learn, SciPy and plain counting."""
 
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from sklearn.calibration import calibration_curve
 
 from components.evaluate.figures import CALIBRATION_BINS, RocTally, Tally
 from components.evaluate.mistakes import Mistakes
-from components.evaluate.scoring import Batch
+from components.evaluate.scoring import Batch, Observer
 from components.shared.manifests import Evaluation
 from tests.conftest import MNIST, TEST
 from tests.evaluate.conftest import random_batches
@@ -74,12 +75,12 @@ def test_roc_has_finite_thresholds_and_the_rates_at_them(
         assert true == pytest.approx(reached[is_label].mean(), abs=2 / TEST)
         assert false == pytest.approx(reached[~is_label].mean(), abs=2 / TEST)
     area = np.trapezoid(roc.true_positive_rate, roc.false_positive_rate)
-    assert area == pytest.approx(metrics.roc_auc_score(is_label, probabilities, average="micro"), abs=1e-3)
+    assert area == pytest.approx(
+        metrics.roc_auc_score(is_label, probabilities, average="micro"), abs=1e-3
+    )
 
 
-def test_slices_by_ink_cut_the_split_into_quarters(
-    figures: Evaluation, answers: Answers
-) -> None:
+def test_slices_by_ink_cut_the_split_into_quarters(figures: Evaluation, answers: Answers) -> None:
     labels, probabilities = answers
     images, _ = read_mnist(MNIST, "t10k", TEST)
     ink, right = images.mean(axis=(1, 2)), probabilities.argmax(axis=1) == labels
@@ -135,7 +136,7 @@ def test_figures_do_not_depend_on_how_a_split_is_cut(cuts: set[int], seed: int) 
     once, parts = Tally(), Tally()
     once.add(whole)
     edges = [0, *sorted(cuts), 300]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         parts.add(
             whole._replace(
                 start=low,
@@ -154,7 +155,7 @@ def test_figures_do_not_depend_on_how_a_split_is_cut(cuts: set[int], seed: int) 
 def test_memory_does_not_grow_with_the_split() -> None:
     def peak(count: int) -> int:
         batches = random_batches(4)
-        observers = [Tally(), RocTally(), Mistakes()]
+        observers: list[Observer] = [Tally(), RocTally(), Mistakes()]
         tracemalloc.start()
         for number in range(count):
             for observer in observers:

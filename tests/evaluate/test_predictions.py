@@ -57,7 +57,7 @@ def test_polars_reads_probabilities_as_arrays(path: Path, figures: Evaluation) -
 def test_the_documented_query_answers_in_duckdb(path: Path, figures: Evaluation) -> None:
     page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
     query = page.split("```sql\n")[1].split("```")[0]
-    rows = duckdb.sql(query.replace("predictions.parquet", str(path))).fetchall()
+    rows = duckdb.execute(query.replace("predictions.parquet", str(path))).fetchall()
     confusion = np.array(figures.splits["test"].confusion)
     np.fill_diagonal(confusion, 0)
     assert rows[0][2] == confusion.max()

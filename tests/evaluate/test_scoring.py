@@ -32,7 +32,7 @@ def test_batches_are_the_split_in_order_each_example_once(examples: Path, model:
 
 
 def test_a_directory_that_is_no_saved_model(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match="no SavedModel .* run train first"):
+    with pytest.raises(StepError, match=r"no SavedModel .* run train first"):
         load(tmp_path)
 
 
@@ -92,7 +92,7 @@ def test_an_empty_split(own_examples: Path) -> None:
 
 def test_a_missing_shard(own_examples: Path) -> None:
     dataset = spoil(own_examples, Path.unlink)
-    with pytest.raises(StepError, match="test split is unreadable .* ingest anew"):
+    with pytest.raises(StepError, match=r"test split is unreadable .* ingest anew"):
         list(read(dataset, own_examples, "test"))
 
 
@@ -103,7 +103,7 @@ def test_a_shard_with_a_flipped_bit(own_examples: Path) -> None:
         path.write_bytes(data)
 
     dataset = spoil(own_examples, flip)
-    with pytest.raises(StepError, match="test split is unreadable .* ingest anew"):
+    with pytest.raises(StepError, match=r"test split is unreadable .* ingest anew"):
         list(read(dataset, own_examples, "test"))
 
 
