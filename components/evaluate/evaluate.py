@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -21,9 +21,22 @@ from components.evaluate.report import Pictures
 from components.evaluate.robustness import Robustness
 from components.evaluate.scoring import Observer, classifier, load, read, score
 from components.evaluate.serving import check
+from components.shared.evaluation import Champion, Mistake, Roc, Serving, Slice, SplitEvaluation
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model, Score
 from components.shared.storage import sha256_of_directory, whole_directory
 from pipeline.config import Evaluate
+
+
+class Measured(NamedTuple):
+    """The figures of an evaluation, by their names in the manifest."""
+
+    seconds: dict[str, float]
+    serving: Serving
+    splits: dict[str, SplitEvaluation]
+    robustness: list[Slice]
+    champion: Champion | None
+    mistakes: list[Mistake]
+    roc: Roc
 
 
 def evaluate(
@@ -49,7 +62,7 @@ def evaluate(
         with Predictions(directory / predictions.FILE) as rows:
             measured, pictures = _measure(dataset, examples, model / "saved_model", champion, rows)
         evaluation = Evaluation(
-            verdicts=judge(config, measured["splits"], measured["champion"], measured["serving"]),
+            verdicts=judge(config, measured.splits, measured.champion, measured.serving),
             warnings=_warnings(dataset, manifest),
             model_sha256=sha256_of_directory(model / "saved_model"),
             dataset_fingerprint=dataset.fingerprint,
@@ -59,7 +72,7 @@ def evaluate(
                 "tensorflow": tf.__version__,
                 "numpy": np.__version__,
             },
-            **measured,
+            **measured._asdict(),
         )
         evaluation.write(directory)
         report.write(directory / report.FILE, evaluation, manifest, dataset, model, pictures)
@@ -70,7 +83,7 @@ def evaluate(
 
 def _measure(
     dataset: Dataset, examples: Path, saved_model: Path, champion: Path | None, rows: Predictions
-) -> tuple[dict[str, Any], Pictures]:
+) -> tuple[Measured, Pictures]:
     """Reads every split once and returns the evaluation's figures, and pictures for the report."""
     seconds: dict[str, float] = {}
     with _timed(seconds, "load"):
@@ -90,15 +103,16 @@ def _measure(
         splits[split] = tally.result()
     with _timed(seconds, "serving"):
         serving = check(loaded, classify, dataset.files(examples, "test"))
-    return {
-        "seconds": seconds,
-        "serving": serving,
-        "splits": splits,
-        "robustness": robustness.result(),
-        "champion": comparison.result() if comparison else None,
-        "mistakes": mistakes.result(),
-        "roc": roc.result(),
-    }, Pictures(mistakes.images, *robustness.samples)
+    measured = Measured(
+        seconds=seconds,
+        serving=serving,
+        splits=splits,
+        robustness=robustness.result(),
+        champion=comparison.result() if comparison else None,
+        mistakes=mistakes.result(),
+        roc=roc.result(),
+    )
+    return measured, Pictures(mistakes.images, *robustness.samples)
 
 
 @contextmanager

@@ -138,8 +138,7 @@ def test_mistakes_robustness_and_slices_are_those_of_the_manifest(
         assert f"{part.slice}\n{part.value}\n{part.precision_at_1:.4f}" in robustness
     by_ink = [part for part in figures.splits["test"].slices if part.slice != "digit"]
     assert [(row[1], row[3], row[4]) for row in rows(browser, "slices")] == [
-        (f"{part.precision_at_1:.4f}", f"{part.examples:,}", f"{part.correct:,}")
-        for part in by_ink
+        (f"{part.precision_at_1:.4f}", f"{part.examples:,}", f"{part.correct:,}") for part in by_ink
     ]
 
 
