@@ -73,3 +73,15 @@ bench-train: $(INSTALLED) ## Measure training beside other ways to do it: make b
 .PHONY: bench-accuracy
 bench-accuracy: $(INSTALLED) ## Measure accuracy over seeds and draw the curves of docs/training.md
 	@$(PYTHON) -m bench.accuracy
+
+.PHONY: browser
+
+browser: ## Install headless Chromium, which the tests of pages need (Debian or Ubuntu, as root)
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 \
+		chromium chromium-driver >/dev/null; }
+
+.PHONY: test-evaluate-kills
+
+test-evaluate-kills: $(INSTALLED) ## Kill evaluate at twenty random moments
+	@EVALUATE_KILLS=20 $(PYTHON) -m pytest tests/evaluate/test_evaluate.py -k killed

@@ -120,6 +120,29 @@ class Evaluate(Options):
         le=1,
         description="Least precision@1 on the test split, 0 to 1, for a model to be blessed.",
     )
+    max_regression: float = Field(
+        default=0.002,
+        ge=0,
+        le=1,
+        description="How far, 0 to 1, precision@1 on the test split may lie below the champion's; "
+        "a larger loss counts only where McNemar's test finds it beyond chance.",
+    )
+    min_digit_recall: float = Field(
+        default=0.95,
+        ge=0,
+        le=1,
+        description="Least share, 0 to 1, of each digit's test examples that must be recognized.",
+    )
+    max_gap: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="How far, 0 to 1, precision@1 on the test split may lie below that on train.",
+    )
+    max_latency_ms: PositiveFloat = Field(
+        default=50.0,
+        description="Longest median time, in milliseconds, to classify a single image.",
+    )
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,10 @@ def mnist(
     data_path: str = Train.data_path,
     resident_mib: int = Train.resident_mib,
     min_precision: float = Evaluate.min_precision,
+    max_regression: float = Evaluate.max_regression,
+    min_digit_recall: float = Evaluate.min_digit_recall,
+    max_gap: float = Evaluate.max_gap,
+    max_latency_ms: float = Evaluate.max_latency_ms,
     destination: str = Push.destination,
     model_name: str = Push.model_name,
     checkpoints: str = Run.checkpoints,
@@ -49,8 +53,12 @@ def mnist(
         evaluated = evaluate(
             examples=ingested.outputs["examples"],
             model=trained.outputs["model"],
+            destination=destination,
+            model_name=model_name,
             **Evaluate.select(given),
         )
+        # The champion is an input that the cache does not know of.
+        evaluated.set_caching_options(False)
         with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712
             push(
                 model=trained.outputs["model"],

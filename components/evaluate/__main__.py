@@ -12,14 +12,20 @@ from pipeline.config import Evaluate
 @click.option("--examples", type=click.Path(), required=True, help="Directory that ingest wrote.")
 @click.option("--model", type=click.Path(), required=True, help="Directory that train wrote.")
 @click.option("--output", type=click.Path(), required=True, help="Evaluation directory to write.")
-def main(config: Evaluate, examples: str, model: str, output: str) -> None:
+@click.option(
+    "--champion",
+    type=click.Path(),
+    help="SavedModel to compare with, such as registry/digits/1; without it there is no champion.",
+)
+def main(config: Evaluate, examples: str, model: str, output: str, champion: str | None) -> None:
     """Score a model on all splits and decide whether it may go out.
 
     The exit code is 0 whether the model is blessed or not; evaluation.json and push tell.
     """
     from components.evaluate.evaluate import evaluate
 
-    evaluate(config, Path(examples), Path(model), Path(output))
+    theirs = Path(champion) if champion else None
+    evaluate(config, Path(examples), Path(model), Path(output), theirs)
 
 
 if __name__ == "__main__":

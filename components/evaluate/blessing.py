@@ -1,12 +1,26 @@
 """The rules by which a model may go out."""
 
-from components.shared.manifests import SplitEvaluation, Verdict
+from components.shared.evaluation import Champion, Serving, SplitEvaluation, Verdict
 from pipeline.config import Evaluate
 
+SIGNIFICANT = 0.05  # a p-value below this is not put down to chance
 
-def judge(config: Evaluate, splits: dict[str, SplitEvaluation]) -> list[Verdict]:
+
+def judge(
+    config: Evaluate,
+    splits: dict[str, SplitEvaluation],
+    champion: Champion | None,
+    serving: Serving,
+) -> list[Verdict]:
     """Judges a model by its figures, rule by rule."""
-    return [_min_precision(config, splits["test"])]
+    return [
+        _min_precision(config, splits["test"]),
+        _max_regression(config, splits["test"], champion),
+        _min_digit_recall(config, splits["test"]),
+        _max_gap(config, splits["train"], splits["test"]),
+        _max_latency(config, serving),
+        _signatures(serving),
+    ]
 
 
 def _min_precision(config: Evaluate, test: SplitEvaluation) -> Verdict:
@@ -17,3 +31,65 @@ def _min_precision(config: Evaluate, test: SplitEvaluation) -> Verdict:
         reason=f"test precision@1 {test.precision_at_1:.4f} is "
         f"{'at least' if passed else 'below'} {config.min_precision:g}",
     )
+
+
+def _max_regression(config: Evaluate, test: SplitEvaluation, champion: Champion | None) -> Verdict:
+    rule = "max_regression"
+    if champion is None:
+        return Verdict(rule=rule, passed=True, reason="no champion yet to compare with")
+    loss = champion.test.precision_at_1 - test.precision_at_1
+    theirs = f"{champion.name}'s {champion.test.precision_at_1:.4f}"
+    if loss <= 0:
+        reason = f"test precision@1 {test.precision_at_1:.4f} is not below {theirs}"
+        return Verdict(rule=rule, passed=True, reason=reason)
+    chance = f"McNemar p = {champion.p_value:.2g}"
+    reason = f"test precision@1 {test.precision_at_1:.4f} is {loss:.4f} below {theirs}, "
+    if loss <= config.max_regression:
+        return Verdict(
+            rule=rule, passed=True, reason=f"{reason}within {config.max_regression:g} ({chance})"
+        )
+    if champion.p_value >= SIGNIFICANT:
+        return Verdict(rule=rule, passed=True, reason=f"{reason}which may be chance ({chance})")
+    return Verdict(
+        rule=rule,
+        passed=False,
+        reason=f"{reason}more than {config.max_regression:g} and beyond chance ({chance})",
+    )
+
+
+def _min_digit_recall(config: Evaluate, test: SplitEvaluation) -> Verdict:
+    found = [(digit.recall, name) for name, digit in enumerate(test.digits) if digit.examples]
+    recall, worst = min(found)
+    passed = recall >= config.min_digit_recall
+    return Verdict(
+        rule="min_digit_recall",
+        passed=passed,
+        reason=f"the weakest digit, {worst}, is recognized in {recall:.4f} of the cases, "
+        f"{'at least' if passed else 'below'} {config.min_digit_recall:g}",
+    )
+
+
+def _max_gap(config: Evaluate, train: SplitEvaluation, test: SplitEvaluation) -> Verdict:
+    gap = train.precision_at_1 - test.precision_at_1
+    passed = gap <= config.max_gap
+    return Verdict(
+        rule="max_gap",
+        passed=passed,
+        reason=f"test precision@1 is {abs(gap):.4f} {'below' if gap >= 0 else 'above'} that on "
+        f"train, {'within' if passed else 'more than'} {config.max_gap:g}",
+    )
+
+
+def _max_latency(config: Evaluate, serving: Serving) -> Verdict:
+    passed = serving.latency_ms <= config.max_latency_ms
+    return Verdict(
+        rule="max_latency_ms",
+        passed=passed,
+        reason=f"one image takes {serving.latency_ms:.2g} ms, "
+        f"{'at most' if passed else 'more than'} {config.max_latency_ms:g} ms",
+    )
+
+
+def _signatures(serving: Serving) -> Verdict:
+    agree = "both signatures agree, one image at a time and in batches"
+    return Verdict(rule="signatures", passed=not serving.problem, reason=serving.problem or agree)

@@ -11,13 +11,22 @@ def evaluate(
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    classification: dsl.Output[dsl.ClassificationMetrics],
     report: dsl.Output[dsl.HTML],
+    model_card: dsl.Output[dsl.Markdown],
+    destination: str,
+    model_name: str,
     min_precision: float,
+    max_regression: float,
+    min_digit_recall: float,
+    max_gap: float,
+    max_latency_ms: float,
 ) -> bool:
     """Scores the model on all splits and returns whether it is blessed."""
     import shutil
     from pathlib import Path
 
+    from components.evaluate.champion import champion_model
     from components.evaluate.evaluate import evaluate
     from components.shared.command_line import reported
     from pipeline.config import Evaluate
@@ -26,8 +35,17 @@ def evaluate(
     output = Path(evaluation.path)
     with reported():
         config = Evaluate.pick(given)
-        result = evaluate(config, Path(examples.path), Path(model.path), output)
+        champion = champion_model(destination, model_name)
+        result = evaluate(config, Path(examples.path), Path(model.path), output, champion)
     for split, figures in result.splits.items():
         metrics.log_metric(f"{split}_precision_at_1", figures.precision_at_1)
+        metrics.log_metric(f"{split}_log_loss", figures.log_loss)
+    metrics.log_metric("test_calibration_error", result.splits["test"].calibration_error)
+    confusion = result.splits["test"].confusion
+    classification.log_confusion_matrix([str(digit) for digit in range(len(confusion))], confusion)
+    classification.log_roc_curve(
+        result.roc.false_positive_rate, result.roc.true_positive_rate, result.roc.thresholds
+    )
     shutil.copy(output / "report.html", report.path)
+    shutil.copy(output / "model_card.md", model_card.path)
     return result.blessed

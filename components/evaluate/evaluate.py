@@ -1,52 +1,161 @@
-"""Evaluation: from a SavedModel and a dataset to figures and a decision."""
+"""Evaluation: from a SavedModel and a dataset to figures, a report and a decision."""
 
+import dataclasses
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from components.evaluate import predictions, report
+import numpy as np
+import tensorflow as tf
+
+from components.evaluate import model_card, predictions, report
 from components.evaluate.blessing import judge
-from components.evaluate.figures import figures, load_signature, predict
+from components.evaluate.champion import Comparison
+from components.evaluate.figures import RocTally, Tally
+from components.evaluate.mistakes import Mistakes
+from components.evaluate.predictions import Predictions
+from components.evaluate.report import Pictures
+from components.evaluate.robustness import Robustness
+from components.evaluate.scoring import Observer, classifier, load, read, score
+from components.evaluate.serving import check
+from components.shared.evaluation import Champion, Mistake, Roc, Serving, Slice, SplitEvaluation
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model, Score
 from components.shared.storage import sha256_of_directory, whole_directory
 from pipeline.config import Evaluate
 
 
-def evaluate(config: Evaluate, examples: Path, model: Path, output: Path) -> Evaluation:
+class Measured(NamedTuple):
+    """The figures of an evaluation, by their names in the manifest."""
+
+    seconds: dict[str, float]
+    serving: Serving
+    splits: dict[str, SplitEvaluation]
+    robustness: list[Slice]
+    champion: Champion | None
+    mistakes: list[Mistake]
+    roc: Roc
+
+
+def evaluate(
+    config: Evaluate, examples: Path, model: Path, output: Path, champion: Path | None = None
+) -> Evaluation:
     """Scores a SavedModel on all splits and decides whether it may go out.
 
     Args:
-        config: The rules.
+        config: The bounds of the rules.
         examples: The directory that ingest wrote.
         model: The directory that train wrote.
         output: The evaluation directory; it appears whole or not at all.
+        champion: The SavedModel to compare with, None where there is none yet.
 
     Returns:
         The manifest, also in ``output``.
 
     Raises:
-        StepError: The model or the dataset is unusable.
+        StepError: A model or the dataset is unusable.
     """
-    dataset = Dataset.read(examples)
-    Model.read(model)
-    signature = load_signature(model / "saved_model")
-    said = {split: predict(signature, dataset.files(examples, split)) for split in SPLITS}
-    splits = {split: figures(predicted) for split, predicted in said.items()}
-    evaluation = Evaluation(
-        splits=splits,
-        model_sha256=sha256_of_directory(model / "saved_model"),
-        dataset_fingerprint=dataset.fingerprint,
-        verdicts=judge(config, splits),
-    )
+    dataset, manifest = Dataset.read(examples), Model.read(model)
     with whole_directory(output, Evaluation.FILE) as directory:
-        predictions.write(directory / predictions.FILE, said)
-        report.write(directory / report.FILE, evaluation)
+        with Predictions(directory / predictions.FILE) as rows:
+            measured, pictures = _measure(dataset, examples, model / "saved_model", champion, rows)
+        evaluation = Evaluation(
+            verdicts=judge(config, measured.splits, measured.champion, measured.serving),
+            warnings=_warnings(dataset, manifest),
+            model_sha256=sha256_of_directory(model / "saved_model"),
+            dataset_fingerprint=dataset.fingerprint,
+            config=dataclasses.asdict(config),
+            versions={
+                "python": platform.python_version(),
+                "tensorflow": tf.__version__,
+                "numpy": np.__version__,
+            },
+            **measured._asdict(),
+        )
         evaluation.write(directory)
+        report.write(directory / report.FILE, evaluation, manifest, dataset, model, pictures)
+        model_card.write(directory / model_card.FILE, evaluation, manifest, dataset)
     _tell(evaluation)
     return evaluation
+
+
+def _measure(
+    dataset: Dataset, examples: Path, saved_model: Path, champion: Path | None, rows: Predictions
+) -> tuple[Measured, Pictures]:
+    """Reads every split once and returns the evaluation's figures, and pictures for the report."""
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "load"):
+        loaded = load(saved_model)
+        classify = classifier(loaded, str(saved_model))
+        comparison = _compare(champion)
+    robustness, mistakes, roc = Robustness(classify), Mistakes(), RocTally()
+    on_test: list[Observer] = [robustness, mistakes, roc, *([comparison] if comparison else [])]
+    splits = {}
+    for split in SPLITS:
+        tally = Tally()
+        observers: list[Observer] = [tally, rows, *(on_test if split == "test" else [])]
+        with _timed(seconds, split):
+            for batch in score(classify, split, read(dataset, examples, split)):
+                for observer in observers:
+                    observer.add(batch)
+        splits[split] = tally.result()
+    with _timed(seconds, "serving"):
+        serving = check(loaded, classify, dataset.files(examples, "test"))
+    measured = Measured(
+        seconds=seconds,
+        serving=serving,
+        splits=splits,
+        robustness=robustness.result(),
+        champion=comparison.result() if comparison else None,
+        mistakes=mistakes.result(),
+        roc=roc.result(),
+    )
+    return measured, Pictures(mistakes.images, *robustness.samples)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[part] = round(time.perf_counter() - start, 3)
+
+
+def _compare(champion: Path | None) -> Comparison | None:
+    if champion is None:
+        return None
+    return Comparison(classifier(load(champion), str(champion)), f"version {champion.name}")
+
+
+def _warnings(dataset: Dataset, model: Model) -> list[str]:
+    if dataset.fingerprint == model.dataset_fingerprint:
+        return []
+    return [
+        f"the model was trained on the data set {model.dataset_fingerprint[:12]} but scored on "
+        f"{dataset.fingerprint[:12]}: what it is scored on here may have been trained on there"
+    ]
 
 
 def _tell(evaluation: Evaluation) -> None:
     for split, result in evaluation.splits.items():
         score = Score(examples=result.examples, correct=result.correct)
         print(f"{split.capitalize()} Data Eval:\n  {score}")
-    reasons = "; ".join(verdict.reason for verdict in evaluation.verdicts)
-    print(f"{'Blessed' if evaluation.blessed else 'Not blessed'}: {reasons}", flush=True)
+    for verdict in evaluation.verdicts:
+        print(f"  {'pass' if verdict.passed else 'FAIL'} {verdict.rule}: {verdict.reason}")
+    for warning in evaluation.warnings:
+        print(f"warning: {warning}")
+    print(summary(evaluation), flush=True)
+
+
+def summary(evaluation: Evaluation) -> str:
+    """Returns the decision and why, in one line."""
+    test = evaluation.splits["test"]
+    failed = [verdict.reason for verdict in evaluation.verdicts if not verdict.passed]
+    if failed:
+        more = f" (and {len(failed) - 1} more)" if failed[1:] else ""
+        return f"Not blessed: {failed[0]}{more}"
+    return (
+        f"Blessed: all {len(evaluation.verdicts)} rules hold, test precision@1 "
+        f"{test.precision_at_1:.4f} ({test.interval[0]:.4f} to {test.interval[1]:.4f})"
+    )

@@ -1,74 +1,126 @@
-"""Scores a SavedModel on a split: every example once, in one pass."""
-
-from pathlib import Path
-from typing import NamedTuple
+"""The figures of a split, added up batch by batch so that memory does not grow with the split."""
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
-from components.shared.errors import StepError
-from components.shared.examples import read_split
-from components.shared.manifests import SplitEvaluation
+from components.evaluate.scoring import Batch
+from components.evaluate.significance import wilson
+from components.evaluate.slices import Slices
+from components.shared.evaluation import CalibrationBin, Digit, Roc, SplitEvaluation
 from components.shared.records import CLASSES
 
-BATCH = 5_000
+TOP = (1, 2, 3)
+CALIBRATION_BINS = 15
+# The least probability that log loss reckons with: float32's resolution, as in scikit-learn.
+EPSILON = float(np.finfo(np.float32).eps)
+# Thresholds of the ROC: even steps of log-odds, since most probabilities are close to 0 or 1.
+LOG_ODDS = np.arange(-12, 12.5, 0.5)
+THRESHOLDS = np.concatenate([[0], 1 / (1 + np.exp(-LOG_ODDS)), [1]])
 
 
-class Predictions(NamedTuple):
-    """What a model says of a split, example by example."""
+class Tally:
+    """Adds up what a model says of a split."""
 
-    labels: npt.NDArray[np.int32]  # [examples]
-    probabilities: npt.NDArray[np.float32]  # [examples, 10]
+    def __init__(self) -> None:
+        self._confusion = np.zeros((CLASSES, CLASSES), np.int64)
+        self._ranks = np.zeros(CLASSES, np.int64)
+        self._log_loss = 0.0
+        self._bins = np.zeros((3, CALIBRATION_BINS))  # examples, confidence, correct
+        self._slices = Slices()
 
-    @property
-    def predicted(self) -> npt.NDArray[np.int64]:
-        """The most probable class, int64 ``[examples]``."""
-        return self.probabilities.argmax(axis=1)
+    def add(self, batch: Batch) -> None:
+        """Takes in a batch."""
+        labels, probabilities, predicted = batch.labels, batch.probabilities, batch.predicted
+        np.add.at(self._confusion, (labels, predicted), 1)
+        of_label = probabilities[np.arange(len(labels)), labels]
+        self._ranks += np.bincount(_ranks(probabilities, labels, of_label), minlength=CLASSES)
+        self._log_loss -= float(np.log(np.maximum(of_label, EPSILON, dtype=np.float64)).sum())
+        confidence = probabilities.max(axis=1).astype(np.float64)
+        bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+        for row, weights in enumerate((None, confidence, predicted == labels)):
+            self._bins[row] += np.bincount(bins, weights, CALIBRATION_BINS)
+        self._slices.add(batch)
+
+    def result(self) -> SplitEvaluation:
+        """Returns the figures of what was added."""
+        examples, correct = int(self._confusion.sum()), int(self._confusion.trace())
+        calibration = self._calibration()
+        digits = _digits(self._confusion)
+        return SplitEvaluation(
+            examples=examples,
+            correct=correct,
+            precision_at_1=correct / examples,
+            interval=wilson(correct, examples),
+            precision_at_k={k: int(self._ranks[:k].sum()) / examples for k in TOP},
+            log_loss=self._log_loss / examples,
+            calibration_error=sum(
+                part.examples / examples * abs(part.confidence - part.precision_at_1)
+                for part in calibration
+            ),
+            digits=digits,
+            confusion=self._confusion.tolist(),
+            slices=self._slices.result(),
+            calibration=calibration,
+        )
+
+    def _calibration(self) -> list[CalibrationBin]:
+        return [
+            CalibrationBin(
+                low=index / CALIBRATION_BINS,
+                high=(index + 1) / CALIBRATION_BINS,
+                examples=int(examples),
+                confidence=confidence / examples,
+                precision_at_1=correct / examples,
+            )
+            for index, (examples, confidence, correct) in enumerate(self._bins.T.tolist())
+            if examples
+        ]
 
 
-def load_signature(model: Path) -> tf.types.experimental.ConcreteFunction:
-    """Loads the signature ``serving_default`` of a SavedModel.
+class RocTally:
+    """Counts, for every class of every example, which thresholds its probability reaches."""
 
-    Raises:
-        StepError: The directory is no SavedModel or lacks the signature.
-    """
-    try:
-        loaded = tf.saved_model.load(str(model))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise StepError(f"{model}: no SavedModel ({error}); run train first") from None
-    if "serving_default" not in loaded.signatures:
-        found = ", ".join(loaded.signatures) or "none"
-        raise StepError(f"{model}: signatures {found}, expected serving_default among them")
-    signature = loaded.signatures["serving_default"]
-    signature.model = loaded  # the signature alone does not keep the variables alive
-    return signature
+    def __init__(self) -> None:
+        self._counts = np.zeros((2, len(THRESHOLDS)), np.int64)  # other classes, the label
 
+    def add(self, batch: Batch) -> None:
+        """Takes in a batch."""
+        reached = np.searchsorted(THRESHOLDS, batch.probabilities, side="right") - 1
+        of_label = reached[np.arange(len(batch.labels)), batch.labels]
+        all_classes = np.bincount(reached.reshape(-1), minlength=len(THRESHOLDS))
+        label = np.bincount(of_label, minlength=len(THRESHOLDS))
+        self._counts += np.stack([all_classes - label, label])
 
-def predict(signature: tf.types.experimental.ConcreteFunction, files: list[str]) -> Predictions:
-    """Runs a model over a split's shards.
-
-    Raises:
-        StepError: The model gives something other than finite probabilities.
-    """
-    labels, probabilities = [], []
-    for batch_images, batch_labels in read_split(files, BATCH):
-        labels.append(batch_labels.numpy())
-        probabilities.append(signature(images=batch_images)["probabilities"].numpy())
-    predictions = Predictions(np.concatenate(labels), np.concatenate(probabilities))
-    if not np.isfinite(predictions.probabilities).all():
-        raise StepError("the model gives probabilities that are not finite; train it anew")
-    return predictions
+    def result(self) -> Roc:
+        """Returns the curve from threshold 1 down to 0."""
+        falling = self._counts[:, ::-1]
+        false, true = falling.cumsum(axis=1) / falling.sum(axis=1, keepdims=True)
+        return Roc(
+            thresholds=THRESHOLDS[::-1].tolist(),
+            true_positive_rate=true.tolist(),
+            false_positive_rate=false.tolist(),
+        )
 
 
-def figures(predictions: Predictions) -> SplitEvaluation:
-    """Computes a split's figures from what the model says of it."""
-    confusion = np.zeros((CLASSES, CLASSES), np.int64)
-    np.add.at(confusion, (predictions.labels, predictions.predicted), 1)
-    examples, correct = int(confusion.sum()), int(confusion.trace())
-    return SplitEvaluation(
-        examples=examples,
-        correct=correct,
-        precision_at_1=correct / examples,
-        confusion=confusion.tolist(),
-    )
+def _ranks(
+    probabilities: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int32],
+    of_label: npt.NDArray[np.float32],
+) -> npt.NDArray[np.int64]:
+    """How many classes come before the label, ties in the order of the classes, as in argmax."""
+    column = of_label[:, None]
+    tied_before = (probabilities == column) & (np.arange(CLASSES) < labels[:, None])
+    return ((probabilities > column) | tied_before).sum(axis=1)
+
+
+def _digits(confusion: npt.NDArray[np.int64]) -> list[Digit]:
+    right, of_label, taken = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    return [
+        Digit(
+            examples=int(of_label[digit]),
+            precision=right[digit] / max(taken[digit], 1),
+            recall=right[digit] / max(of_label[digit], 1),
+            f1=2 * right[digit] / max(of_label[digit] + taken[digit], 1),
+        )
+        for digit in range(CLASSES)
+    ]

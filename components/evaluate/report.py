@@ -1,22 +1,114 @@
 """``report.html``: the evaluation as a page that needs nothing but itself."""
 
+import base64
+import json
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
 
-from components.shared.manifests import Evaluation
+from components.evaluate.charts import (
+    LineChart,
+    Points,
+    line_chart,
+    moving_mean,
+    square_chart,
+    thin,
+)
+from components.evaluate.templates import render
+from components.shared.evaluation import Digit
+from components.shared.manifests import SPLITS, Dataset, Evaluation, Model
 
 FILE = "report.html"
+HISTORY = "history.jsonl"
+POINTS = 400  # of a learning curve at most
+WINDOW = 10  # status lines that the loss is averaged over
 
 
-def write(path: Path, evaluation: Evaluation) -> None:
-    """Renders the report of an evaluation."""
-    environment = Environment(
-        loader=PackageLoader("components.evaluate", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+class Pictures(NamedTuple):
+    """The images that the report shows, uint8 ``[28, 28]`` each."""
+
+    mistakes: list[npt.NDArray[np.uint8]]  # as in the evaluation
+    original: npt.NDArray[np.uint8]  # a test image
+    changes: list[npt.NDArray[np.uint8]]  # the same, one for each of the robustness slices
+
+
+def write(
+    path: Path,
+    evaluation: Evaluation,
+    model: Model,
+    dataset: Dataset,
+    model_directory: Path,
+    pictures: Pictures,
+) -> None:
+    """Renders the report of an evaluation.
+
+    Args:
+        path: The file to write.
+        evaluation: What to report.
+        model: The manifest of the model.
+        dataset: The manifest of what it was scored on.
+        model_directory: Where the model's training history lies.
+        pictures: The images to show.
+    """
+    history = _read_history(model_directory / HISTORY)
+    page = render(
+        "report.html.j2",
+        evaluation=evaluation,
+        test=evaluation.splits["test"],
+        model=model,
+        dataset=dataset,
+        mistakes=list(zip(evaluation.mistakes, map(_data_uri, pictures.mistakes), strict=True)),
+        original=_data_uri(pictures.original),
+        changes=list(zip(evaluation.robustness, map(_data_uri, pictures.changes), strict=True)),
+        loss=_loss_chart(history),
+        precision=_precision_chart(history),
+        square=square_chart(),
+        most_confused=_most_confused(evaluation.splits["test"].confusion),
+        bar_low=_bar_low(evaluation.splits["test"].digits),
     )
-    page = environment.get_template("report.html.j2").render(evaluation=evaluation)
     path.write_text(page, encoding="utf-8")
+
+
+def _most_confused(confusion: list[list[int]]) -> int:
+    """Returns the largest count off the diagonal, at least 1."""
+    off = np.array(confusion)
+    np.fill_diagonal(off, 0)
+    return max(int(off.max()), 1)
+
+
+def _bar_low(digits: list[Digit]) -> float:
+    """Returns where the digits' bars start: close enough below the weakest to tell them apart."""
+    weakest = min(digit.recall for digit in digits)
+    return 0.9 if weakest > 0.92 else 0.5 if weakest > 0.55 else 0.0
+
+
+def _data_uri(image: npt.NDArray[np.uint8]) -> str:
+    png = tf.io.encode_png(image[..., None]).numpy()
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _read_history(path: Path) -> list[dict[str, Any]]:
+    """Reads what training told; a model that came without a history has an empty one."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _series(history: list[dict[str, Any]], name: str) -> Points:
+    return [(row["step"], row[name]) for row in history if name in row]
+
+
+def _loss_chart(history: list[dict[str, Any]]) -> LineChart | None:
+    losses = _series(history, "loss")
+    mean = moving_mean(losses, WINDOW)
+    lines = {"of one batch": thin(losses, POINTS), "moving mean": thin(mean, POINTS)}
+    return line_chart(lines, log=True)
+
+
+def _precision_chart(history: list[dict[str, Any]]) -> LineChart | None:
+    return line_chart(
+        {split: thin(_series(history, f"precision_at_1/{split}"), POINTS) for split in SPLITS}
+    )

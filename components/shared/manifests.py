@@ -7,6 +7,15 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.shared.errors import StepError
+from components.shared.evaluation import (
+    Champion,
+    Mistake,
+    Roc,
+    Serving,
+    Slice,
+    SplitEvaluation,
+    Verdict,
+)
 from components.shared.storage import write_text
 
 SPLITS = ("train", "validation", "test")
@@ -125,32 +134,24 @@ class Model(Manifest):
     scores: dict[str, Score]  # of the last evaluation during training, by split
 
 
-class Verdict(BaseModel):
-    """One rule of the blessing."""
-
-    rule: str
-    passed: bool
-    reason: str
-
-
-class SplitEvaluation(BaseModel):
-    """Figures of one split."""
-
-    examples: int
-    correct: int
-    precision_at_1: float
-    confusion: list[list[int]]  # [label][predicted]
-
-
 class Evaluation(Manifest):
     """``evaluation.json``: what evaluate hands on."""
 
     FILE: ClassVar[str] = "evaluation.json"
 
-    splits: dict[str, SplitEvaluation]
+    verdicts: list[Verdict]
+    warnings: list[str]  # what a reader should know and no rule decides on
     model_sha256: str  # of the SavedModel that was judged
     dataset_fingerprint: str
-    verdicts: list[Verdict]
+    config: dict[str, Any]  # the rules' bounds
+    versions: dict[str, str]
+    seconds: dict[str, float]  # wall time of each part of the evaluation
+    serving: Serving
+    splits: dict[str, SplitEvaluation]
+    robustness: list[Slice]  # the test split, changed
+    champion: Champion | None  # None where none is published yet
+    mistakes: list[Mistake]  # of the test split, the surest first
+    roc: Roc  # of the test split
 
     @property
     def blessed(self) -> bool:

@@ -1,0 +1,52 @@
+"""Whether a SavedModel answers single requests as it answers batches, and how fast."""
+
+import statistics
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from components.evaluate.scoring import Classifier
+from components.shared.evaluation import Serving
+from components.shared.examples import parse
+
+REQUESTS = 50
+TOLERANCE = 1e-4  # by which probabilities of one image may depend on how it was asked for
+
+
+def check(model: tf.Module, classify: Classifier, files: list[str]) -> Serving:
+    """Asks a model for the first records of a split one by one, and by both its signatures.
+
+    Args:
+        model: The SavedModel.
+        classify: Its ``serving_default``.
+        files: The shards of a split.
+    """
+    records = list(tf.data.TFRecordDataset(files).take(REQUESTS).as_numpy_iterator())
+    images = parse(tf.constant(records))[0].numpy()
+    at_once = classify(images)
+    classify(images[:1])  # the first call of a shape is slower
+    single, seconds = [], []
+    for image in images:
+        start = time.perf_counter()
+        single.append(classify(image[None]))
+        seconds.append(time.perf_counter() - start)
+    problem = ""
+    if not np.allclose(np.concatenate(single), at_once, atol=TOLERANCE):
+        problem = "serving_default answers one image otherwise than the same image in a batch"
+    return Serving(
+        latency_ms=1_000 * statistics.median(seconds),
+        problem=problem or _problem_with_examples(model, records, at_once),
+    )
+
+
+def _problem_with_examples(model: tf.Module, records: list[bytes], expected: np.ndarray) -> str:
+    if "examples" not in model.signatures:
+        return "there is no signature examples"
+    try:
+        said = model.signatures["examples"](examples=tf.constant(records))["probabilities"].numpy()
+    except (TypeError, KeyError, ValueError, tf.errors.OpError) as error:
+        return f"the signature examples does not take records ({str(error).splitlines()[0]})"
+    if said.shape != expected.shape or not np.allclose(said, expected, atol=TOLERANCE):
+        return "the signatures serving_default and examples answer differently"
+    return ""

@@ -1,0 +1,90 @@
+"""Slices of a split: examples that have something in common."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from components.evaluate.scoring import MISSING, Batch
+from components.evaluate.significance import wilson
+from components.shared.evaluation import Slice
+from components.shared.records import CLASSES, PIXELS
+
+INK_BINS = 1_020  # of mean ink: a quarter of a gray level each
+INK_GROUPS = 4
+MAX_VALUES = 20  # of an extra feature; what comes later counts as one more
+OTHER = "other values"
+
+
+class Slices:
+    """Counts examples and hits by digit, by mean ink and by every extra feature."""
+
+    def __init__(self) -> None:
+        self._digits = np.zeros((2, CLASSES), np.int64)  # examples, correct
+        self._ink = np.zeros((2, INK_BINS + 1), np.int64)
+        self._extras: dict[str, tuple[Counter[str], Counter[str]]] = {}
+
+    def add(self, batch: Batch) -> None:
+        """Takes in a batch."""
+        right = batch.predicted == batch.labels
+        ink = batch.images.reshape(len(batch.images), PIXELS).sum(axis=1, dtype=np.int64)
+        bins = ink * INK_BINS // (255 * PIXELS)
+        for row, chosen in enumerate((slice(None), right)):
+            self._digits[row] += np.bincount(batch.labels[chosen], minlength=CLASSES)
+            self._ink[row] += np.bincount(bins[chosen], minlength=INK_BINS + 1)
+        for name, column in batch.extras.items():
+            self._add_extra(name, [_text(value) for value in column.tolist()], right.tolist())
+
+    def _add_extra(self, name: str, values: list[str], right: list[bool]) -> None:
+        examples, correct = self._extras.setdefault(name, (Counter(), Counter()))
+        for value, hit in zip(values, right, strict=True):
+            known = value if value in examples or len(examples) < MAX_VALUES else OTHER
+            examples[known] += 1
+            correct[known] += hit
+
+    def result(self) -> list[Slice]:
+        """Returns the slices that have examples."""
+        digits = [("digit", str(d), *self._digits[:, d].tolist()) for d in range(CLASSES)]
+        extras = [
+            (name, value, examples[value], correct[value])
+            for name, (examples, correct) in self._extras.items()
+            for value in sorted(examples)
+        ]
+        return [
+            make_slice(name, value, examples, correct)
+            for name, value, examples, correct in (*digits, *self._ink_groups(), *extras)
+            if examples
+        ]
+
+    def _ink_groups(self) -> Iterator[tuple[str, str, int, int]]:
+        """Cuts the histogram of mean ink into four groups as equal as its bins allow."""
+        before = np.concatenate([[0], self._ink[0].cumsum()])
+        cuts = np.searchsorted(before, before[-1] * np.arange(1, INK_GROUPS) / INK_GROUPS)
+        level = 255 / INK_BINS
+        for low, high in pairwise([0, *cuts.tolist(), INK_BINS + 1]):
+            examples, correct = self._ink[:, low:high].sum(axis=1).tolist()
+            yield (
+                "mean ink",
+                f"{low * level:.0f} to {min(high * level, 255):.0f}",
+                examples,
+                correct,
+            )
+
+
+def make_slice(name: str, value: str, examples: int, correct: int) -> Slice:
+    """Returns a slice with its precision and interval."""
+    return Slice(
+        slice=name,
+        value=value,
+        examples=examples,
+        correct=correct,
+        precision_at_1=correct / examples,
+        interval=wilson(correct, examples),
+    )
+
+
+def _text(value: int | bytes) -> str:
+    if value in MISSING.values():
+        return "missing"
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,64 @@
+"""predictions.parquet, as pandas, Polars and DuckDB read it."""
+
+import hashlib
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from components.shared.manifests import Evaluation
+from tests.conftest import MNIST, TEST, TRAIN, VALIDATION
+from tests.evaluate.test_figures import Answers
+from tests.idx_files import read_mnist
+
+COLUMNS = ["split", "index", "label", "predicted", "probabilities", "image_hash"]
+
+
+@pytest.fixture(scope="session")
+def path(evaluation: Path) -> Path:
+    return evaluation / "predictions.parquet"
+
+
+def test_every_column_says_what_it_holds(path: Path) -> None:
+    schema = pq.read_schema(path)
+    assert schema.names == COLUMNS
+    assert all(field.metadata[b"description"] for field in schema)
+
+
+def test_pandas_reads_every_example_once(path: Path, answers: Answers) -> None:
+    table = pd.read_parquet(path)
+    assert list(table.columns) == COLUMNS
+    sizes = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+    assert table["split"].value_counts().to_dict() == sizes
+    test = table[table["split"] == "test"]
+    labels, probabilities = answers
+    assert test["index"].tolist() == list(range(TEST))
+    assert test["label"].tolist() == labels.tolist()
+    assert test["predicted"].tolist() == probabilities.argmax(axis=1).tolist()
+    assert np.allclose(np.stack(test["probabilities"].tolist()), probabilities, atol=1e-6)
+    images, _ = read_mnist(MNIST, "t10k", TEST)
+    hashes = [hashlib.sha256(image.tobytes()).hexdigest()[:32] for image in images]
+    assert test["image_hash"].tolist() == hashes
+
+
+def test_polars_reads_probabilities_as_arrays(path: Path, figures: Evaluation) -> None:
+    table = pl.read_parquet(path)
+    assert table.schema["probabilities"] == pl.Array(pl.Float32, 10)
+    hits = table.filter(pl.col("label") == pl.col("predicted")).group_by("split").len()
+    assert {str(split): count for split, count in hits.iter_rows()} == {
+        name: split.correct for name, split in figures.splits.items()
+    }
+
+
+def test_the_documented_query_answers_in_duckdb(path: Path, figures: Evaluation) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    query = page.split("```sql\n")[1].split("```")[0]
+    rows = duckdb.execute(query.replace("predictions.parquet", str(path))).fetchall()
+    confusion = np.array(figures.splits["test"].confusion)
+    np.fill_diagonal(confusion, 0)
+    assert rows[0][2] == confusion.max()
+    assert confusion[rows[0][0], rows[0][1]] == confusion.max()
