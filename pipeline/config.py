@@ -113,12 +113,25 @@ class Push(Options):
     """A blessed SavedModel to a registry."""
 
     destination: str = Field(
-        default="registry", description="Directory of the registry the model is published to."
+        default="registry",
+        description="Registry the model is published to: a directory, or gs://bucket/prefix.",
     )
     model_name: str = Field(
         default="digits",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
         description="Name of the model in the registry.",
+    )
+    export: Literal["none", "litert", "onnx"] = Field(
+        default="none",
+        description="Another format to put beside the SavedModel, checked against its answers.",
+    )
+    max_serving_ms: PositiveFloat = Field(
+        default=250.0,
+        description="Longest median time, in milliseconds, that a fresh process may take to "
+        "answer a request of 1 or of 100 images.",
+    )
+    max_model_mib: PositiveFloat = Field(
+        default=100.0, description="Largest SavedModel, in MiB, that is published."
     )
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from components.evaluate import predictions, report
+from components.evaluate import predictions, report, samples
 from components.evaluate.blessing import judge
 from components.evaluate.figures import figures, load_signature, predict
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model, Score
@@ -38,6 +38,7 @@ def evaluate(config: Evaluate, examples: Path, model: Path, output: Path) -> Eva
     )
     with whole_directory(output, Evaluation.FILE) as directory:
         predictions.write(directory / predictions.FILE, said)
+        samples.write(directory / samples.FILE, dataset.files(examples, "test"), said["test"])
         report.write(directory / report.FILE, evaluation)
         evaluation.write(directory)
     _tell(evaluation)

@@ -3,54 +3,280 @@
 Source of the layout: TensorFlow Serving, which loads the highest number under a model's directory.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from tempfile import TemporaryDirectory
+from typing import NamedTuple, Self, TypeVar
 
+from pydantic import ValidationError
+
+from components.push.contents import Champion, Claim, Runs, Version, content_sha256
+from components.push.storage import (
+    Conflict,
+    Digest,
+    Part,
+    Storage,
+    checked_name,
+    open_storage,
+)
+from components.push.validation import Validation
 from components.shared.errors import StepError
-from components.shared.manifests import Evaluation, Manifest
-from components.shared.storage import whole_directory
+from components.shared.manifests import Manifest
+
+ATTEMPTS = 30  # at a compare-and-swap that somebody else keeps winning
+
+File = TypeVar("File", bound=Manifest)
 
 
-class Champion(Manifest):
-    """``champion.json``: the version in use."""
+class Release(NamedTuple):
+    """What a push has to publish."""
 
-    FILE: ClassVar[str] = "champion.json"
-
-    version: int
+    run_id: str
+    model_sha256: str
+    precision_at_1: float  # on the test split
+    validation: Validation
+    files: Mapping[str, Path]  # what goes into the version, by name there
 
 
 class Registry:
-    """The versions of one model in a local directory."""
+    """The versions of one model.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    Every method raises a :class:`StepError` where the storage does not do what it is asked.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.where = storage.where
+
+    @classmethod
+    def open(cls, destination: str, model_name: str) -> Self:
+        """Opens the registry of a model in a directory or a ``gs://`` bucket."""
+        return cls(open_storage(destination, model_name))
 
     def versions(self) -> list[int]:
         """Returns the published versions, oldest first."""
-        if not self.root.is_dir():
-            return []
-        return sorted(int(path.name) for path in self.root.iterdir() if path.name.isdecimal())
+        return self.storage.versions()
 
-    def latest(self) -> int:
-        """Returns the newest version.
+    def manifest(self, version: int) -> Version:
+        """Reads the manifest of a version."""
+        self._expect(version)
+        name = f"{version}/{Version.FILE}"
+        if Version.FILE not in self.storage.files(version):
+            raise StepError(f"{self.where}/{name}: not found; the version is of another making")
+        with self.storage.open(name) as file:
+            return self._parse(Version, name, file.read())
 
-        Raises:
-            StepError: There is none.
+    def champion(self) -> Champion | None:
+        """Returns which version is in use, None where none was promoted yet."""
+        return self._current(Champion)[0]
+
+    def fetch(self, version: int, cache: Path) -> Path:
+        """Returns a local directory with a version's SavedModel, downloaded to ``cache`` if far."""
+        self._expect(version)
+        return self.storage.fetch(version, cache)
+
+    def published_by(self, run_id: str, model_sha256: str) -> int | None:
+        """Returns the version that a run, or any run with the same model, has published."""
+        runs = self._current(Runs)[0] or Runs()
+        return _published(runs, run_id, model_sha256, self.versions())
+
+    def publish(self, release: Release) -> int:
+        """Publishes a version, once a run however often it is called, and returns its number."""
+        digests = {}
+        for name, path in release.files.items():
+            with path.open("rb") as file:
+                digests[checked_name(name)] = Digest.of(file)
+        version = self._claim(release, content_sha256(digests))
+        if version in self.versions():
+            return version
+        manifest = Version(
+            version=version,
+            run_id=release.run_id,
+            published=datetime.now(UTC).isoformat(timespec="seconds"),
+            model_sha256=release.model_sha256,
+            precision_at_1=release.precision_at_1,
+            validation=release.validation,
+            files=digests,
+        )
+        parts = {name: Part(path, digests[name]) for name, path in release.files.items()}
+        with TemporaryDirectory() as scratch:
+            manifest.write(Path(scratch))
+            path = Path(scratch) / Version.FILE
+            with path.open("rb") as file:
+                parts[Version.FILE] = Part(path, Digest.of(file))
+            self.storage.publish(version, parts)
+        return version
+
+    def advance(self, version: int) -> Champion:
+        """Makes a version the champion unless a later one has been champion already.
+
+        So neither the slower of two pushes nor a retried one undoes a promotion or a rollback.
         """
+
+        def change(champion: Champion | None) -> Champion:
+            if champion is None:
+                return Champion(version=version, highest=version)
+            if version <= max(champion.highest, champion.version):
+                return champion
+            return champion.followed_by(version)
+
+        return self._swap(Champion, change)
+
+    def promote(self, version: int) -> Champion:
+        """Makes a version the champion, whichever was before."""
+        self._expect(version)
+
+        def change(champion: Champion | None) -> Champion:
+            if champion is None:
+                return Champion(version=version, highest=version)
+            return champion.followed_by(version)
+
+        return self._swap(Champion, change)
+
+    def rollback(self, dry_run: bool = False) -> Champion:
+        """Makes the last champion before this one that is still published the champion again."""
         versions = self.versions()
-        if not versions:
-            raise StepError(f"{self.root}: no version published yet")
-        return versions[-1]
 
-    @contextmanager
-    def new_version(self) -> Iterator[Path]:
-        """Yields a directory that becomes the next version once the block is through."""
-        number = max(self.versions(), default=0) + 1
-        with whole_directory(self.root / str(number), Evaluation.FILE) as directory:
-            yield directory
+        def change(champion: Champion | None) -> Champion:
+            previous = tuple(v for v in champion.previous if v in versions) if champion else ()
+            if champion is None or not previous:
+                raise StepError(f"{self.where}: no earlier champion to go back to; promote one")
+            highest = max(champion.highest, champion.version)
+            return Champion(version=previous[0], previous=previous[1:], highest=highest)
 
-    def promote(self, version: int) -> None:
-        """Makes a version the champion."""
-        Champion(version=version).write(self.root)
+        return change(self.champion()) if dry_run else self._swap(Champion, change)
+
+    def verify(self, version: int) -> list[str]:
+        """Reads a version's files through and returns what is wrong with them, one line each."""
+        manifest = self.manifest(version)
+        there = set(self.storage.files(version)) - {Version.FILE}
+        problems = [f"{name}: not in the manifest" for name in sorted(there - set(manifest.files))]
+        if manifest.version != version:
+            problems.append(f"{Version.FILE}: of version {manifest.version}")
+        for name, expected in manifest.files.items():
+            if name not in there:
+                problems.append(f"{name}: missing")
+                continue
+            with self.storage.open(f"{version}/{checked_name(name)}") as file:
+                found = Digest.of(file)
+            if found != expected:
+                problems.append(
+                    f"{name}: sha256 {found.sha256}, {found.size:,} bytes, expected "
+                    f"{expected.sha256}, {expected.size:,} bytes"
+                )
+        return problems
+
+    def removable(self, keep: int, grace: float) -> tuple[list[int], list[str]]:
+        """Returns what a prune would remove: versions, and leftovers of killed pushes.
+
+        Args:
+            keep: Versions kept, the newest ones; the champion is kept besides.
+            grace: Seconds since the last write for which leftovers may be those of a push that
+                still runs.
+        """
+        champion = self.champion()
+        kept = {champion.version} if champion else set()
+        old = [version for version in self.versions()[:-keep] if version not in kept]
+        now = time.time()
+        leftovers = self.storage.leftovers()
+        return old, [name for name, written in leftovers.items() if now - written >= grace]
+
+    def remove(self, versions: list[int], leftovers: list[str]) -> None:
+        """Removes what :meth:`removable` names; a version promoted meanwhile stays."""
+        for version in versions:
+            champion = self.champion()
+            if champion is None or champion.version != version:
+                self.storage.retire(version)
+        for leftover in leftovers:
+            self.storage.delete(leftover)
+        given_up = set(versions) - set(self.versions())
+        self._swap(Runs, lambda runs: (runs or Runs()).without(given_up))
+
+    def _expect(self, version: int) -> None:
+        versions = self.versions()
+        if version not in versions:
+            found = ", ".join(map(str, versions)) or "none"
+            raise StepError(f"{self.where}: no version {version}, expected one of: {found}")
+
+    def _claim(self, release: Release, content: str) -> int:
+        """Returns the number that belongs to a run, a new one where it has none yet."""
+
+        def change(runs: Runs | None) -> Runs:
+            runs = runs or Runs()
+            versions = self.versions()
+            mine = runs.runs.get(release.run_id)
+            version = _published(runs, release.run_id, release.model_sha256, versions)
+            if version is None and mine and mine.content_sha256 == content:
+                version = mine.version
+            if version is None:
+                version = max(runs.last, *versions, 0) + 1
+            claim = Claim(
+                version=version, model_sha256=release.model_sha256, content_sha256=content
+            )
+            return runs.owned_by(release.run_id, claim)
+
+        return self._swap(Runs, change).runs[release.run_id].version
+
+    def _current(self, kind: type[File]) -> tuple[File | None, str]:
+        for _ in range(ATTEMPTS):
+            try:
+                data, generation = self.storage.read(kind.FILE)
+            except Conflict:
+                continue
+            return (None if data is None else self._parse(kind, kind.FILE, data)), generation
+        raise self._too_busy(kind)
+
+    def _swap(self, kind: type[File], change: Callable[[File | None], File]) -> File:
+        """Replaces one of the registry's files by compare-and-swap."""
+        for _ in range(ATTEMPTS):
+            current, generation = self._current(kind)
+            changed = change(current)
+            if changed == current:
+                return changed
+            data = changed.model_dump_json(indent=2) + "\n"
+            try:
+                self.storage.replace(kind.FILE, data.encode(), generation)
+            except Conflict:
+                continue
+            return changed
+        raise self._too_busy(kind)
+
+    def _parse(self, kind: type[File], name: str, data: bytes) -> File:
+        try:
+            return kind.model_validate_json(data)
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"]
+            raise StepError(f"{self.where}/{name}: {problem}; restore it from a backup") from None
+
+    def _too_busy(self, kind: type[File]) -> StepError:
+        return StepError(f"{self.where}/{kind.FILE}: others keep replacing it; try again")
+
+
+def _published(runs: Runs, run_id: str, model_sha256: str, versions: list[int]) -> int | None:
+    mine = runs.runs.get(run_id)
+    if mine and mine.model_sha256 != model_sha256:
+        raise StepError(
+            f"run {run_id!r} owns version {mine.version} with another model; give a push of its "
+            "own another --run-id"
+        )
+    same = [claim.version for claim in runs.runs.values() if claim.model_sha256 == model_sha256]
+    published = [version for version in same if version in versions]
+    return max(published, default=None)
+
+
+def champion_saved_model(destination: str, model_name: str, cache: Path) -> Path | None:
+    """Returns a local directory with the champion's SavedModel, None where there is no champion.
+
+    Args:
+        destination: The registry: a directory, or a ``gs://`` address.
+        model_name: The model's name in it.
+        cache: An empty directory for what has to be downloaded.
+
+    Raises:
+        StepError: The registry cannot be read, or names a champion that it does not have.
+    """
+    registry = Registry.open(destination, model_name)
+    champion = registry.champion()
+    return registry.fetch(champion.version, cache) if champion else None
