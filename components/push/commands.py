@@ -55,7 +55,9 @@ def _print(table: Table, rows: Any, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
     else:
         console = Console(highlight=False)
-        console.print(table, soft_wrap=not console.is_terminal)
+        if not console.is_terminal:
+            console.width = 160  # a file or a pipe has none of its own
+        console.print(table)
 
 
 @_command("list", JSON)
@@ -63,14 +65,14 @@ def list_versions(registry: Registry, as_json: bool) -> None:
     """List the versions, which of them is the champion, and what they are worth."""
     champion = registry.champion()
     rows = []
-    table = Table("Version", "Champion", "Published (UTC)", "Precision@1", "MiB", "Run")
+    table = Table("Version", "Champion", "Created (UTC)", "Precision@1", "MiB", "Run")
     for version in registry.versions():
         manifest = registry.manifest(version)
         size = sum(digest.size for digest in manifest.files.values())
         row = {
             "version": version,
             "champion": champion is not None and champion.version == version,
-            "published": manifest.published,
+            "created": manifest.created,
             "precision_at_1": manifest.precision_at_1,
             "size_bytes": size,
             "run_id": manifest.run_id,
@@ -79,10 +81,10 @@ def list_versions(registry: Registry, as_json: bool) -> None:
         table.add_row(
             str(version),
             "champion" if row["champion"] else "",
-            manifest.published.partition("+")[0].replace("T", " "),
+            manifest.created.partition("+")[0].replace("T", " "),
             f"{manifest.precision_at_1:.4f}",
             f"{size / 2**20:.2f}",
-            manifest.run_id[:40],
+            manifest.run_id[:36],
         )
     _print(table, rows, as_json)
 
@@ -94,7 +96,7 @@ def show(registry: Registry, version: int, as_json: bool) -> None:
     table = Table("", f"Version {version}")
     latency = ", ".join(f"{ms:.2f} ms for {n}" for n, ms in manifest.validation.latency_ms.items())
     table.add_row("address", f"{registry.where}/{version}")
-    table.add_row("published", manifest.published)
+    table.add_row("created", manifest.created)
     table.add_row("run", manifest.run_id)
     table.add_row("model sha256", manifest.model_sha256)
     table.add_row("test precision@1", f"{manifest.precision_at_1:.4f}")

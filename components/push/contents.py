@@ -17,7 +17,7 @@ class Version(Manifest):
 
     version: int
     run_id: str
-    published: str  # ISO 8601, UTC
+    created: str  # ISO 8601, UTC
     model_sha256: str  # of the SavedModel as train wrote it
     precision_at_1: float  # on the test split
     validation: Validation
@@ -45,11 +45,13 @@ class Champion(Manifest):
 
 
 class Claim(BaseModel):
-    """A version number that a run owns."""
+    """A version number that a run owns, with what else its attempts have to agree on."""
 
     version: int
     model_sha256: str
     content_sha256: str  # of everything the run publishes but the manifest
+    created: str  # ISO 8601, UTC
+    validation: Validation  # of the attempt that claimed the number
 
 
 class Runs(Manifest):

@@ -222,9 +222,12 @@ class GcsStorage:
     def _copy(self, source: str, target: str, name: str) -> None:
         blob, token = self._blob(target + name), None
         while True:  # a large object takes several requests
-            token, *_ = blob.rewrite(
-                self._blob(source + name), token=token, retry=RETRY, timeout=TIMEOUT
-            )
+            try:
+                token, *_ = blob.rewrite(
+                    self._blob(source + name), token=token, retry=RETRY, timeout=TIMEOUT
+                )
+            except NotFound:
+                return  # another attempt has copied it already and cleared up: the check tells
             if token is None:
                 return
 
@@ -233,8 +236,7 @@ class GcsStorage:
         for name, part in parts.items():
             if not _is(there.get(name), part):
                 raise StepError(
-                    f"{self.where}/{version}/{name}: not as it was uploaded; is a prune running? "
-                    "Push again"
+                    f"{self.where}/{version}/{name}: not as it was uploaded; push again"
                 )
 
     def _make_visible(self, version: int, part: Part) -> None:

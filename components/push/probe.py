@@ -6,7 +6,9 @@ Prints one line: a :class:`components.push.validation.Validation` as JSON.
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,8 +19,6 @@ from components.shared.errors import StepError
 
 CALLS = 30  # measured at each batch size; the median counts
 BATCHES = (1, 100)
-
-Signature = tf.types.experimental.ConcreteFunction
 
 
 def main(saved_model: Path, samples: Path) -> None:
@@ -51,7 +51,7 @@ def main(saved_model: Path, samples: Path) -> None:
 def _load(saved_model: Path) -> tf.Module:
     try:
         return tf.saved_model.load(str(saved_model))
-    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+    except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
         raise StepError(f"{saved_model}: does not load ({reason}); train it anew") from None
 
@@ -79,7 +79,7 @@ def _examples(images: np.ndarray) -> tf.Tensor:
     return tf.constant([example(image) for image in images])
 
 
-def _latency(signature: Signature, images: np.ndarray, batch: int) -> float:
+def _latency(signature: Callable[..., Any], images: np.ndarray, batch: int) -> float:
     """Returns the median time of a request, in ms, without the first ones."""
     request = tf.constant(np.resize(images, (batch, *images.shape[1:])))
     times = []

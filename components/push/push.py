@@ -62,12 +62,12 @@ def _check_judged(model: Path, evaluation: Path, judged: Evaluation) -> str:
 
 
 def _publish(config: Push, registry: Registry, model: Path, evaluation: Path, run_id: str) -> int:
+    files = _files(model, evaluation)
     saved_model, samples = model / "saved_model", evaluation / SAMPLES
     validation = validate(config, saved_model, samples)
     _tell(validation)
     judged = Evaluation.read(evaluation)
     with TemporaryDirectory() as scratch:
-        files = _files(model, evaluation)
         if config.export != "none":
             exported = Path(scratch) / EXPORTS[config.export]
             run_fresh("components.push.export", saved_model, samples, exported)

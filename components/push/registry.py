@@ -88,16 +88,16 @@ class Registry:
         for name, path in release.files.items():
             with path.open("rb") as file:
                 digests[checked_name(name)] = Digest.of(file)
-        version = self._claim(release, content_sha256(digests))
-        if version in self.versions():
-            return version
+        claim = self._claim(release, content_sha256(digests))
+        if claim.version in self.versions():
+            return claim.version
         manifest = Version(
-            version=version,
+            version=claim.version,
             run_id=release.run_id,
-            published=datetime.now(UTC).isoformat(timespec="seconds"),
+            created=claim.created,
             model_sha256=release.model_sha256,
             precision_at_1=release.precision_at_1,
-            validation=release.validation,
+            validation=claim.validation,
             files=digests,
         )
         parts = {name: Part(path, digests[name]) for name, path in release.files.items()}
@@ -106,8 +106,8 @@ class Registry:
             path = Path(scratch) / Version.FILE
             with path.open("rb") as file:
                 parts[Version.FILE] = Part(path, Digest.of(file))
-            self.storage.publish(version, parts)
-        return version
+            self.storage.publish(claim.version, parts)
+        return claim.version
 
     def advance(self, version: int) -> Champion:
         """Makes a version the champion unless a later one has been champion already.
@@ -200,24 +200,27 @@ class Registry:
             found = ", ".join(map(str, versions)) or "none"
             raise StepError(f"{self.where}: no version {version}, expected one of: {found}")
 
-    def _claim(self, release: Release, content: str) -> int:
-        """Returns the number that belongs to a run, a new one where it has none yet."""
+    def _claim(self, release: Release, content: str) -> Claim:
+        """Has a run own a number, a new one where it has none of this content yet."""
 
         def change(runs: Runs | None) -> Runs:
             runs = runs or Runs()
             versions = self.versions()
+            published = _published(runs, release.run_id, release.model_sha256, versions)
             mine = runs.runs.get(release.run_id)
-            version = _published(runs, release.run_id, release.model_sha256, versions)
-            if version is None and mine and mine.content_sha256 == content:
-                version = mine.version
-            if version is None:
-                version = max(runs.last, *versions, 0) + 1
+            going_on = published is None and mine and mine.content_sha256 == content
+            if mine and (going_on or published == mine.version):
+                return runs  # an attempt before this one claimed it
             claim = Claim(
-                version=version, model_sha256=release.model_sha256, content_sha256=content
+                version=published or max(runs.last, *versions, 0) + 1,
+                model_sha256=release.model_sha256,
+                content_sha256=content,
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                validation=release.validation,
             )
             return runs.owned_by(release.run_id, claim)
 
-        return self._swap(Runs, change).runs[release.run_id].version
+        return self._swap(Runs, change).runs[release.run_id]
 
     def _current(self, kind: type[File]) -> tuple[File | None, str]:
         for _ in range(ATTEMPTS):

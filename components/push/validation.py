@@ -45,6 +45,16 @@ def validate(config: Push, saved_model: Path, samples: Path) -> Validation:
         found = Validation.model_validate_json(output.splitlines()[-1])
     except (IndexError, ValidationError):
         raise StepError(f"{saved_model}: the validating process gives no figures") from None
+    judge(config, saved_model, found)
+    return found
+
+
+def judge(config: Push, saved_model: Path, found: Validation) -> None:
+    """Holds what was found against the bounds.
+
+    Raises:
+        StepError: One is exceeded.
+    """
     if not found.largest_difference <= TOLERANCE:
         raise StepError(
             f"{saved_model}: answers differ by up to {found.largest_difference:.3g} from what "
@@ -62,7 +72,6 @@ def validate(config: Push, saved_model: Path, samples: Path) -> Validation:
             f"{saved_model}: {mib:.1f} MiB, expected at most {config.max_model_mib:g}; take a "
             "smaller model or raise --max-model-mib"
         )
-    return found
 
 
 def run_fresh(module: str, *arguments: object) -> str:
