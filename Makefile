@@ -74,7 +74,7 @@ fake-gcs-server: ## Install the storage server that tests of gs:// talk to (need
 kserve-schema: ## Fetch the schema that the KServe manifest is checked against (needs go)
 	@mkdir -p build/kserve
 	@module=$$(go mod download -json github.com/kserve/kserve@$(KSERVE) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') \
-		&& cp "$$module"/config/crd/full/serving.kserve.io_inferenceservices.yaml build/kserve/
+		&& install -m 644 "$$module"/config/crd/full/serving.kserve.io_inferenceservices.yaml build/kserve/
 
 kill-push: $(INSTALLED) ## Kill a push at thirty random moments, on disk and in a bucket
 	KILLS=30 $(PYTHON) -m pytest tests/push/test_kill.py -k random_moments -s

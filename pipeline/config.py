@@ -136,6 +136,28 @@ class Push(Options):
 
 
 @dataclass(frozen=True)
+class Serve(Options):
+    """A try-out server on this machine; no step of the pipeline."""
+
+    destination: str = Field(
+        default=Push.destination, description="Registry that the champion is taken from."
+    )
+    model_name: str = Field(
+        default=Push.model_name, description="Name of the model in the registry."
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(
+        default=8501, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
+    )
+    max_request_kib: PositiveInt = Field(
+        default=4_096, description="Largest request, in KiB, that is read."
+    )
+    refresh_seconds: PositiveFloat = Field(
+        default=5.0, description="Seconds between two looks whether the champion has changed."
+    )
+
+
+@dataclass(frozen=True)
 class Run(Options):
     """What concerns a whole run."""
 
