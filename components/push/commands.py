@@ -182,13 +182,16 @@ def prune(
     _print(table, {"versions": versions, "leftovers": leftovers}, as_json)
 
 
-@_command("serving-config")
-def serving_config(registry: Registry) -> None:
+@_command(
+    "serving-config",
+    click.Option(["--base-path"], help="Where the server sees the model; default: where it lies."),
+)
+def serving_config(registry: Registry, base_path: str | None) -> None:
     """Print TensorFlow Serving's model configuration, which pins the champion."""
     champion = registry.champion()
     if champion is None:
         raise StepError(f"{registry.where}: no champion yet; push a model or promote a version")
-    base, name = registry.where, registry.where.rpartition("/")[2]
+    base, name = base_path or registry.where, registry.where.rpartition("/")[2]
     click.echo(
         f'model_config_list {{\n  config {{\n    name: "{name}"\n    base_path: "{base}"\n'
         '    model_platform: "tensorflow"\n'

@@ -49,25 +49,6 @@ def test_a_blessed_model_becomes_the_champion_once(
     assert registry.manifest(1).validation.largest_difference < 1e-4
 
 
-def test_a_bucket_takes_the_same_model_with_onnx(
-    model: Path, evaluation: Path, bucket: str, command: Command, tmp_path: Path
-) -> None:
-    from onnxruntime import InferenceSession
-
-    destination = f"gs://{bucket}"
-    step = ("components.push", "--model", model, "--evaluation", evaluation)
-    command(*step, "--destination", destination, "--export", "onnx", "--run-id", "run-7")
-    registry = Registry.open(destination, "digits")
-    assert registry.manifest(1).run_id == "run-7"
-    directory = registry.fetch(1, tmp_path)
-    with np.load(evaluation / "samples.npz") as samples:
-        session = InferenceSession(str(directory / "model.onnx"))
-        [said] = session.run(["probabilities"], {"images": samples["images"][:7]})
-        np.testing.assert_allclose(said, samples["probabilities"][:7], atol=1e-4)
-    loaded = tf.saved_model.load(str(directory))
-    assert set(loaded.signatures) == {"serving_default", "examples"}
-
-
 def test_a_model_that_is_not_blessed_is_refused(
     model: Path, judged: Path, tmp_path: Path, command: Command
 ) -> None:
@@ -99,33 +80,6 @@ def test_answers_that_differ_from_evaluations_stop_the_push(
     output = command("components.push", *options, expect=1).stderr
     assert "answers differ by up to" in output
     assert not (tmp_path / "registry").exists()
-
-
-def test_a_model_without_the_signature_examples_stops_the_push(
-    model: Path, judged: Path, tmp_path: Path, command: Command
-) -> None:
-    loaded = tf.saved_model.load(str(model / "saved_model"))
-    lame = tmp_path / "model"
-    signatures = {"serving_default": loaded.signatures["serving_default"]}
-    tf.saved_model.save(loaded, str(lame / "saved_model"), signatures=signatures)
-    Model.read(model).write(lame)
-    edit(judged, model_sha256=sha256_of_directory(lame / "saved_model"))
-    options = ("--model", lame, "--evaluation", judged, "--destination", tmp_path / "registry")
-    output = command("components.push", *options, expect=1).stderr
-    assert "signatures serving_default, expected examples among them" in output
-
-
-def test_a_damaged_model_stops_the_push(
-    model: Path, judged: Path, tmp_path: Path, command: Command
-) -> None:
-    broken = Path(shutil.copytree(model, tmp_path / "model"))
-    data = next((broken / "saved_model" / "variables").glob("*.data*"))
-    data.write_bytes(data.read_bytes()[:1_000])
-    edit(judged, model_sha256=sha256_of_directory(broken / "saved_model"))
-    options = ("--model", broken, "--evaluation", judged, "--destination", tmp_path / "registry")
-    output = command("components.push", *options, expect=1).stderr
-    assert "does not load" in output
-    assert output.count("\n") == 1
 
 
 def test_a_link_in_the_model_is_refused(
