@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from components.push.registry import Registry
@@ -84,7 +85,7 @@ def list_versions(registry: Registry, as_json: bool) -> None:
             manifest.created.partition("+")[0].replace("T", " "),
             f"{manifest.precision_at_1:.4f}",
             f"{size / 2**20:.2f}",
-            manifest.run_id[:36],
+            escape(manifest.run_id[:36]),
         )
     _print(table, rows, as_json)
 
@@ -97,13 +98,13 @@ def show(registry: Registry, version: int, as_json: bool) -> None:
     latency = ", ".join(f"{ms:.2f} ms for {n}" for n, ms in manifest.validation.latency_ms.items())
     table.add_row("address", f"{registry.where}/{version}")
     table.add_row("created", manifest.created)
-    table.add_row("run", manifest.run_id)
+    table.add_row("run", escape(manifest.run_id))
     table.add_row("model sha256", manifest.model_sha256)
     table.add_row("test precision@1", f"{manifest.precision_at_1:.4f}")
     table.add_row("validated", f"{manifest.validation.samples} samples on both signatures")
     table.add_row("latency", latency, end_section=True)
     for name, digest in manifest.files.items():
-        table.add_row(name, f"{digest.size:>12,} bytes  sha256 {digest.sha256[:16]}…")
+        table.add_row(escape(name), f"{digest.size:>12,} bytes  sha256 {digest.sha256[:16]}…")
     _print(table, manifest.model_dump(mode="json"), as_json)
 
 
@@ -116,7 +117,7 @@ def verify(registry: Registry, version: int | None, as_json: bool) -> None:
         problems = registry.verify(number)
         files = len(registry.manifest(number).files)
         rows.append({"version": number, "files": files, "problems": problems})
-        table.add_row(str(number), str(files), "\n".join(problems) or "whole")
+        table.add_row(str(number), str(files), escape("\n".join(problems)) or "whole")
     _print(table, rows, as_json)
     broken = [str(row["version"]) for row in rows if row["problems"]]
     if broken:
@@ -193,7 +194,8 @@ def serving_config(registry: Registry, base_path: str | None) -> None:
         raise StepError(f"{registry.where}: no champion yet; push a model or promote a version")
     base, name = base_path or registry.where, registry.where.rpartition("/")[2]
     click.echo(
-        f'model_config_list {{\n  config {{\n    name: "{name}"\n    base_path: "{base}"\n'
+        f"model_config_list {{\n  config {{\n    name: {json.dumps(name)}\n"
+        f"    base_path: {json.dumps(base)}\n"
         '    model_platform: "tensorflow"\n'
         f"    model_version_policy {{ specific {{ versions: {champion.version} }} }}\n  }}\n}}"
     )

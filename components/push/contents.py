@@ -32,15 +32,28 @@ class Champion(Manifest):
     version: int
     previous: tuple[int, ...] = ()  # champions before it, the last one first, for a rollback
     highest: int = 0  # highest version ever champion: a push never goes back behind it
+    retired: tuple[int, ...] = ()  # removed, or about to be: never champion again
 
     def followed_by(self, version: int) -> "Champion":
-        """Returns the champion file after a promotion."""
+        """Returns the file after a promotion."""
         if version == self.version:
             return self
-        return Champion(
-            version=version,
-            previous=(self.version, *self.previous),
-            highest=max(self.highest, self.version, version),
+        return self._with(version, (self.version, *self.previous))
+
+    def rolled_back(self) -> "Champion | None":
+        """Returns the file after a rollback, None where there is no champion to go back to."""
+        previous = tuple(version for version in self.previous if version not in self.retired)
+        return self._with(previous[0], previous[1:]) if previous else None
+
+    def retiring(self, versions: list[int]) -> "Champion":
+        """Returns the file before versions are removed; the champion is not among them."""
+        retired = {*self.retired, *versions} - {self.version}
+        return self.model_copy(update={"retired": tuple(sorted(retired))})
+
+    def _with(self, version: int, previous: tuple[int, ...]) -> "Champion":
+        highest = max(self.highest, self.version, version)
+        return self.model_copy(
+            update={"version": version, "previous": previous, "highest": highest}
         )
 
 

@@ -139,7 +139,7 @@ class LocalStorage:
                 errno.EPERM: "expected to read and write there; change who may",
                 errno.EROFS: "expected to write there; name another --destination",
             }.get(error.errno or 0, "the registry is as it was")
-            raise StepError(f"{place}: {os.strerror(error.errno or 0)}; {advice}") from error
+            raise StepError(f"{place}: {error.strerror or error}; {advice}") from error
 
 
 def _copy(part: Part, target: Path) -> None:

@@ -84,6 +84,8 @@ class Registry:
 
     def publish(self, release: Release) -> int:
         """Publishes a version, once a run however often it is called, and returns its number."""
+        if not release.run_id.isprintable() or len(release.run_id) > 200:
+            raise StepError(f"run id {release.run_id!r}: expected at most 200 printable characters")
         digests = {}
         for name, path in release.files.items():
             with path.open("rb") as file:
@@ -118,7 +120,7 @@ class Registry:
         def change(champion: Champion | None) -> Champion:
             if champion is None:
                 return Champion(version=version, highest=version)
-            if version <= max(champion.highest, champion.version):
+            if version <= max(champion.highest, champion.version) or version in champion.retired:
                 return champion
             return champion.followed_by(version)
 
@@ -131,20 +133,20 @@ class Registry:
         def change(champion: Champion | None) -> Champion:
             if champion is None:
                 return Champion(version=version, highest=version)
+            if version in champion.retired:
+                raise StepError(f"{self.where}/{version}: is being removed; promote another one")
             return champion.followed_by(version)
 
         return self._swap(Champion, change)
 
     def rollback(self, dry_run: bool = False) -> Champion:
         """Makes the last champion before this one that is still published the champion again."""
-        versions = self.versions()
 
         def change(champion: Champion | None) -> Champion:
-            previous = tuple(v for v in champion.previous if v in versions) if champion else ()
-            if champion is None or not previous:
+            before = champion and champion.rolled_back()
+            if before is None:
                 raise StepError(f"{self.where}: no earlier champion to go back to; promote one")
-            highest = max(champion.highest, champion.version)
-            return Champion(version=previous[0], previous=previous[1:], highest=highest)
+            return before
 
         return change(self.champion()) if dry_run else self._swap(Champion, change)
 
@@ -177,22 +179,32 @@ class Registry:
                 still runs.
         """
         champion = self.champion()
-        kept = {champion.version} if champion else set()
-        old = [version for version in self.versions()[:-keep] if version not in kept]
+        old = self.versions()[:-keep] if champion else []
+        old = [version for version in old if champion and version != champion.version]
         now = time.time()
         leftovers = self.storage.leftovers()
         return old, [name for name, written in leftovers.items() if now - written >= grace]
 
     def remove(self, versions: list[int], leftovers: list[str]) -> None:
-        """Removes what :meth:`removable` names; a version promoted meanwhile stays."""
-        for version in versions:
-            champion = self.champion()
-            if champion is None or champion.version != version:
+        """Removes what :meth:`removable` names; a version promoted meanwhile stays.
+
+        Versions are first put down as retired in the champion's file, so that of a removal and a
+        promotion at the same time only one comes about.
+        """
+
+        def change(champion: Champion | None) -> Champion:
+            if champion is None:
+                raise StepError(f"{self.where}: no champion yet; promote a version first")
+            return champion.retiring(versions)
+
+        if versions:
+            retired = self._swap(Champion, change).retired
+            given_up = {version for version in versions if version in retired}
+            for version in given_up:
                 self.storage.retire(version)
+            self._swap(Runs, lambda runs: (runs or Runs()).without(given_up))
         for leftover in leftovers:
             self.storage.delete(leftover)
-        given_up = set(versions) - set(self.versions())
-        self._swap(Runs, lambda runs: (runs or Runs()).without(given_up))
 
     def _expect(self, version: int) -> None:
         versions = self.versions()

@@ -1,7 +1,6 @@
 """What goes wrong between a push and a disk, made to happen on a real one."""
 
-import os
-import shutil
+import io
 import subprocess
 import sys
 import threading
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.push.registry import Registry
+from components.push.storage import Digest, Part
 from components.shared.errors import StepError
 from tests.conftest import ROOT
 from tests.push.conftest import MakeRelease
@@ -45,10 +45,10 @@ def test_a_full_disk_changes_nothing(make_release: MakeRelease, tmp_path: Path) 
     assert not any("/digits/2" in line or "/.staging/" in line for line in left)
 
 
-def test_no_permission_is_told_in_one_line() -> None:
-    registry = Registry.open("/sys/registry", "digits")
+def test_no_permission_is_told_in_one_line(make_release: MakeRelease) -> None:
+    registry = Registry.open("/sys/registry", "digits")  # where not even root may write
     with pytest.raises(StepError, match=r"^/sys/registry.*(permitted|denied).*change who may$"):
-        registry.promote(1) if registry.versions() else registry.storage.replace("a", b"", "")
+        registry.publish(make_release("a"))
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path, make_release: MakeRelease) -> None:
@@ -57,24 +57,16 @@ def test_a_file_in_the_way_is_named(tmp_path: Path, make_release: MakeRelease) -
         Registry.open(str(tmp_path / "registry"), "digits").publish(make_release("a"))
 
 
-def test_a_source_that_changes_meanwhile_is_not_published(
-    registry: Registry, make_release: MakeRelease
+def test_a_source_that_changed_since_its_digest_is_not_published(
+    registry: Registry, tmp_path: Path
 ) -> None:
-    release = make_release("a")
-    fifo = release.files["variables/part-0"]
-    fifo.unlink()
-    os.mkfifo(fifo)
-
-    def feed() -> None:  # the first reader, who takes the digest, and the second get other bytes
-        for data in (b"one", b"two"):
-            with fifo.open("wb") as file:
-                file.write(data)
-
-    feeder = threading.Thread(target=feed, daemon=True)
-    feeder.start()
-    with pytest.raises((StepError, shutil.SpecialFileError)):
-        registry.publish(release)
+    source = tmp_path / "saved_model.pb"
+    source.write_bytes(b"now")
+    part = Part(source, Digest.of(io.BytesIO(b"before")))
+    with pytest.raises(StepError, match="changed while it was published"):
+        registry.storage.publish(1, {"saved_model.pb": part})
     assert registry.versions() == []
+    assert registry.storage.leftovers() == {}
 
 
 def test_a_watcher_never_sees_a_partial_version(

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import tensorflow as tf
 from components.push.registry import Registry
 from components.shared.manifests import Evaluation, Model
 from components.shared.storage import sha256_of_directory
-from tests.conftest import Command
+from tests.conftest import ROOT, Command
 
 
 @pytest.fixture
@@ -99,6 +101,12 @@ def test_an_evaluation_without_samples_says_what_to_do(
     options = ("--model", model, "--evaluation", judged, "--destination", tmp_path / "registry")
     output = command("components.push", *options, expect=1).stderr
     assert "samples.npz: not found; evaluate the model" in output
+
+
+def test_push_itself_does_without_tensorflow() -> None:
+    modules = "components.push.push, components.push.commands, components.push.gcs_storage"
+    script = f"import sys, {modules}; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize("name", ["../digits", "/digits", "a/b", ".."])

@@ -141,6 +141,47 @@ def test_prune_keeps_the_newest_and_the_champion(
     assert registry.publish(make_release("a")) == 5  # a number is never given out again
 
 
+def test_a_promotion_and_a_removal_at_once_do_not_both_come_about(
+    destination: str, registry: Registry, make_release: MakeRelease
+) -> None:
+    for run in range(6):
+        registry.publish(make_release(f"run-{run}"))
+    registry.promote(6)
+
+    def prune() -> None:
+        Registry.open(destination, "digits").remove([1, 2, 3, 4, 5], [])
+
+    thread = threading.Thread(target=prune)
+    thread.start()
+    for version in (1, 2, 3, 4, 5):
+        try:
+            registry.promote(version)
+        except StepError:
+            break
+    thread.join()
+    champion = registry.champion()
+    assert champion is not None
+    assert registry.verify(champion.version) == []
+    assert 6 in registry.versions()
+
+
+def test_nothing_is_pruned_before_there_is_a_champion(
+    registry: Registry, make_release: MakeRelease
+) -> None:
+    for run in ("a", "b"):
+        registry.publish(make_release(run))
+    assert registry.removable(keep=1, grace=0) == ([], [])
+    with pytest.raises(StepError, match="no champion yet"):
+        registry.remove([1], [])
+    assert registry.versions() == [1, 2]
+
+
+@pytest.mark.parametrize("run_id", ["a\nb", "a\0b", "a\x1b[31m", "a" * 201])
+def test_a_run_id_is_printable(registry: Registry, make_release: MakeRelease, run_id: str) -> None:
+    with pytest.raises(StepError, match="printable"):
+        registry.publish(make_release("a")._replace(run_id=run_id))
+
+
 def test_rollback_skips_a_pruned_version(registry: Registry, make_release: MakeRelease) -> None:
     for run in ("a", "b", "c"):
         registry.advance(registry.publish(make_release(run)))
