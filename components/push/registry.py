@@ -4,30 +4,23 @@ Source of the layout: TensorFlow Serving, which loads the highest number under a
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, Self, TypeVar
-
-from pydantic import ValidationError
+from typing import NamedTuple, Self
 
 from components.push.contents import Champion, Claim, Runs, Version, content_sha256
 from components.push.storage import (
-    Conflict,
     Digest,
     Part,
     Storage,
     checked_name,
     open_storage,
 )
+from components.push.swap import parse, read, swap
 from components.push.validation import Validation
 from components.shared.errors import StepError
-from components.shared.manifests import Manifest
-
-ATTEMPTS = 30  # at a compare-and-swap that somebody else keeps winning
-
-File = TypeVar("File", bound=Manifest)
 
 
 class Release(NamedTuple):
@@ -66,11 +59,11 @@ class Registry:
         if Version.FILE not in self.storage.files(version):
             raise StepError(f"{self.where}/{name}: not found; the version is of another making")
         with self.storage.open(name) as file:
-            return self._parse(Version, name, file.read())
+            return parse(self.storage, Version, name, file.read())
 
     def champion(self) -> Champion | None:
         """Returns which version is in use, None where none was promoted yet."""
-        return self._current(Champion)[0]
+        return read(self.storage, Champion)
 
     def fetch(self, version: int, cache: Path) -> Path:
         """Returns a local directory with a version's SavedModel, downloaded to ``cache`` if far."""
@@ -79,7 +72,7 @@ class Registry:
 
     def published_by(self, run_id: str, model_sha256: str) -> int | None:
         """Returns the version that a run, or any run with the same model, has published."""
-        runs = self._current(Runs)[0] or Runs()
+        runs = read(self.storage, Runs) or Runs()
         return _published(runs, run_id, model_sha256, self.versions())
 
     def publish(self, release: Release) -> int:
@@ -124,7 +117,7 @@ class Registry:
                 return champion
             return champion.followed_by(version)
 
-        return self._swap(Champion, change)
+        return swap(self.storage, Champion, change)
 
     def promote(self, version: int) -> Champion:
         """Makes a version the champion, whichever was before."""
@@ -137,7 +130,7 @@ class Registry:
                 raise StepError(f"{self.where}/{version}: is being removed; promote another one")
             return champion.followed_by(version)
 
-        return self._swap(Champion, change)
+        return swap(self.storage, Champion, change)
 
     def rollback(self, dry_run: bool = False) -> Champion:
         """Makes the last champion before this one that is still published the champion again."""
@@ -148,7 +141,7 @@ class Registry:
                 raise StepError(f"{self.where}: no earlier champion to go back to; promote one")
             return before
 
-        return change(self.champion()) if dry_run else self._swap(Champion, change)
+        return change(self.champion()) if dry_run else swap(self.storage, Champion, change)
 
     def verify(self, version: int) -> list[str]:
         """Reads a version's files through and returns what is wrong with them, one line each."""
@@ -198,11 +191,11 @@ class Registry:
             return champion.retiring(versions)
 
         if versions:
-            retired = self._swap(Champion, change).retired
+            retired = swap(self.storage, Champion, change).retired
             given_up = {version for version in versions if version in retired}
             for version in given_up:
                 self.storage.retire(version)
-            self._swap(Runs, lambda runs: (runs or Runs()).without(given_up))
+            swap(self.storage, Runs, lambda runs: (runs or Runs()).without(given_up))
         for leftover in leftovers:
             self.storage.delete(leftover)
 
@@ -232,41 +225,7 @@ class Registry:
             )
             return runs.owned_by(release.run_id, claim)
 
-        return self._swap(Runs, change).runs[release.run_id]
-
-    def _current(self, kind: type[File]) -> tuple[File | None, str]:
-        for _ in range(ATTEMPTS):
-            try:
-                data, generation = self.storage.read(kind.FILE)
-            except Conflict:
-                continue
-            return (None if data is None else self._parse(kind, kind.FILE, data)), generation
-        raise self._too_busy(kind)
-
-    def _swap(self, kind: type[File], change: Callable[[File | None], File]) -> File:
-        """Replaces one of the registry's files by compare-and-swap."""
-        for _ in range(ATTEMPTS):
-            current, generation = self._current(kind)
-            changed = change(current)
-            if changed == current:
-                return changed
-            data = changed.model_dump_json(indent=2) + "\n"
-            try:
-                self.storage.replace(kind.FILE, data.encode(), generation)
-            except Conflict:
-                continue
-            return changed
-        raise self._too_busy(kind)
-
-    def _parse(self, kind: type[File], name: str, data: bytes) -> File:
-        try:
-            return kind.model_validate_json(data)
-        except ValidationError as error:
-            problem = error.errors()[0]["msg"]
-            raise StepError(f"{self.where}/{name}: {problem}; restore it from a backup") from None
-
-    def _too_busy(self, kind: type[File]) -> StepError:
-        return StepError(f"{self.where}/{kind.FILE}: others keep replacing it; try again")
+        return swap(self.storage, Runs, change).runs[release.run_id]
 
 
 def _published(runs: Runs, run_id: str, model_sha256: str, versions: list[int]) -> int | None:

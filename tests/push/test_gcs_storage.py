@@ -139,6 +139,19 @@ def _write(server: str, bucket: str, name: str, content: dict) -> None:
     urllib.request.urlopen(urllib.request.Request(url, json.dumps(content).encode())).close()
 
 
+def test_a_rollback_whose_answer_got_lost_is_not_done_twice(
+    registry: Registry, proxy: FaultProxy, make_release: MakeRelease
+) -> None:
+    for run in ("a", "b", "c"):
+        registry.advance(registry.publish(make_release(run)))
+    lost = iter([ANSWER_LOST])
+    proxy.rule = lambda method, path: next(lost, None) if method == "POST" else None
+    assert registry.rollback().version == 2
+    champion = registry.champion()
+    assert champion is not None
+    assert champion.version == 2
+
+
 def test_a_server_that_stays_down_is_told_in_one_line(
     registry: Registry,
     proxy: FaultProxy,
