@@ -85,3 +85,23 @@ browser: ## Install headless Chromium, which the tests of pages need (Debian or 
 
 test-evaluate-kills: $(INSTALLED) ## Kill evaluate at twenty random moments
 	@EVALUATE_KILLS=20 $(PYTHON) -m pytest tests/evaluate/test_evaluate.py -k killed
+
+BUILD_BIN := $(CURDIR)/build/bin
+FAKE_GCS_SERVER ?= v1.56.1
+KSERVE ?= v0.15.2
+
+.PHONY: fake-gcs-server kserve-schema kill-push serve
+
+fake-gcs-server: ## Install the storage server that tests of gs:// talk to (needs go)
+	GOBIN=$(BUILD_BIN) go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_SERVER)
+
+kserve-schema: ## Fetch the schema that the KServe manifest is checked against (needs go)
+	@mkdir -p build/kserve
+	@module=$$(go mod download -json github.com/kserve/kserve@$(KSERVE) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') \
+		&& install -m 644 "$$module"/config/crd/full/serving.kserve.io_inferenceservices.yaml build/kserve/
+
+kill-push: $(INSTALLED) ## Kill a push at thirty random moments, on disk and in a bucket
+	KILLS=30 $(PYTHON) -m pytest tests/push/test_kill.py -k random_moments -s
+
+serve: $(INSTALLED) ## Try the registry's champion in a browser: make serve ARGS="--port 8501"
+	@$(PYTHON) -m components.serve $(ARGS)

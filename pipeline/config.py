@@ -150,12 +150,47 @@ class Push(Options):
     """A blessed SavedModel to a registry."""
 
     destination: str = Field(
-        default="registry", description="Directory of the registry the model is published to."
+        default="registry",
+        description="Registry the model is published to: a directory, or gs://bucket/prefix.",
     )
     model_name: str = Field(
         default="digits",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
         description="Name of the model in the registry.",
+    )
+    export: Literal["none", "litert", "onnx"] = Field(
+        default="none",
+        description="Another format to put beside the SavedModel, checked against its answers.",
+    )
+    max_serving_ms: PositiveFloat = Field(
+        default=250.0,
+        description="Longest median time, in milliseconds, that a fresh process may take to "
+        "answer a request of 1 or of 100 images.",
+    )
+    max_model_mib: PositiveFloat = Field(
+        default=100.0, description="Largest SavedModel, in MiB, that is published."
+    )
+
+
+@dataclass(frozen=True)
+class Serve(Options):
+    """A try-out server on this machine; no step of the pipeline."""
+
+    destination: str = Field(
+        default=Push.destination, description="Registry that the champion is taken from."
+    )
+    model_name: str = Field(
+        default=Push.model_name, description="Name of the model in the registry."
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(
+        default=8501, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
+    )
+    max_request_kib: PositiveInt = Field(
+        default=4_096, description="Largest request, in KiB, that is read."
+    )
+    refresh_seconds: PositiveFloat = Field(
+        default=5.0, description="Seconds between two looks whether the champion has changed."
     )
 
 

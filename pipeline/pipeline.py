@@ -40,6 +40,9 @@ def mnist(
     max_latency_ms: float = Evaluate.max_latency_ms,
     destination: str = Push.destination,
     model_name: str = Push.model_name,
+    export: str = Push.export,
+    max_serving_ms: float = Push.max_serving_ms,
+    max_model_mib: float = Push.max_model_mib,
     checkpoints: str = Run.checkpoints,
 ) -> None:
     """Composes the steps; the parameters are those of config.py."""
@@ -63,5 +66,6 @@ def mnist(
             push(
                 model=trained.outputs["model"],
                 evaluation=evaluated.outputs["evaluation"],
+                run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 **Push.select(given),
             )

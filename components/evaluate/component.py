@@ -25,17 +25,18 @@ def evaluate(
     """Scores the model on all splits and returns whether it is blessed."""
     import shutil
     from pathlib import Path
+    from tempfile import TemporaryDirectory
 
-    from components.evaluate.champion import champion_model
     from components.evaluate.evaluate import evaluate
+    from components.push.registry import champion_saved_model
     from components.shared.command_line import reported
     from pipeline.config import Evaluate
 
     given = locals()
     output = Path(evaluation.path)
-    with reported():
+    with reported(), TemporaryDirectory() as cache:
         config = Evaluate.pick(given)
-        champion = champion_model(destination, model_name)
+        champion = champion_saved_model(destination, model_name, Path(cache))
         result = evaluate(config, Path(examples.path), Path(model.path), output, champion)
     for split, figures in result.splits.items():
         metrics.log_metric(f"{split}_precision_at_1", figures.precision_at_1)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from components.evaluate import model_card, predictions, report
+from components.evaluate import model_card, predictions, report, samples
 from components.evaluate.blessing import judge
 from components.evaluate.champion import Comparison
 from components.evaluate.figures import RocTally, Tally
@@ -19,6 +19,7 @@ from components.evaluate.mistakes import Mistakes
 from components.evaluate.predictions import Predictions
 from components.evaluate.report import Pictures
 from components.evaluate.robustness import Robustness
+from components.evaluate.samples import Samples
 from components.evaluate.scoring import Observer, classifier, load, read, score
 from components.evaluate.serving import check
 from components.shared.evaluation import Champion, Mistake, Roc, Serving, Slice, SplitEvaluation
@@ -59,8 +60,12 @@ def evaluate(
     """
     dataset, manifest = Dataset.read(examples), Model.read(model)
     with whole_directory(output, Evaluation.FILE) as directory:
+        asked = Samples()
         with Predictions(directory / predictions.FILE) as rows:
-            measured, pictures = _measure(dataset, examples, model / "saved_model", champion, rows)
+            measured, pictures = _measure(
+                dataset, examples, model / "saved_model", champion, rows, asked
+            )
+        asked.write(directory / samples.FILE)
         evaluation = Evaluation(
             verdicts=judge(config, measured.splits, measured.champion, measured.serving),
             warnings=_warnings(dataset, manifest),
@@ -82,7 +87,12 @@ def evaluate(
 
 
 def _measure(
-    dataset: Dataset, examples: Path, saved_model: Path, champion: Path | None, rows: Predictions
+    dataset: Dataset,
+    examples: Path,
+    saved_model: Path,
+    champion: Path | None,
+    rows: Predictions,
+    asked: Samples,
 ) -> tuple[Measured, Pictures]:
     """Reads every split once and returns the evaluation's figures, and pictures for the report."""
     seconds: dict[str, float] = {}
@@ -91,7 +101,8 @@ def _measure(
         classify = classifier(loaded, str(saved_model))
         comparison = _compare(champion)
     robustness, mistakes, roc = Robustness(classify), Mistakes(), RocTally()
-    on_test: list[Observer] = [robustness, mistakes, roc, *([comparison] if comparison else [])]
+    on_test: list[Observer] = [asked, robustness, mistakes, roc]
+    on_test += [comparison] if comparison else []
     splits = {}
     for split in SPLITS:
         tally = Tally()

@@ -9,8 +9,12 @@ from pipeline.cluster import image
 def push(
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
+    run_id: str,
     destination: str,
     model_name: str,
+    export: str,
+    max_serving_ms: float,
+    max_model_mib: float,
 ) -> str:
     """Publishes the blessed model and returns where its version lies."""
     from pathlib import Path
@@ -22,4 +26,4 @@ def push(
     given = locals()
     with reported():
         config = Push.pick(given)
-        return str(push(config, Path(model.path), Path(evaluation.path)))
+        return push(config, Path(model.path), Path(evaluation.path), run_id)

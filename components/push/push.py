@@ -1,31 +1,54 @@
-"""Push: publishes a blessed model as the next version of a registry, whole or not at all."""
+"""Push: proves a blessed model in a fresh process, publishes it, and makes it the champion."""
 
-import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from components.push.registry import Registry
+from components.push.registry import Registry, Release
+from components.push.validation import SAMPLES, Validation, run_fresh, validate
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
 from components.shared.storage import sha256_of_directory
 from pipeline.config import Push
 
+MODEL_CARD = "model_card.md"
+EXPORTS = {"litert": "model.tflite", "onnx": "model.onnx"}
 
-def push(config: Push, model: Path, evaluation: Path) -> Path:
-    """Publishes a model and makes it the champion.
+
+def push(config: Push, model: Path, evaluation: Path, run_id: str = "") -> str:
+    """Publishes a model and makes it the champion; a run's second push changes nothing.
 
     Args:
-        config: Where to and under which name.
+        config: Where to, under which name, and the bounds of the validation.
         model: The directory that train wrote.
         evaluation: The directory that evaluate wrote for this model.
+        run_id: What identifies the run over its retries; empty: the model itself does.
 
     Returns:
-        The directory of the version.
+        The address of the version.
 
     Raises:
-        StepError: The model is not blessed, or is not the one that was evaluated.
+        StepError: The model is not blessed, is not the one that was evaluated, or does not answer
+            as it did then; or the registry cannot be written.
     """
-    manifest = Model.read(model)
+    registry = Registry.open(config.destination, config.model_name)
+    Model.read(model)
     judged = Evaluation.read(evaluation)
+    sha256 = _check_judged(model, evaluation, judged)
+    version = registry.published_by(run_id or sha256, sha256)
+    if version is not None:
+        print(f"Version {version} of {config.model_name} holds this model already")
+    else:
+        version = _publish(config, registry, model, evaluation, run_id or sha256)
+    champion = registry.advance(version)
+    if champion.version != version:
+        print(f"Version {champion.version} stays the champion", flush=True)
+    published = f"{registry.where}/{version}"
+    print(f"Published {config.model_name} version {version} to {published}", flush=True)
+    return published
+
+
+def _check_judged(model: Path, evaluation: Path, judged: Evaluation) -> str:
+    """Returns the SavedModel's sha256, which is the one that was blessed."""
     if not judged.blessed:
         failed = "; ".join(verdict.reason for verdict in judged.verdicts if not verdict.passed)
         raise StepError(f"{evaluation}: not blessed ({failed}), so the model is not published")
@@ -35,13 +58,54 @@ def push(config: Push, model: Path, evaluation: Path) -> Path:
             f"{model}: sha256 {found}, but {judged.model_sha256} was evaluated in {evaluation}; "
             "evaluate this model first"
         )
-    registry = Registry(Path(config.destination) / config.model_name)
-    with registry.new_version() as directory:
-        shutil.copytree(model / "saved_model", directory, dirs_exist_ok=True)
-        manifest.write(directory)
-        judged.write(directory)
-    version = registry.latest()
-    registry.promote(version)
-    published = registry.root / str(version)
-    print(f"Published {config.model_name} version {version} to {published}", flush=True)
-    return published
+    return found
+
+
+def _publish(config: Push, registry: Registry, model: Path, evaluation: Path, run_id: str) -> int:
+    files = _files(model, evaluation)
+    saved_model, samples = model / "saved_model", evaluation / SAMPLES
+    validation = validate(config, saved_model, samples)
+    _tell(validation)
+    judged = Evaluation.read(evaluation)
+    with TemporaryDirectory() as scratch:
+        if config.export != "none":
+            exported = Path(scratch) / EXPORTS[config.export]
+            run_fresh("components.push.export", saved_model, samples, exported)
+            files[exported.name] = exported
+        return registry.publish(
+            Release(
+                run_id=run_id,
+                model_sha256=judged.model_sha256,
+                precision_at_1=judged.splits["test"].precision_at_1,
+                validation=validation,
+                files=files,
+            )
+        )
+
+
+def _files(model: Path, evaluation: Path) -> dict[str, Path]:
+    """Returns what a version is made of, by name there: the SavedModel, and what is known of it."""
+    saved_model = model / "saved_model"
+    files = {
+        path.relative_to(saved_model).as_posix(): path
+        for path in sorted(saved_model.rglob("*"))
+        if not path.is_dir()
+    }
+    for path in files.values():
+        if path.is_symlink():
+            raise StepError(f"{path}: is a link, expected a file of the model itself")
+    files[Model.FILE] = model / Model.FILE
+    files[Evaluation.FILE] = evaluation / Evaluation.FILE
+    if (evaluation / MODEL_CARD).is_file():
+        files[MODEL_CARD] = evaluation / MODEL_CARD
+    return files
+
+
+def _tell(validation: Validation) -> None:
+    latency = ", ".join(f"{ms:.1f} ms for {n}" for n, ms in validation.latency_ms.items())
+    print(
+        f"Validated in a fresh process: {validation.samples} samples on both signatures, largest "
+        f"difference {validation.largest_difference:.1g}; {latency}; "
+        f"{validation.size_bytes / 2**20:.2f} MiB",
+        flush=True,
+    )

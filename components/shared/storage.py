@@ -32,11 +32,11 @@ def whole_directory(output: Path, marker: str) -> Iterator[Path]:
     try:
         partial.chmod(0o755)
         yield partial
-        _sync(partial)
+        fsync_tree(partial)
         if output.exists():
             output.rename(partial.with_suffix(".replaced"))
         partial.rename(output)
-        _fsync(output.parent)
+        fsync(output.parent)
     finally:
         shutil.rmtree(partial.with_suffix(".replaced"), ignore_errors=True)
         shutil.rmtree(partial, ignore_errors=True)
@@ -46,9 +46,9 @@ def write_text(path: Path, text: str) -> None:
     """Replaces a file's text in one rename, so that a reader sees the old text or the new."""
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text, encoding="utf-8")
-    _fsync(partial)
+    fsync(partial)
     partial.replace(path)
-    _fsync(path.parent)
+    fsync(path.parent)
 
 
 def _refuse_foreign(output: Path, marker: str) -> None:
@@ -62,13 +62,15 @@ def _refuse_foreign(output: Path, marker: str) -> None:
         )
 
 
-def _sync(directory: Path) -> None:
+def fsync_tree(directory: Path) -> None:
+    """Waits until a directory and all that is in it are on the disk."""
     for path in directory.rglob("*"):
-        _fsync(path)
-    _fsync(directory)
+        fsync(path)
+    fsync(directory)
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Waits until a file, or a directory's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

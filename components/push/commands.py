@@ -1,0 +1,201 @@
+"""The commands by which people look after a registry."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from components.push.registry import Registry
+from components.shared.command_line import build, options, reported
+from components.shared.errors import StepError
+from pipeline.config import Push
+
+WHERE = {"destination", "model_name"}
+
+
+@click.group()
+def registry_commands() -> None:
+    """Look after a registry of models."""
+
+
+def _command(name: str, *parameters: click.Parameter) -> Callable[[Callable], Callable]:
+    """Makes a function a command that gets the registry its options name."""
+
+    def decorate(function: Callable) -> Callable:
+        def callback(debug: bool, destination: str, model_name: str, **values: Any) -> None:
+            config = build(Push, {"destination": destination, "model_name": model_name})
+            with reported(debug):
+                function(Registry.open(config.destination, config.model_name), **values)
+
+        where = [option for option in options(Push) if option.name in WHERE]
+        debug = click.Option(["--debug"], is_flag=True, help="Show a traceback with an error.")
+        registry_commands.add_command(
+            click.Command(
+                name,
+                callback=callback,
+                params=[*parameters, *where, debug],
+                help=function.__doc__,
+            )
+        )
+        return function
+
+    return decorate
+
+
+VERSION = click.Argument(["version"], type=click.IntRange(min=1))
+JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, for scripts.")
+DRY_RUN = click.Option(["--dry-run"], is_flag=True, help="Say what would change, change nothing.")
+
+
+def _print(table: Table, rows: Any, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = 160  # a file or a pipe has none of its own
+        console.print(table)
+
+
+@_command("list", JSON)
+def list_versions(registry: Registry, as_json: bool) -> None:
+    """List the versions, which of them is the champion, and what they are worth."""
+    champion = registry.champion()
+    rows = []
+    table = Table("Version", "Champion", "Created (UTC)", "Precision@1", "MiB", "Run")
+    for version in registry.versions():
+        manifest = registry.manifest(version)
+        size = sum(digest.size for digest in manifest.files.values())
+        row = {
+            "version": version,
+            "champion": champion is not None and champion.version == version,
+            "created": manifest.created,
+            "precision_at_1": manifest.precision_at_1,
+            "size_bytes": size,
+            "run_id": manifest.run_id,
+        }
+        rows.append(row)
+        table.add_row(
+            str(version),
+            "champion" if row["champion"] else "",
+            manifest.created.partition("+")[0].replace("T", " "),
+            f"{manifest.precision_at_1:.4f}",
+            f"{size / 2**20:.2f}",
+            escape(manifest.run_id[:36]),
+        )
+    _print(table, rows, as_json)
+
+
+@_command("show", VERSION, JSON)
+def show(registry: Registry, version: int, as_json: bool) -> None:
+    """Show what a version is made of and how it came to be."""
+    manifest = registry.manifest(version)
+    table = Table("", f"Version {version}")
+    latency = ", ".join(f"{ms:.2f} ms for {n}" for n, ms in manifest.validation.latency_ms.items())
+    table.add_row("address", f"{registry.where}/{version}")
+    table.add_row("created", manifest.created)
+    table.add_row("run", escape(manifest.run_id))
+    table.add_row("model sha256", manifest.model_sha256)
+    table.add_row("test precision@1", f"{manifest.precision_at_1:.4f}")
+    table.add_row("validated", f"{manifest.validation.samples} samples on both signatures")
+    table.add_row("latency", latency, end_section=True)
+    for name, digest in manifest.files.items():
+        table.add_row(escape(name), f"{digest.size:>12,} bytes  sha256 {digest.sha256[:16]}…")
+    _print(table, manifest.model_dump(mode="json"), as_json)
+
+
+@_command("verify", click.Argument(["version"], type=click.IntRange(min=1), required=False), JSON)
+def verify(registry: Registry, version: int | None, as_json: bool) -> None:
+    """Read a version, or every one, through and compare each byte's checksums."""
+    table = Table("Version", "Files", "Verdict")
+    rows = []
+    for number in registry.versions() if version is None else [version]:
+        problems = registry.verify(number)
+        files = len(registry.manifest(number).files)
+        rows.append({"version": number, "files": files, "problems": problems})
+        table.add_row(str(number), str(files), escape("\n".join(problems)) or "whole")
+    _print(table, rows, as_json)
+    broken = [str(row["version"]) for row in rows if row["problems"]]
+    if broken:
+        raise StepError(
+            f"{registry.where}: not whole: {', '.join(broken)}; publish those models again and "
+            "promote or roll back to a whole version"
+        )
+
+
+@_command("promote", VERSION, DRY_RUN)
+def promote(registry: Registry, version: int, dry_run: bool) -> None:
+    """Make a version the champion."""
+    registry.manifest(version)
+    before = registry.champion()
+    if not dry_run:
+        registry.promote(version)
+    _tell_champion(registry, before.version if before else None, version, dry_run)
+
+
+@_command("rollback", DRY_RUN)
+def rollback(registry: Registry, dry_run: bool) -> None:
+    """Make the champion before this one the champion again."""
+    before = registry.champion()
+    after = registry.rollback(dry_run)
+    _tell_champion(registry, before.version if before else None, after.version, dry_run)
+
+
+def _tell_champion(registry: Registry, before: int | None, after: int, dry_run: bool) -> None:
+    table = Table("Model", "Champion before", "Champion now" if not dry_run else "Would be")
+    table.add_row(registry.where, "none" if before is None else str(before), str(after))
+    _print(table, None, as_json=False)
+
+
+@_command(
+    "prune",
+    click.Option(
+        ["--keep"], type=click.IntRange(min=1), required=True, help="Newest versions to keep."
+    ),
+    click.Option(
+        ["--grace-minutes"],
+        type=click.FloatRange(min=0),
+        default=60.0,
+        show_default=True,
+        help="Leave what was written this recently alone: a push may still be at it.",
+    ),
+    DRY_RUN,
+    JSON,
+)
+def prune(
+    registry: Registry, keep: int, grace_minutes: float, dry_run: bool, as_json: bool
+) -> None:
+    """Remove old versions, never the champion, and what killed pushes left behind."""
+    versions, leftovers = registry.removable(keep, 60 * grace_minutes)
+    if not dry_run:
+        registry.remove(versions, leftovers)
+    table = Table("Would be removed" if dry_run else "Removed", "Why")
+    for version in versions:
+        table.add_row(str(version), f"older than the newest {keep}")
+    for leftover in leftovers:
+        table.add_row(leftover, "left by a push that did not finish")
+    if not versions and not leftovers:
+        table.add_row("nothing", "")
+    _print(table, {"versions": versions, "leftovers": leftovers}, as_json)
+
+
+@_command(
+    "serving-config",
+    click.Option(["--base-path"], help="Where the server sees the model; default: where it lies."),
+)
+def serving_config(registry: Registry, base_path: str | None) -> None:
+    """Print TensorFlow Serving's model configuration, which pins the champion."""
+    champion = registry.champion()
+    if champion is None:
+        raise StepError(f"{registry.where}: no champion yet; push a model or promote a version")
+    base, name = base_path or registry.where, registry.where.rpartition("/")[2]
+    click.echo(
+        f"model_config_list {{\n  config {{\n    name: {json.dumps(name)}\n"
+        f"    base_path: {json.dumps(base)}\n"
+        '    model_platform: "tensorflow"\n'
+        f"    model_version_policy {{ specific {{ versions: {champion.version} }} }}\n  }}\n}}"
+    )

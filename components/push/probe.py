@@ -1,0 +1,95 @@
+"""The fresh process of infra validation: loads a SavedModel, answers samples, measures.
+
+Prints one line: a :class:`components.push.validation.Validation` as JSON.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from components.push.validation import Validation
+from components.shared.command_line import reported
+from components.shared.errors import StepError
+
+CALLS = 30  # measured at each batch size; the median counts
+BATCHES = (1, 100)
+
+
+def main(saved_model: Path, samples: Path) -> None:
+    """Validates a SavedModel."""
+    with np.load(samples, allow_pickle=False) as file:
+        images, expected = file["images"], file["probabilities"]
+    model = _load(saved_model)
+    answers = {
+        "serving_default": _answer(model, "serving_default", images=tf.constant(images)),
+        "examples": _answer(model, "examples", examples=_examples(images)),
+    }
+    for name, probabilities in answers.items():
+        if probabilities.shape != expected.shape:
+            raise StepError(
+                f"{saved_model}: signature {name} gives {list(probabilities.shape)}, expected "
+                f"{list(expected.shape)}"
+            )
+    signature = model.signatures["serving_default"]
+    found = Validation(
+        samples=len(images),
+        largest_difference=max(
+            float(np.abs(probabilities - expected).max()) for probabilities in answers.values()
+        ),
+        latency_ms={batch: _latency(signature, images, batch) for batch in BATCHES},
+        size_bytes=sum(path.stat().st_size for path in saved_model.rglob("*") if path.is_file()),
+    )
+    print(found.model_dump_json())
+
+
+def _load(saved_model: Path) -> tf.Module:
+    try:
+        return tf.saved_model.load(str(saved_model))
+    except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise StepError(f"{saved_model}: does not load ({reason}); train it anew") from None
+
+
+def _answer(model: tf.Module, name: str, **inputs: tf.Tensor) -> np.ndarray:
+    if name not in model.signatures:
+        found = ", ".join(model.signatures) or "none"
+        raise StepError(f"the model has the signatures {found}, expected {name} among them")
+    try:
+        return model.signatures[name](**inputs)["probabilities"].numpy()
+    except (TypeError, KeyError, ValueError, tf.errors.OpError) as error:
+        raise StepError(f"signature {name}: {str(error).splitlines()[0]}") from None
+
+
+def _examples(images: np.ndarray) -> tf.Tensor:
+    """Returns the images as serialized ``tf.train.Example`` records, string ``[n]``."""
+
+    def example(image: np.ndarray) -> bytes:
+        feature = {
+            "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()])),
+            "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[0])),
+        }
+        return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+    return tf.constant([example(image) for image in images])
+
+
+def _latency(signature: Callable[..., Any], images: np.ndarray, batch: int) -> float:
+    """Returns the median time of a request, in ms, without the first ones."""
+    request = tf.constant(np.resize(images, (batch, *images.shape[1:])))
+    times = []
+    for _ in range(CALLS + 3):
+        start = time.perf_counter()
+        signature(images=request)["probabilities"].numpy()
+        times.append(time.perf_counter() - start)
+    return 1_000 * statistics.median(times[3:])
+
+
+if __name__ == "__main__":
+    with reported():
+        main(Path(sys.argv[1]), Path(sys.argv[2]))

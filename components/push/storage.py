@@ -1,0 +1,150 @@
+"""Where a registry's files lie: one interface, a local directory or a bucket behind it.
+
+A registry asks four things of its storage: to publish a version whole, to replace a small file by
+compare-and-swap, to take a version back, and to tell what was left over by a push that was killed.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NamedTuple, Protocol
+
+import google_crc32c
+from pydantic import BaseModel
+
+from components.shared.errors import StepError
+
+SERVABLE = (
+    "saved_model.pb"  # TensorFlow Serving takes a numbered directory for a model by this file
+)
+STAGING = ".staging"
+_CHUNK = 1 << 20
+
+
+class Conflict(Exception):  # noqa: N818 - an outcome to try again on, not an error
+    """Somebody else replaced the file since it was read."""
+
+
+class Stored(NamedTuple):
+    """A small file as it was read."""
+
+    data: bytes | None  # None where there is no such file
+    generation: str  # what :meth:`Storage.replace` has to find there still
+
+
+class Digest(BaseModel):
+    """Size and checksums of a file's content."""
+
+    size: int  # bytes
+    sha256: str  # hexadecimal
+    crc32c: str  # base64 of the four bytes, big-endian, as Cloud Storage gives it
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> "Digest":
+        """Computes the digest of what is left to read of a file."""
+        size, sha256, crc32c = 0, hashlib.sha256(), google_crc32c.Checksum()
+        while chunk := file.read(_CHUNK):
+            size += len(chunk)
+            sha256.update(chunk)
+            crc32c.update(chunk)
+        encoded = base64.b64encode(crc32c.digest()).decode()
+        return cls(size=size, sha256=sha256.hexdigest(), crc32c=encoded)
+
+
+class Part(NamedTuple):
+    """A file to publish, and what it has to hold once it is there."""
+
+    source: Path
+    digest: Digest
+
+
+class Storage(Protocol):
+    """The files of one model. All errors are a :class:`StepError` but for :class:`Conflict`."""
+
+    where: str  # the address, for people
+
+    def versions(self) -> list[int]:
+        """Returns the numbers of the whole versions, ascending."""
+
+    def files(self, version: int) -> list[str]:
+        """Returns the names of a version's files, relative to it, sorted."""
+
+    def open(self, name: str) -> BinaryIO:
+        """Opens a file, relative to the model, for reading."""
+
+    def read(self, name: str) -> Stored:
+        """Reads a small file that is replaced by compare-and-swap."""
+
+    def replace(self, name: str, data: bytes, generation: str) -> None:
+        """Replaces a small file whole.
+
+        Raises:
+            Conflict: It is no longer the one whose generation that is.
+        """
+
+    def publish(self, version: int, parts: Mapping[str, Part]) -> None:
+        """Makes a version appear whole; the number belongs to the caller.
+
+        Nothing happens where the version is there already: another attempt was quicker.
+        """
+
+    def retire(self, version: int) -> None:
+        """Removes a version, first of all from the sight of readers."""
+
+    def leftovers(self) -> dict[str, float]:
+        """Returns what killed pushes left: names, with the time of the last write (Unix, s)."""
+
+    def delete(self, leftover: str) -> None:
+        """Removes one of those."""
+
+    def fetch(self, version: int, cache: Path) -> Path:
+        """Returns a local directory with a version; ``cache`` is used where it lies elsewhere."""
+
+
+def checked_name(name: str) -> str:
+    """Returns a file's name if it cannot lead out of its directory.
+
+    Raises:
+        StepError: It is absolute or empty, or has ``..``, a backslash or a control character.
+    """
+    path = PurePosixPath(name)
+    steps_out = path.is_absolute() or ".." in path.parts or path.as_posix() != name or name == "."
+    if steps_out or re.search(r"[\x00-\x1f\x7f\\]", name):
+        raise StepError(
+            f"{name!r}: no file name for a registry, expected a plain relative path without '..'"
+        )
+    return name
+
+
+def open_storage(destination: str, model_name: str) -> Storage:
+    """Opens the storage of a model.
+
+    Args:
+        destination: A directory, or ``gs://bucket`` or ``gs://bucket/prefix``.
+        model_name: The model's name, one path component.
+
+    Raises:
+        StepError: Destination or name are not of this form.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", model_name):
+        raise StepError(
+            f"model name {model_name!r}: expected letters, digits, '_' and '-', a letter or digit "
+            "first"
+        )
+    if destination.startswith("gs://"):
+        from components.push.gcs_storage import GcsStorage
+
+        bucket, _, prefix = destination.removeprefix("gs://").rstrip("/").partition("/")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", bucket):
+            raise StepError(f"{destination!r}: expected gs://bucket or gs://bucket/prefix")
+        return GcsStorage(bucket, checked_name(f"{prefix}/{model_name}" if prefix else model_name))
+    if "://" in destination:
+        scheme = destination.partition("://")[0]
+        raise StepError(f"{destination!r}: {scheme}:// is not known, name a directory or gs://")
+    if not destination or "\0" in destination:
+        raise StepError(f"destination {destination!r}: expected a directory or gs://bucket")
+    from components.push.local_storage import LocalStorage
+
+    return LocalStorage(Path(destination) / model_name)

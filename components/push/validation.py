@@ -1,0 +1,100 @@
+"""Infra validation: a fresh process loads the model and answers, before anybody else asks it.
+
+Source: TFX, component InfraValidator.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from components.shared.errors import StepError
+from pipeline.config import Push
+
+SAMPLES = "samples.npz"  # written by evaluate: images, and what the model said of them
+TIMEOUT = 600  # seconds
+TOLERANCE = 1e-4  # by which a probability may depend on batch size and machine
+
+
+class Validation(BaseModel):
+    """What the fresh process found."""
+
+    samples: int
+    largest_difference: float  # between a probability and the one evaluate saw
+    latency_ms: dict[int, float]  # median, by batch size
+    size_bytes: int  # of the SavedModel
+
+
+def validate(config: Push, saved_model: Path, samples: Path) -> Validation:
+    """Loads a SavedModel in a fresh process, has it answer samples, and measures it.
+
+    Args:
+        config: The bounds.
+        saved_model: The SavedModel.
+        samples: The file of samples that evaluate wrote for it.
+
+    Raises:
+        StepError: It does not load, answers otherwise than before, or is too slow or too large.
+    """
+    if not samples.is_file():
+        raise StepError(f"{samples}: not found; evaluate the model with this version first")
+    output = run_fresh("components.push.probe", saved_model, samples)
+    try:
+        found = Validation.model_validate_json(output.splitlines()[-1])
+    except (IndexError, ValidationError):
+        raise StepError(f"{saved_model}: the validating process gives no figures") from None
+    judge(config, saved_model, found)
+    return found
+
+
+def judge(config: Push, saved_model: Path, found: Validation) -> None:
+    """Holds what was found against the bounds.
+
+    Raises:
+        StepError: One is exceeded.
+    """
+    if not found.largest_difference <= TOLERANCE:
+        raise StepError(
+            f"{saved_model}: answers differ by up to {found.largest_difference:.3g} from what "
+            f"evaluate saw, expected at most {TOLERANCE:g}; evaluate it again"
+        )
+    slowest = max(found.latency_ms.values())
+    if slowest > config.max_serving_ms:
+        raise StepError(
+            f"{saved_model}: a request takes {slowest:.1f} ms, expected at most "
+            f"{config.max_serving_ms:g}; take a smaller model or raise --max-serving-ms"
+        )
+    mib = found.size_bytes / 2**20
+    if mib > config.max_model_mib:
+        raise StepError(
+            f"{saved_model}: {mib:.1f} MiB, expected at most {config.max_model_mib:g}; take a "
+            "smaller model or raise --max-model-mib"
+        )
+
+
+def run_fresh(module: str, *arguments: object) -> str:
+    """Runs a module in a process of its own and returns what it printed.
+
+    Raises:
+        StepError: It failed; says why.
+    """
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    try:
+        process = subprocess.run(
+            command,
+            env={**os.environ, **quiet},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise StepError(f"{arguments[0]}: no answer within {TIMEOUT} s; not published") from None
+    if process.returncode:
+        said = process.stderr.strip().splitlines() or [f"exit code {process.returncode}"]
+        raise StepError(f"not published: {said[-1].removeprefix('error: ')}")
+    return process.stdout

@@ -1,0 +1,37 @@
+"""A process that publishes a prepared release, for tests that kill it.
+
+``python -m tests.push.publisher DESTINATION RELEASE.json`` says ``ready`` and goes to work.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from components.push.registry import Registry, Release
+from components.push.validation import Validation
+from components.shared.command_line import reported
+
+
+def write_release(release: Release, path: Path) -> Path:
+    """Writes what :func:`main` publishes."""
+    values = release._asdict() | {
+        "validation": release.validation.model_dump(mode="json"),
+        "files": {name: str(file) for name, file in release.files.items()},
+    }
+    path.write_text(json.dumps(values))
+    return path
+
+
+def main(destination: str, release: Path) -> None:
+    values = json.loads(release.read_text())
+    values["validation"] = Validation.model_validate(values["validation"])
+    values["files"] = {name: Path(file) for name, file in values["files"].items()}
+    registry = Registry.open(destination, "digits")
+    registry.versions()  # connects
+    print("ready", flush=True)
+    registry.advance(registry.publish(Release(**values)))
+
+
+if __name__ == "__main__":
+    with reported():
+        main(sys.argv[1], Path(sys.argv[2]))

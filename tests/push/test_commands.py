@@ -1,0 +1,99 @@
+"""What people type, on disk and in a bucket."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from components.push.registry import Registry
+from tests.conftest import Command
+from tests.push.conftest import MakeRelease
+
+
+@pytest.fixture
+def filled(registry: Registry, make_release: MakeRelease) -> Registry:
+    """Three versions, the last of them champion."""
+    for run in ("a", "b", "c"):
+        registry.advance(registry.publish(make_release(run)))
+    return registry
+
+
+def test_a_day_in_the_life_of_a_registry(
+    filled: Registry, destination: str, command: Command
+) -> None:
+    def run(*arguments: object, expect: int = 0) -> str:
+        options = ("--destination", destination)
+        process = command("components.push", *arguments, *options, expect=expect)
+        return process.stdout if expect == 0 else process.stderr
+
+    def champion() -> int:
+        found = filled.champion()
+        assert found is not None
+        return found.version
+
+    listed = json.loads(run("list", "--json"))
+    assert [row["version"] for row in listed] == [1, 2, 3]
+    assert [row["champion"] for row in listed] == [False, False, True]
+
+    run("rollback", "--dry-run")
+    assert champion() == 3
+    run("rollback")
+    assert champion() == 2
+    run("promote", 1)
+    assert champion() == 1
+    assert "versions: 1 " in run("serving-config")
+
+    would = json.loads(run("prune", "--keep", 1, "--dry-run", "--json"))
+    assert would == {"versions": [2], "leftovers": []}
+    assert filled.versions() == [1, 2, 3]
+    assert json.loads(run("prune", "--keep", 1, "--json")) == would
+    assert filled.versions() == [1, 3]
+    assert "expected one of: 1, 3" in run("promote", 2, expect=1)
+
+
+@pytest.mark.parametrize("destination", ["directory"], indirect=True)
+def test_tables_are_for_people(filled: Registry, destination: str, command: Command) -> None:
+    def run(*arguments: object) -> str:
+        return command("components.push", *arguments, "--destination", destination).stdout
+
+    assert "champion" in run("list")
+    shown = run("show", 2)
+    assert "variables/part-0" in shown
+    assert "0.3" in shown
+    assert json.loads(run("show", 2, "--json"))["run_id"] == "b"
+    assert run("verify").count("whole") == 3
+    assert "Would be" in run("promote", 1, "--dry-run")
+
+
+@pytest.mark.parametrize("destination", ["directory"], indirect=True)
+def test_verify_fails_on_a_flipped_bit(
+    filled: Registry, destination: str, command: Command
+) -> None:
+    path = Path(destination) / "digits" / "2" / "saved_model.pb"
+    data = bytearray(path.read_bytes())
+    data[7] ^= 1
+    path.write_bytes(data)
+    process = command("components.push", "verify", "--destination", destination, expect=1)
+    assert "saved_model.pb: sha256" in process.stdout
+    assert "not whole: 2; publish" in process.stderr
+    command("components.push", "verify", 3, "--destination", destination)
+
+
+def test_an_empty_registry_is_no_error(destination: str, command: Command) -> None:
+    assert command("components.push", "list", "--json", "--destination", destination).stdout == (
+        "[]\n"
+    )
+    assert "no earlier champion" in (
+        command("components.push", "rollback", "--destination", destination, expect=1).stderr
+    )
+
+
+@pytest.mark.parametrize("arguments", [("prune",), ("prune", "--keep", 0), ("show", "0")])
+def test_wrong_options_exit_with_2(arguments: tuple, command: Command) -> None:
+    command("components.push", *arguments, expect=2)
+
+
+def test_help_names_the_commands(command: Command) -> None:
+    assert "list, show, verify, promote, rollback, prune" in command(
+        "components.push", "--help"
+    ).stdout.replace("\n ", "")

@@ -1,0 +1,115 @@
+"""The step through its command line, with a model that train made and evaluate blessed."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.push.registry import Registry
+from components.shared.manifests import Evaluation, Model
+from components.shared.storage import sha256_of_directory
+from tests.conftest import ROOT, Command
+
+
+@pytest.fixture
+def judged(evaluation: Path, tmp_path: Path) -> Path:
+    """A copy of the evaluation, to be changed."""
+    return Path(shutil.copytree(evaluation, tmp_path / "evaluation"))
+
+
+def edit(directory: Path, **changes: object) -> None:
+    path = directory / Evaluation.FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_blessed_model_becomes_the_champion_once(
+    model: Path, evaluation: Path, tmp_path: Path, command: Command
+) -> None:
+    destination = tmp_path / "registry"
+    step = ("components.push", "--model", model, "--evaluation", evaluation)
+    options = (*step, "--destination", destination, "--export", "litert")
+    output = command(*options).stdout
+    directory = destination / "digits" / "1"
+    assert "Validated in a fresh process: 100 samples on both signatures" in output
+    assert output.splitlines()[-1] == f"Published digits version 1 to {directory}"
+    assert json.loads((destination / "digits" / "champion.json").read_text())["version"] == 1
+    assert tf.saved_model.contains_saved_model(str(directory))
+    assert Model.read(directory) == Model.read(model)
+    assert Evaluation.read(directory) == Evaluation.read(evaluation)
+    assert (directory / "model.tflite").stat().st_size > 1_000
+
+    again = command(*options).stdout
+    assert "Version 1 of digits holds this model already" in again
+    registry = Registry.open(str(destination), "digits")
+    assert registry.versions() == [1]
+    assert registry.verify(1) == []
+    assert registry.manifest(1).validation.largest_difference < 1e-4
+
+
+def test_a_model_that_is_not_blessed_is_refused(
+    model: Path, judged: Path, tmp_path: Path, command: Command
+) -> None:
+    edit(judged, verdicts=[{"rule": "min_precision", "passed": False, "reason": "0.5 is low"}])
+    options = ("--model", model, "--evaluation", judged, "--destination", tmp_path / "registry")
+    output = command("components.push", *options, expect=1).stderr
+    assert "not blessed (0.5 is low)" in output
+    assert not (tmp_path / "registry").exists()
+
+
+def test_another_model_than_the_evaluated_one_is_refused(
+    model: Path, judged: Path, tmp_path: Path, command: Command
+) -> None:
+    edit(judged, model_sha256="0" * 64)
+    options = ("--model", model, "--evaluation", judged, "--destination", tmp_path / "registry")
+    output = command("components.push", *options, expect=1).stderr
+    assert "evaluate this model first" in output
+    assert not (tmp_path / "registry").exists()
+
+
+def test_answers_that_differ_from_evaluations_stop_the_push(
+    model: Path, judged: Path, tmp_path: Path, command: Command
+) -> None:
+    with np.load(judged / "samples.npz") as samples:
+        images, probabilities = samples["images"], samples["probabilities"]
+    probabilities[3] = np.roll(probabilities[3], 1)
+    np.savez(judged / "samples.npz", images=images, probabilities=probabilities)
+    options = ("--model", model, "--evaluation", judged, "--destination", tmp_path / "registry")
+    output = command("components.push", *options, expect=1).stderr
+    assert "answers differ by up to" in output
+    assert not (tmp_path / "registry").exists()
+
+
+def test_a_link_in_the_model_is_refused(
+    model: Path, judged: Path, tmp_path: Path, command: Command
+) -> None:
+    linked = Path(shutil.copytree(model, tmp_path / "model"))
+    (linked / "saved_model" / "passwd").symlink_to("/etc/passwd")
+    edit(judged, model_sha256=sha256_of_directory(linked / "saved_model"))
+    options = ("--model", linked, "--evaluation", judged, "--destination", tmp_path / "registry")
+    assert "passwd: is a link" in command("components.push", *options, expect=1).stderr
+
+
+def test_an_evaluation_without_samples_says_what_to_do(
+    model: Path, judged: Path, tmp_path: Path, command: Command
+) -> None:
+    (judged / "samples.npz").unlink()
+    options = ("--model", model, "--evaluation", judged, "--destination", tmp_path / "registry")
+    output = command("components.push", *options, expect=1).stderr
+    assert "samples.npz: not found; evaluate the model" in output
+
+
+def test_push_itself_does_without_tensorflow() -> None:
+    modules = "components.push.push, components.push.commands, components.push.gcs_storage"
+    script = f"import sys, {modules}; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("name", ["../digits", "/digits", "a/b", ".."])
+def test_a_model_name_with_a_path_in_it_is_a_wrong_option(name: str, command: Command) -> None:
+    options = ("--model", "m", "--evaluation", "e", "--model-name", name)
+    assert "--model-name" in command("components.push", *options, expect=2).stderr

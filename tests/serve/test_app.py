@@ -1,0 +1,154 @@
+"""The REST form is TensorFlow Serving's, also where a request is wrong."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.push.registry import Registry
+from tests.conftest import ROOT, Command
+from tests.serve.conftest import Ask
+
+PREDICT = "/v1/models/digits:predict"
+BLANK = [[0] * 28] * 28
+
+
+@pytest.fixture(scope="module")
+def samples(evaluation: Path) -> dict[str, np.ndarray]:
+    with np.load(evaluation / "samples.npz") as file:
+        return {name: file[name][:5] for name in ("images", "probabilities")}
+
+
+def test_rows_get_rows(ask: Ask, samples: dict[str, np.ndarray]) -> None:
+    images = samples["images"].tolist()
+    for instances in (images, [{"images": image} for image in images]):
+        status, answer = ask(PREDICT, {"instances": instances})
+        assert status == 200
+        said = [row["probabilities"] for row in answer["predictions"]]
+        np.testing.assert_allclose(said, samples["probabilities"], atol=1e-5)
+        assert [row["class"] for row in answer["predictions"]] == np.argmax(said, 1).tolist()
+
+
+def test_columns_get_columns(ask: Ask, samples: dict[str, np.ndarray]) -> None:
+    images = samples["images"].tolist()
+    for inputs in (images, {"images": images}):
+        status, answer = ask(PREDICT, {"inputs": inputs})
+        assert status == 200
+        np.testing.assert_allclose(
+            answer["outputs"]["probabilities"], samples["probabilities"], atol=1e-5
+        )
+
+
+def test_the_signature_examples_takes_base64(ask: Ask, samples: dict[str, np.ndarray]) -> None:
+    def encode(image: np.ndarray) -> dict[str, str]:
+        feature = {
+            "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()])),
+            "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[0])),
+        }
+        example = tf.train.Example(features=tf.train.Features(feature=feature))
+        return {"b64": base64.b64encode(example.SerializeToString()).decode()}
+
+    rows = [encode(image) for image in samples["images"]]
+    status, answer = ask(PREDICT, {"signature_name": "examples", "instances": rows})
+    assert status == 200
+    said = [row["probabilities"] for row in answer["predictions"]]
+    np.testing.assert_allclose(said, samples["probabilities"], atol=1e-5)
+
+
+def test_the_status_is_that_of_the_champion(ask: Ask) -> None:
+    [state] = ask("/v1/models/digits")[1]["model_version_status"]
+    assert state["version"] == "1"
+    assert state["state"] == "AVAILABLE"
+    assert ask("/v1/models/digits/versions/1")[0] == 200
+    assert ask("/v1/models/digits/versions/1:predict", {"instances": [BLANK]})[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models/other", "/v1/models/digits/versions/9", "/v1/models/other:predict", "/x"]
+)
+def test_what_is_not_there_is_404(ask: Ask, path: str) -> None:
+    status, answer = ask(path, {"instances": [BLANK]} if "predict" in path else None)
+    assert status == 404
+    assert answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (b"", "JSON Parse error"),
+        (b"{", "JSON Parse error"),
+        (b"\xff", "JSON Parse error"),
+        (b'{"instances": [NaN]}', "NaN is not JSON"),
+        (b"[" * 100_000, "JSON Parse error"),
+        ([], "either 'instances' or 'inputs'"),
+        ({}, "either 'instances' or 'inputs'"),
+        ({"instances": [BLANK], "inputs": [BLANK]}, "either 'instances' or 'inputs'"),
+        ({"instances": [BLANK], "other": 1}, "'other' is not known"),
+        ({"instances": []}, "at least one"),
+        ({"instances": 7}, "at least one"),
+        ({"instances": [BLANK[1:]]}, r"shape \[1, 27, 28\]"),
+        ({"instances": [[1, [2]]]}, "not all of one length"),
+        ({"instances": [[[256] * 28] * 28]}, "0 to 255"),
+        ({"instances": [[[-1] * 28] * 28]}, "0 to 255"),
+        ({"instances": [[[0.5] * 28] * 28]}, "whole numbers"),
+        ({"instances": [[["0"] * 28] * 28]}, "whole numbers"),
+        ({"instances": [[[True] * 28] * 28]}, "whole numbers"),
+        ({"instances": [[[10**30] * 28] * 28]}, "0 to 255"),
+        ({"instances": [BLANK], "signature_name": "other"}, "'other' is not known"),
+        ({"instances": [BLANK], "signature_name": 1}, "expected a string"),
+        ({"instances": [BLANK], "signature_name": "examples"}, "b64"),
+        ({"instances": [{"b64": "*"}], "signature_name": "examples"}, "not base64"),
+        ({"instances": [{"b64": "AAAA"}], "signature_name": "examples"}, "784 bytes"),
+    ],
+)
+def test_a_bad_request_gets_400_and_the_reason(ask: Ask, request_: object, reason: str) -> None:
+    status, answer = ask(PREDICT, request_)
+    assert status == 400
+    assert re.search(reason, answer["error"]), answer
+
+
+def test_a_large_request_is_not_read(ask: Ask) -> None:
+    status, answer = ask(PREDICT, b" " * 300_000)
+    assert status == 413
+    assert "larger than 262,144 bytes" in answer["error"]
+
+
+@pytest.mark.parametrize("path", ["/page/../app.py", "/page/%2e%2e/app.py", "/page//etc/passwd"])
+def test_the_page_leads_nowhere_else(ask: Ask, path: str) -> None:
+    assert ask(path)[0] == 404
+
+
+def test_a_registry_without_a_champion_is_told(tmp_path: Path, command: Command) -> None:
+    options = ("--destination", tmp_path, "--port", 0)
+    assert "no champion to serve; run the pipeline" in (
+        command("components.serve", *options, expect=1).stderr
+    )
+
+
+def test_a_new_champion_is_served_without_a_restart(
+    published: Path, tmp_path: Path, command: Command
+) -> None:
+    destination = shutil.copytree(published, tmp_path / "registry")
+    shutil.copytree(destination / "digits" / "1", destination / "digits" / "2")
+    options = ["--destination", str(destination), "--port", "0", "--refresh-seconds", "0.1"]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "components.serve", *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert "version 1" in process.stdout.readline()
+        Registry.open(str(destination), "digits").promote(2)
+        assert process.stdout.readline() == "Serving version 2\n"
+        pointer = destination / "digits" / "champion.json"
+        pointer.write_text(json.dumps({"version": 9}))
+        assert process.stdout.readline().startswith("warning: version 2 stays: ")
+        process.terminate()

@@ -1,0 +1,136 @@
+"""The page in a real browser: what is drawn is what the model is asked, by mouse and by finger."""
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from selenium.webdriver import ActionChains, Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.conftest import MNIST
+from tests.idx_files import read_mnist
+from tests.serve.conftest import Ask
+
+Points = Iterable[tuple[int, int]]  # from the middle of the field, in its pixels
+
+ONE = [(0, -100), (0, -50), (0, 0), (0, 50), (0, 100)]
+ZERO = [
+    (int(70 * math.sin(turn / 12 * math.tau)), int(-100 * math.cos(turn / 12 * math.tau)))
+    for turn in range(13)
+]
+
+
+def draw(browser: Chrome, points: Points) -> None:
+    field = browser.find_element(By.ID, "drawing")
+    scale = field.size["width"] / 280
+    first, *rest = [(int(x * scale), int(y * scale)) for x, y in points]
+    actions = ActionChains(browser, duration=10)
+    actions.move_to_element_with_offset(field, *first).click_and_hold()
+    for point in rest:
+        actions.move_to_element_with_offset(field, *point)
+    actions.release().perform()
+
+
+def answer(browser: Chrome) -> str:
+    return browser.find_element(By.ID, "answer").text
+
+
+def await_answer(browser: Chrome, digit: int) -> None:
+    WebDriverWait(browser, 10).until(lambda _: answer(browser) == f"It is a {digit}")
+
+
+def assert_quiet(browser: Chrome, server: str) -> None:
+    """No errors on the console, and nothing asked of anybody but the server."""
+    logged: list[dict[str, Any]] = browser.get_log("browser")
+    assert logged == []
+    asked = browser.execute_script(
+        "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+    )
+    assert asked
+    assert all(name.startswith(server) for name in asked), asked
+
+
+def test_drawing_with_the_mouse(browser: Chrome, server: str) -> None:
+    browser.get(server)
+    assert answer(browser) == "Nothing drawn yet"
+    draw(browser, ONE)
+    await_answer(browser, 1)
+    browser.find_element(By.ID, "clear").click()
+    assert answer(browser) == "Nothing drawn yet"
+    draw(browser, ZERO)
+    await_answer(browser, 0)
+    shares = browser.execute_script(
+        "return [...document.querySelectorAll('output')].map((share) => parseFloat(share.value))"
+    )
+    assert len(shares) == 10
+    assert abs(sum(shares) - 100) < 1
+    WebDriverWait(browser, 10).until(
+        lambda _: browser.find_element(By.ID, "version").text == "version 1"
+    )
+    assert "Production serves" in browser.find_element(By.TAG_NAME, "footer").text
+    assert_quiet(browser, server)
+
+
+def test_drawing_with_a_finger_on_a_phone(browser: Chrome, server: str) -> None:
+    phone = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
+    browser.get(server)
+    width = browser.execute_script("return document.documentElement.scrollWidth")
+    assert width <= 360
+    field = browser.find_element(By.ID, "drawing").rect
+    points = [
+        {
+            "x": field["x"] + field["width"] * (140 + x) / 280,
+            "y": field["y"] + field["height"] * (140 + y) / 280,
+        }
+        for x, y in ONE
+    ]
+    for kind, touches in [
+        ("touchStart", points[:1]),
+        *(("touchMove", [point]) for point in points[1:]),
+        ("touchEnd", []),
+    ]:
+        event = {"type": kind, "touchPoints": touches}
+        browser.execute_cdp_cmd("Input.dispatchTouchEvent", event)
+    await_answer(browser, 1)
+    assert browser.execute_script("return scrollY") == 0
+    assert_quiet(browser, server)
+
+
+def test_a_drawing_becomes_what_mnist_would_have_made_of_it(
+    browser: Chrome, server: str, ask: Ask
+) -> None:
+    images, labels = read_mnist(MNIST, "t10k", 100)
+    browser.get(server)
+    script = """
+        const [images, done] = arguments;
+        import("/page/mnist.js").then(({ toMnist }) => done(images.map((image) => {
+          const drawing = new ImageData(280, 280);
+          for (let y = 0; y < 280; y++) for (let x = 0; x < 280; x++)
+            drawing.data[4 * (280 * y + x) + 3] = image[Math.floor(y / 10)][Math.floor(x / 10)];
+          return toMnist(drawing);
+        })));
+    """
+    redrawn = browser.execute_async_script(script, images.tolist())
+
+    def precision(pixels: list) -> float:
+        said = [ask("/v1/models/digits:predict", {"instances": [image]}) for image in pixels]
+        return float(np.mean([row[1]["predictions"][0]["class"] for row in said] == labels))
+
+    difference = np.abs(np.asarray(redrawn, float) - images).mean()
+    assert difference < 1, f"mean difference of a pixel: {difference:.1f} of 255"
+    assert precision(redrawn) > precision(images.tolist()) - 0.05
+
+
+def test_an_answer_that_fails_is_shown(browser: Chrome, server: str) -> None:
+    browser.get(server)
+    browser.execute_script("document.body.dataset.model = 'x'; window.fetch = null")
+    draw(browser, ONE)
+    WebDriverWait(browser, 10).until(lambda _: answer(browser).startswith("No answer: "))
+    assert json.dumps(answer(browser))
