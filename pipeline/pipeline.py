@@ -7,6 +7,7 @@ from components.ingest.component import ingest
 from components.push.component import push
 from components.summary.component import summary
 from components.train.component import train
+from pipeline.cluster import configure
 from pipeline.config import DESCRIPTION, PIPELINE_NAME, Evaluate, Ingest, Push, Run, Train
 
 
@@ -37,10 +38,11 @@ def mnist(
     destination: str = Push.destination,
     model_name: str = Push.model_name,
     checkpoints: str = Run.checkpoints,
+    webhook: str = Run.webhook,
 ) -> None:
     """Composes the steps; the parameters are those of config.py."""
     given = locals()
-    told = summary(source=source, destination=destination)
+    told = summary(source=source, destination=destination, webhook=webhook)
     with dsl.ExitHandler(told):
         ingested = ingest(**Ingest.select(given))
         trained = train(
@@ -52,8 +54,9 @@ def mnist(
             **Evaluate.select(given),
         )
         with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712
-            push(
+            pushed = push(
                 model=trained.outputs["model"],
                 evaluation=evaluated.outputs["evaluation"],
                 **Push.select(given),
             )
+    configure(ingest=ingested, train=trained, evaluate=evaluated, push=pushed, summary=told)

@@ -34,10 +34,11 @@ def train(
 
     from components.shared.command_line import reported
     from components.train.train import train_and_evaluate
+    from pipeline.cluster import run_directory
     from pipeline.config import Train
 
     given = locals()
-    directory = Path(checkpoints or logs.path)
+    directory = Path(checkpoints or run_directory("train") or logs.path)
     with reported():
         config = Train.pick(given)
         manifest = train_and_evaluate(config, Path(examples.path), Path(model.path), directory)
