@@ -9,8 +9,7 @@ import click
 from components.shared.command_line import build, flag, options, reported
 from pipeline.cluster import Cluster, compile_to
 from pipeline.config import PARAMETERS, TUTORIAL
-
-PIPELINE_YAML = "pipeline.yaml"
+from pipeline.remote import PIPELINE_YAML, schedule, submit
 
 
 def _use_tutorial(context: click.Context, _: click.Parameter, chosen: bool) -> None:
@@ -87,6 +86,10 @@ main.add_command(
         ],
     )
 )
+
+
+main.add_command(submit)
+main.add_command(schedule)
 
 
 if __name__ == "__main__":
