@@ -65,3 +65,19 @@ $(INSTALLED): requirements.lock requirements-uv.lock
 .PHONY: test-kills
 test-kills: $(INSTALLED) ## Prove that training killed twenty times ends with the same weights
 	@KILLS=20 $(PYTHON) -m pytest tests/train/test_resume.py -k killed
+
+# The source of Kubeflow Pipelines, as "git clone --branch 2.16.1 https://github.com/kubeflow/pipelines"
+# makes it: the checker is built inside that module, with its own dependencies, and leaves no file there.
+KFP_SOURCE ?=
+COMPILED ?= pipeline.yaml
+
+.PHONY: backend-check
+backend-check: ## Check that KFP's own compiler takes pipeline.yaml: make backend-check KFP_SOURCE=DIRECTORY
+	@test -f "$(KFP_SOURCE)/backend/src/v2/compiler/argocompiler/argo.go" || { \
+		echo "error: KFP_SOURCE=$(KFP_SOURCE) is no checkout of kubeflow/pipelines" >&2; exit 2; }
+	@mkdir -p build
+	@echo '{"Replace": {"$(abspath $(KFP_SOURCE))/backend/check/main.go": "$(CURDIR)/tests/backend/main.go"}}' \
+		> build/overlay.json
+	@go -C $(KFP_SOURCE) build -overlay $(CURDIR)/build/overlay.json -o $(CURDIR)/build/backend ./backend/check
+	@build/backend $(COMPILED) > build/workflow.yaml
+	@echo "$(COMPILED): accepted; the Argo workflow is in build/workflow.yaml"

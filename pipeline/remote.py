@@ -158,7 +158,7 @@ def submit(wait: bool, poll: float, dry_run: bool, **values: Any) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Check all and show it, but send nothing.")
 @click.pass_context
-def schedule(context: click.Context, cron: str, dry_run: bool, **values: Any) -> None:
+def schedule(context: click.Context, /, cron: str, dry_run: bool, **values: Any) -> None:
     """Run the pipeline on a cluster, again and again."""
     if context.invoked_subcommand:
         from pipeline.client import Connection
