@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
 
 # A Kubernetes resource quantity, and a key=value label of a node.
-QUANTITY = r"^[1-9]\d*(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+QUANTITY = r"^([1-9]\d*|0\.\d*[1-9])(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 LABEL = r"^$|^[A-Za-z0-9][\w./-]*=[\w.-]*$"
 SECRETS = "/secrets/gcs"
 # The environment by which training finds the directory that outlives a pod. Not parameters: those

@@ -1,4 +1,4 @@
-"""An API server of Kubeflow Pipelines in miniature, over real HTTP: what submit and schedule need."""
+"""An API server of Kubeflow Pipelines in miniature, over real HTTP."""
 
 import json
 import re
