@@ -24,6 +24,7 @@ SECRETS = "/secrets/gcs"
 # The environment by which training finds the directory that outlives a pod. Not parameters: those
 # are part of the backend's cache key, and a run's own name in it would never be found again.
 VOLUME, RUN_ID = "RUN_VOLUME", "RUN_ID"
+TRAINJOB = "TRAINJOB_SETTINGS"  # where training finds how to train on several nodes, as JSON
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,6 @@ def run_directory(step: str) -> str:
     return str(Path(volume) / run / step) if volume and run else ""
 
 
-def nodes() -> int:
-    """Returns the number of pods to train on, as compiled."""
-    cluster = _current.get()
-    return cluster.nodes if cluster else 1
-
-
 def compile_to(output: str, cluster: Cluster) -> None:
     """Compiles the pipeline with the settings of a cluster.
 
@@ -214,7 +209,9 @@ def _configure_training(cluster: Cluster, task: "PipelineTask") -> None:
         kubernetes.mount_pvc(task, cluster.pvc, cluster.pvc_path)
         task.set_env_variable(VOLUME, cluster.pvc_path)
         kubernetes.use_field_path_as_env(task, RUN_ID, "metadata.labels['pipeline/runid']")
-    if cluster.gpus and cluster.nodes == 1:
+    if cluster.nodes > 1:
+        task.set_env_variable(TRAINJOB, _trainjob_settings(cluster))
+    elif cluster.gpus:
         task.set_accelerator_type(cluster.gpu_type).set_accelerator_limit(cluster.gpus)
         kubernetes.add_toleration(
             task, key=cluster.gpu_type, operator="Exists", effect="NoSchedule"
@@ -222,3 +219,14 @@ def _configure_training(cluster: Cluster, task: "PipelineTask") -> None:
         kubernetes.empty_dir_mount(task, "shm", "/dev/shm", "Memory", cluster.shm)
         if cluster.gpu_node:
             kubernetes.add_node_selector(task, *cluster.gpu_node.split("=", 1))
+
+
+def _trainjob_settings(cluster: Cluster) -> str:
+    shared = ("nodes", "pvc", "pvc_path", "gpus", "gpu_type", "gpu_node", "shm")
+    settings = {name: getattr(cluster, name) for name in shared} | {
+        "image": image(_image_name(cluster, "train"), cluster),
+        "cpu": cluster.train_cpu,
+        "memory": cluster.train_memory,
+        "timeout": cluster.train_timeout,
+    }
+    return json.dumps(settings)
