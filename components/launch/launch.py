@@ -42,7 +42,6 @@ def launch(
     Raises:
         StepError: The TrainJob failed, or the API refuses; says why.
     """
-    config.load_incluster_config()
     shared_examples, model = directory / "examples", directory / "model"
     with whole_directory(shared_examples, Dataset.FILE) as copy:
         shutil.copytree(examples, copy, dirs_exist_ok=True)
@@ -52,10 +51,16 @@ def launch(
     ]
     name = "mnist-" + hashlib.sha256(str(directory).encode()).hexdigest()[:16]
     job = trainjob(name, Settings(**json.loads(settings)), arguments)
-    Watched(client.ApiClient(), NAMESPACE.read_text().strip(), job).run()
+    Watched(*_in_cluster(), job).run()
     with whole_directory(output, Model.FILE) as copy:
         shutil.copytree(model, copy, dirs_exist_ok=True)
     return Model.read(output)
+
+
+def _in_cluster() -> tuple[client.ApiClient, str]:
+    """Returns a connection to the Kubernetes API, and the namespace, of the pod this runs in."""
+    config.load_incluster_config()
+    return client.ApiClient(), NAMESPACE.read_text(encoding="utf-8").strip()
 
 
 def _options(training: Train) -> Iterator[str]:

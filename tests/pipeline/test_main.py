@@ -12,7 +12,7 @@ from pipeline.cluster import Cluster
 from pipeline.config import PARAMETERS, TUTORIAL
 from tests.pipeline.conftest import Cli
 
-COMMANDS = {"local": PARAMETERS, "compile": (Cluster,)}
+COMMANDS: dict[str, Any] = {"local": PARAMETERS, "compile": (Cluster,)}
 
 
 def _parsed(*arguments: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pipeline.config import PARAMETERS, STEPS
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Cli
 
+CONFIGS: tuple[Any, ...] = PARAMETERS
 TYPES = {int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", bool: "BOOLEAN", str: "STRING"}
 
 
@@ -34,12 +35,12 @@ def test_every_field_is_a_pipeline_parameter_with_its_default(config: Any, spec:
 
 
 def test_the_pipeline_has_no_other_parameters(spec: Any) -> None:
-    fields = {name for config in PARAMETERS for name in config.__pydantic_fields__}
+    fields = {name for config in CONFIGS for name in config.__pydantic_fields__}
     assert set(spec["root"]["inputDefinitions"]["parameters"]) == fields
 
 
 def test_field_names_are_unique_over_the_steps() -> None:
-    names = [name for config in PARAMETERS for name in config.__pydantic_fields__]
+    names = [name for config in CONFIGS for name in config.__pydantic_fields__]
     assert len(names) == len(set(names))
 
 
