@@ -34,8 +34,8 @@ format: $(INSTALLED) ## Mend what the style check can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-compile: $(INSTALLED) ## Write pipeline.yaml
-	@$(PYTHON) -m pipeline compile $(ARGS)
+compile: $(INSTALLED) ## Write pipeline.yaml: make compile GPU=4 IMAGES=images.json
+	@$(PYTHON) -m pipeline compile $(if $(GPU),--gpus $(GPU)) $(if $(IMAGES),--images $(IMAGES)) $(ARGS)
 
 tensorboard: $(INSTALLED) ## Open TensorBoard on the last run: make tensorboard LOGS=DIRECTORY
 	@$(BIN)/tensorboard --logdir $(LOGS)
@@ -81,3 +81,12 @@ backend-check: ## Check that KFP's own compiler takes pipeline.yaml: make backen
 	@go -C $(KFP_SOURCE) build -overlay $(CURDIR)/build/overlay.json -o $(CURDIR)/build/backend ./backend/check
 	@build/backend $(COMPILED) > build/workflow.yaml
 	@echo "$(COMPILED): accepted; the Argo workflow is in build/workflow.yaml"
+
+.PHONY: submit schedule
+submit: $(INSTALLED) ## Run on a cluster: make submit HOST=http://localhost:8080 ARGS="--wait"
+	@$(PYTHON) -m pipeline submit --host "$(HOST)" $(ARGS)
+
+schedule: $(INSTALLED) ## Run on a cluster every day at 03:00 UTC, or when CRON says: make schedule HOST=...
+	@$(PYTHON) -m pipeline schedule --host "$(HOST)" --cron "$(CRON)" $(ARGS)
+
+CRON ?= 0 0 3 * * *

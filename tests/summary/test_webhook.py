@@ -15,7 +15,7 @@ from components.summary.webhook import notify
 class Webhook(HTTPServer):
     """A webhook that gives the answers it is told to, the last one again and again."""
 
-    answers = (200,)
+    answers: tuple[int, ...] = (200,)
 
     def __init__(self) -> None:
         self.received: list[dict] = []
