@@ -66,6 +66,14 @@ $(INSTALLED): requirements.lock requirements-uv.lock
 test-kills: $(INSTALLED) ## Prove that training killed twenty times ends with the same weights
 	@KILLS=20 $(PYTHON) -m pytest tests/train/test_resume.py -k killed
 
+.PHONY: bench-train
+bench-train: $(INSTALLED) ## Measure training beside other ways to do it: make bench-train PEERS=PYTHON
+	@PEERS=$(or $(PEERS),$(PYTHON)) $(PYTHON) -m bench.train
+
+.PHONY: bench-accuracy
+bench-accuracy: $(INSTALLED) ## Measure accuracy over seeds and draw the curves of docs/training.md
+	@$(PYTHON) -m bench.accuracy
+
 # The source of Kubeflow Pipelines, as "git clone --branch 2.16.1 https://github.com/kubeflow/pipelines"
 # makes it: the checker is built inside that module, with its own dependencies, and leaves no file there.
 KFP_SOURCE ?=
@@ -82,11 +90,11 @@ backend-check: ## Check that KFP's own compiler takes pipeline.yaml: make backen
 	@build/backend $(COMPILED) > build/workflow.yaml
 	@echo "$(COMPILED): accepted; the Argo workflow is in build/workflow.yaml"
 
+CRON ?= 0 0 3 * * *
+
 .PHONY: submit schedule
 submit: $(INSTALLED) ## Run on a cluster: make submit HOST=http://localhost:8080 ARGS="--wait"
 	@$(PYTHON) -m pipeline submit --host "$(HOST)" $(ARGS)
 
 schedule: $(INSTALLED) ## Run on a cluster every day at 03:00 UTC, or when CRON says: make schedule HOST=...
 	@$(PYTHON) -m pipeline schedule --host "$(HOST)" --cron "$(CRON)" $(ARGS)
-
-CRON ?= 0 0 3 * * *

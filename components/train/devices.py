@@ -1,15 +1,16 @@
 """What a run computes on: one device, the GPUs of one machine, or several workers."""
 
 import os
-import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import tensorflow as tf
 
+from components.shared.errors import StepError
 from components.train.cluster import Cluster
+from components.train.rendezvous import meet
 
 
 def open_strategy(cluster: Cluster, timeout: float) -> tf.distribute.Strategy:
@@ -22,29 +23,36 @@ def open_strategy(cluster: Cluster, timeout: float) -> tf.distribute.Strategy:
     Returns:
         MultiWorkerMirroredStrategy for several workers, MirroredStrategy for several GPUs, else
         the default strategy, which is one device.
+
+    Raises:
+        StepError: A worker did not appear.
     """
     if cluster.size > 1:
-        with deadline(timeout, lambda: _missing(cluster)):
-            return tf.distribute.MultiWorkerMirroredStrategy()
+        meet(cluster, timeout)
+        return tf.distribute.MultiWorkerMirroredStrategy()
     if len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
 
 
 @contextmanager
-def deadline(seconds: float, reason: Callable[[], str]) -> Iterator[None]:
-    """Ends the process with exit code 1 if the block takes longer.
+def together(seconds: float, what: str) -> Iterator[None]:
+    """Sees that a block that needs every worker ends, one way or the other.
 
-    A collective operation that waits for a lost worker cannot be interrupted from Python.
+    A worker that is gone fails the collective operations of the others; one that hangs does not,
+    and they cannot be interrupted, so past the deadline the process ends with exit code 1.
 
     Args:
         seconds: The deadline.
-        reason: Says what is wrong, called once it has passed.
+        what: What the block does, for the message.
+
+    Raises:
+        StepError: A worker is gone.
     """
+    lost = f"a worker was lost: {what} did not end; start all workers again to go on"
 
     def give_up() -> None:
-        print(f"error: {reason()} within {seconds:g} s (--worker-timeout)", file=sys.stderr)
-        sys.stderr.flush()
+        print(f"error: {lost} (after {seconds:g} s, --worker-timeout)", file=sys.stderr, flush=True)
         os._exit(1)
 
     timer = threading.Timer(seconds, give_up)
@@ -52,19 +60,7 @@ def deadline(seconds: float, reason: Callable[[], str]) -> Iterator[None]:
     timer.start()
     try:
         yield
+    except tf.errors.OpError:
+        raise StepError(lost) from None
     finally:
         timer.cancel()
-
-
-def _missing(cluster: Cluster) -> str:
-    absent = [worker for worker in cluster.workers if not _listens(worker)]
-    return f"worker {', '.join(absent) or 'unknown'} did not appear"
-
-
-def _listens(worker: str) -> bool:
-    host, _, port = worker.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=2):
-            return True
-    except OSError:
-        return False

@@ -21,7 +21,7 @@ from components.shared.storage import whole_directory
 from components.train.batches import Batches, Resident, Share, open_batches
 from components.train.checkpoints import Checkpoints
 from components.train.cluster import Cluster
-from components.train.devices import deadline, open_strategy
+from components.train.devices import open_strategy, together
 from components.train.loop import compile_score, compile_steps
 from components.train.saved_model import export
 from components.train.state import State
@@ -129,11 +129,7 @@ class _Training:
     def _waiting(self) -> contextlib.AbstractContextManager[None]:
         if self.cluster.size == 1:
             return contextlib.nullcontext()
-        step = self.state.step
-        return deadline(
-            self.config.worker_timeout,
-            lambda: f"a worker was lost: the steps after {step} did not end",
-        )
+        return together(self.config.worker_timeout, f"the block after step {self.state.step}")
 
     def _due(self, taken: int) -> bool:
         step = self.state.step

@@ -75,7 +75,8 @@ class FakeKfp:
         key = {"V2beta1Run": "run_id", "V2beta1Experiment": "experiment_id"}.get(
             model, "recurring_run_id"
         )
-        created = {**body, key: f"{model}-{len(into)}", "status": "ENABLED"}
+        own = {"created_at": "2026-01-01T00:00:00Z", "status": "ENABLED"}
+        created = {**body, **own, key: f"{model}-{len(into)}"}
         into.append(created)
         return {name: value for name, value in created.items() if name != "pipeline_spec"}
 

@@ -2,9 +2,13 @@
 
 import json
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.pipeline.conftest import Cli
 from tests.pipeline.fake_kfp import FakeKfp
 
@@ -134,6 +138,23 @@ def test_a_server_that_is_not_there_is_one_line(cli: Cli) -> None:
         host = f"http://127.0.0.1:{taken.getsockname()[1]}"  # bound, but nobody listens
         error = cli("submit", "--host", host, expect=1).stderr
     assert "cannot be reached" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("subcommand", ["create", "submit"])
+def test_kfps_own_command_line_takes_the_documented_flags(
+    kfp_server: FakeKfp, subcommand: str
+) -> None:
+    subprocess.run(
+        [
+            *(Path(sys.executable).with_name("kfp"), "--endpoint", kfp_server.url, "run"),
+            *(subcommand, "-e", "mnist", "-f", "pipeline.yaml", "max_steps=2000"),
+        ],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (run,) = kfp_server.runs
+    assert run["runtime_config"]["parameters"] == {"max_steps": 2000}
 
 
 def test_a_file_that_is_no_pipeline_is_one_line(kfp_server: FakeKfp, cli: Cli) -> None:

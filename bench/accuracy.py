@@ -1,0 +1,138 @@
+"""How accurate the trained network is: mean and spread over seeds, and the curves of one run.
+
+Every run is the train step's own command line on MNIST. Prints a Markdown table and draws
+docs/images/curves.svg: ``make bench-accuracy``.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from components.shared.manifests import Model
+from pipeline.config import TUTORIAL
+
+SEEDS = int(os.environ.get("SEEDS", "5"))
+ROOT = Path(__file__).resolve().parent.parent
+CURVES = ROOT / "docs" / "images" / "curves.svg"
+
+
+class Setting(NamedTuple):
+    """A way to train."""
+
+    name: str
+    options: dict[str, object]
+    seeds: int
+
+
+SETTINGS = (
+    Setting("default", {}, SEEDS),
+    Setting("tutorial", TUTORIAL, SEEDS),
+    Setting("no shifts", {"shift": 0}, 1),
+    Setting("wide", {"hidden1": 800, "hidden2": 200}, 1),
+)
+
+
+def train(examples: Path, directory: Path, options: dict[str, object]) -> tuple[Model, float]:
+    """Trains once.
+
+    Returns:
+        The manifest, and the seconds from the first status line to the end, evaluations, summaries
+        and checkpoints included.
+    """
+    command = [sys.executable, "-u", "-m", "components.train"]
+    places = {"examples": examples, "model": directory / "model", "logs": directory / "logs"}
+    for name, value in {**places, **options}.items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
+    started = 0.0
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            started = started or (time.perf_counter() if line.startswith("Step ") else 0.0)
+    if process.returncode:
+        raise SystemExit(f"training failed: {' '.join(command)}")
+    return Model.read(directory / "model"), time.perf_counter() - started
+
+
+def draw(histories: dict[str, Path], target: Path) -> None:
+    """Draws loss and precision over the steps."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "curves"
+    from matplotlib import pyplot as plt
+
+    figure, (losses, precisions) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    for name, path in histories.items():
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        told = [row for row in rows if "loss" in row]
+        smooth = [
+            statistics.fmean(row["loss"] for row in told[max(0, i - 4) : i + 5])
+            for i in range(len(told))
+        ]
+        losses.plot([row["step"] for row in told], smooth, label=name)
+        scored = [row for row in rows if "precision_at_1/test" in row]
+        for split, style in (("train", ":"), ("validation", "-")):
+            precisions.plot(
+                [row["step"] for row in scored],
+                [row[f"precision_at_1/{split}"] for row in scored],
+                style,
+                color=losses.lines[-1].get_color(),
+                label=f"{name}, {split}",
+            )
+    losses.set(xlabel="step", ylabel="loss (nats, mean of 9 status lines)", yscale="log")
+    precisions.set(xlabel="step", ylabel="precision@1", ylim=(0.9, 1.0))
+    for axes in (losses, precisions):
+        axes.legend()
+        axes.grid(alpha=0.3)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, metadata={"Date": None})
+
+
+def main() -> None:
+    """Trains every setting with its seeds, prints the table and draws the curves."""
+    from components.ingest.ingest import ingest
+    from pipeline.config import Ingest
+
+    print("| setting | runs | train | validation | test | test, lowest to highest | seconds |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as directory:
+        scratch = Path(directory)
+        examples = scratch / "examples"
+        ingest(Ingest(source=str(ROOT / "data" / "mnist")), examples)
+        for setting in SETTINGS:
+            runs = [
+                train(
+                    examples,
+                    Path(scratch) / f"{setting.name}-{seed}",
+                    {**setting.options, "seed": seed},
+                )
+                for seed in range(setting.seeds)
+            ]
+            scores = {
+                split: [model.scores[split].precision for model, _ in runs]
+                for split in ("train", "validation", "test")
+            }
+            means = " | ".join(f"{statistics.fmean(values):.4f}" for values in scores.values())
+            spread = f"{min(scores['test']):.4f} to {max(scores['test']):.4f}"
+            seconds = statistics.median(seconds for _, seconds in runs)
+            print(
+                f"| {setting.name} | {setting.seeds} | {means} | {spread} | {seconds:.0f} |",
+                flush=True,
+            )
+        draw(
+            {
+                name: Path(scratch) / f"{name}-0/model/history.jsonl"
+                for name in ("default", "no shifts")
+            },
+            CURVES,
+        )
+
+
+if __name__ == "__main__":
+    main()
