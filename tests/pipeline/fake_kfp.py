@@ -96,6 +96,7 @@ class FakeKfp:
         ]
         return {
             "run_id": run_id,
+            "created_at": "2026-01-01T00:00:00Z",
             "state": self.outcome if over else "RUNNING",
             "run_details": {"task_details": tasks},
         }
