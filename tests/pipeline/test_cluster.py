@@ -10,6 +10,7 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from components.launch.trainjob import Settings
 from pipeline import cluster
 from tests.pipeline.conftest import Cli
 
@@ -209,3 +210,20 @@ def test_a_file_without_the_images_is_one_line(cli: Cli, tmp_path: Path, content
         "compile", "--output", tmp_path / "pipeline.yaml", "--images", path, expect=1
     ).stderr
     assert error.startswith(f"error: {path}: no image of") and error.count("\n") == 1
+
+
+def test_on_several_nodes_the_step_only_looks_after_the_others(compiled: Compile) -> None:
+    pipeline = compiled("--nodes", 4, "--pvc", "shared", "--gpus", 2, "--train-cpu", 8)
+    container = pipeline.container("train")
+    assert not container.resources.HasField("accelerator")
+    assert container.resources.resource_cpu_request == "1"
+    variables = {variable.name: variable.value for variable in container.env}
+    settings = Settings(**json.loads(variables["TRAINJOB_SETTINGS"]))
+    assert (settings.nodes, settings.gpus, settings.cpu, settings.pvc) == (4, 2, "8", "shared")
+    assert settings.image == "mnist-pipeline-train-gpu:latest"
+
+
+def test_several_nodes_need_a_volume(cli: Cli, tmp_path: Path) -> None:
+    output = tmp_path / "pipeline.yaml"
+    error = cli("compile", "--output", output, "--nodes", 2, expect=1).stderr
+    assert "--pvc" in error and not output.exists()
