@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import yaml
 from components.shared.errors import StepError
 
 FINISHED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
+STEP_NAMES = ("ingest", "train", "evaluate", "push", "summary")
 LOST_CALLS = 5  # polls that may fail in a row before waiting is given up
 
 
@@ -90,14 +92,10 @@ def explained(host: str) -> Iterator[None]:
 
 def _message(error: kfp_server_api.ApiException) -> str:
     try:
-        said = yaml.safe_load(error.body or "")
-    except yaml.YAMLError:
+        said = json.loads(error.body or "")["message"]
+    except (ValueError, KeyError, TypeError):
         return ""
-    return (
-        " ".join(str(said["message"]).split())
-        if isinstance(said, dict) and ("message" in said)
-        else ""
-    )
+    return " ".join(str(said).split())
 
 
 def inputs(package: Path) -> set[str]:
@@ -194,9 +192,6 @@ def _steps(run: Any) -> list[Any]:
     tasks = (run.run_details and run.run_details.task_details) or []
     # The backend lists its own drivers and groups among the tasks.
     return [task for task in tasks if task.display_name in STEP_NAMES]
-
-
-STEP_NAMES = ("ingest", "train", "evaluate", "push", "summary")
 
 
 def _why(run: Any) -> str:

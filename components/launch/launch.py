@@ -43,17 +43,22 @@ def launch(
         StepError: The TrainJob failed, or the API refuses; says why.
     """
     shared_examples, model = directory / "examples", directory / "model"
-    with whole_directory(shared_examples, Dataset.FILE) as copy:
-        shutil.copytree(examples, copy, dirs_exist_ok=True)
+    # A job to be adopted reads its data already: it is not to be replaced under it.
+    there = (shared_examples / Dataset.FILE).exists()
+    if not there or Dataset.read(shared_examples) != Dataset.read(examples):
+        with whole_directory(shared_examples, Dataset.FILE) as copy:
+            shutil.copytree(examples, copy, dirs_exist_ok=True)
     arguments = [
         *("--examples", str(shared_examples), "--model", str(model)),
         *("--logs", str(directory / "logs"), *_options(training)),
     ]
     name = "mnist-" + hashlib.sha256(str(directory).encode()).hexdigest()[:16]
     job = trainjob(name, Settings(**json.loads(settings)), arguments)
-    Watched(*_in_cluster(), job).run()
+    watched = Watched(*_in_cluster(), job)
+    watched.run()
     with whole_directory(output, Model.FILE) as copy:
         shutil.copytree(model, copy, dirs_exist_ok=True)
+    watched.remove()  # else another run with this directory would take it for its own
     return Model.read(output)
 
 
@@ -129,7 +134,7 @@ class Watched:
             if error.status != 409:
                 raise
             if (self._outcome() or ("",))[0] == "Failed":  # of the attempt before: once more
-                self._remove()
+                self.remove()
                 self._start()
             else:
                 print(f"Going on with TrainJob {self._name}", flush=True)
@@ -165,11 +170,12 @@ class Watched:
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
-            self._remove()
+            self.remove()
             print(f"Removed TrainJob {self._name}", flush=True)
             raise
 
-    def _remove(self) -> None:
+    def remove(self) -> None:
+        """Removes the TrainJob with its pods, and waits until it is gone."""
         try:
             self._jobs.delete_namespaced_custom_object(
                 name=self._name, propagation_policy="Foreground", **self._where

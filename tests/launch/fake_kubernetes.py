@@ -22,6 +22,7 @@ class FakeKubernetes:
     url: str = ""
     jobs: dict[str, dict] = field(default_factory=dict)
     created: list[str] = field(default_factory=list)
+    bodies: list[dict] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     forbidden: bool = False
     # Looks at a job until it ends, and how it ends; a job created anew takes the next.
@@ -57,6 +58,7 @@ class FakeKubernetes:
         if name in self.jobs:
             return 409, {"message": "already exists"}
         self.created.append(name)
+        self.bodies.append(body)
         self.jobs[name] = {**body, "looks": 0}
         return 201, body
 

@@ -71,7 +71,8 @@ def test_data_goes_out_and_the_model_comes_home(
     manifest = launch.launch(settings, training, examples, tmp_path / "model", volume)
 
     assert manifest == Model.read(model) == Model.read(tmp_path / "model")
-    (job,) = kubernetes.jobs.values()
+    (job,) = kubernetes.bodies
+    assert kubernetes.deleted == [job["metadata"]["name"]]
     arguments = job["spec"]["trainer"]["args"]
     given = train_command.make_context("train", list(arguments)).params
     assert Train.pick(given) == training
