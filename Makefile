@@ -34,8 +34,8 @@ format: $(INSTALLED) ## Mend what the style check can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-compile: $(INSTALLED) ## Write pipeline.yaml
-	@$(PYTHON) -m pipeline compile $(ARGS)
+compile: $(INSTALLED) ## Write pipeline.yaml: make compile GPU=4 IMAGES=images.json
+	@$(PYTHON) -m pipeline compile $(if $(GPU),--gpus $(GPU)) $(if $(IMAGES),--images $(IMAGES)) $(ARGS)
 
 tensorboard: $(INSTALLED) ## Open TensorBoard on the last run: make tensorboard LOGS=DIRECTORY
 	@$(BIN)/tensorboard --logdir $(LOGS)
@@ -105,3 +105,12 @@ kill-push: $(INSTALLED) ## Kill a push at thirty random moments, on disk and in 
 
 serve: $(INSTALLED) ## Try the registry's champion in a browser: make serve ARGS="--port 8501"
 	@$(PYTHON) -m components.serve $(ARGS)
+
+CRON ?= 0 0 3 * * *
+
+.PHONY: submit schedule
+submit: $(INSTALLED) ## Run on a cluster: make submit HOST=http://localhost:8080 ARGS="--wait"
+	@$(PYTHON) -m pipeline submit --host "$(HOST)" $(ARGS)
+
+schedule: $(INSTALLED) ## Run on a cluster every day at 03:00 UTC, or when CRON says: make schedule HOST=...
+	@$(PYTHON) -m pipeline schedule --host "$(HOST)" --cron "$(CRON)" $(ARGS)

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from components.shared.command_line import build, flag, options
+from components.shared.command_line import build, flag, options, reported
+from pipeline.cluster import Cluster, compile_to
 from pipeline.config import PARAMETERS, TUTORIAL
-
-PIPELINE_YAML = "pipeline.yaml"
+from pipeline.remote import PIPELINE_YAML, schedule, submit
 
 
 def _use_tutorial(context: click.Context, _: click.Parameter, chosen: bool) -> None:
@@ -65,32 +65,31 @@ main.add_command(
 )
 
 
-@main.command("compile")
-@click.option("--output", default=PIPELINE_YAML, show_default=True, help="File to write.")
-def compile_pipeline(output: str) -> None:
+def compile_pipeline(output: str, **values: Any) -> None:
     """Compile the pipeline for a cluster."""
-    from kfp.compiler import Compiler
-
-    from pipeline.pipeline import mnist
-
-    Compiler().compile(mnist, output)
+    cluster = build(Cluster, values)
+    with reported():
+        compile_to(output, cluster)
     click.echo(f"Wrote {output}")
 
 
-@main.command()
-def submit() -> None:
-    """Run the pipeline on a cluster (not there yet)."""
-    raise click.ClickException(_not_yet("kfp run create"))
+main.add_command(
+    click.Command(
+        "compile",
+        callback=compile_pipeline,
+        help=compile_pipeline.__doc__,
+        params=[
+            click.Option(
+                ["--output"], default=PIPELINE_YAML, show_default=True, help="File to write."
+            ),
+            *options(Cluster),
+        ],
+    )
+)
 
 
-@main.command()
-def schedule() -> None:
-    """Run the pipeline on a cluster, again and again (not there yet)."""
-    raise click.ClickException(_not_yet("kfp recurring-run create"))
-
-
-def _not_yet(instead: str) -> str:
-    return f"not there yet; until then, give {PIPELINE_YAML} to {instead!r}"
+main.add_command(submit)
+main.add_command(schedule)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,232 @@
-"""What only a cluster needs."""
+"""What only a cluster needs, compiled into the pipeline; a local run has none of it."""
 
-from pipeline.config import IMAGE
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from components.shared.errors import StepError
+from pipeline.config import DESCRIPTION, PIPELINE_NAME, Options
+
+if TYPE_CHECKING:
+    from kfp.dsl import PipelineTask
+
+# A Kubernetes resource quantity, and a key=value label of a node.
+QUANTITY = r"^([1-9]\d*|0\.\d*[1-9])(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+LABEL = r"^$|^[A-Za-z0-9][\w./-]*=[\w.-]*$"
+SECRETS = "/secrets/gcs"
+# The environment by which training finds the directory that outlives a pod. Not parameters: those
+# are part of the backend's cache key, and a run's own name in it would never be found again.
+VOLUME, RUN_ID = "RUN_VOLUME", "RUN_ID"
+TRAINJOB = "TRAINJOB_SETTINGS"  # where training finds how to train on several nodes, as JSON
 
 
-def image(step: str) -> str:
-    """Returns the image a step runs in."""
-    return IMAGE.format(step=step)
+@dataclass(frozen=True)
+class Cluster(Options):
+    """What only a cluster needs, compiled into the pipeline."""
+
+    image: str = Field(
+        default="mnist-pipeline-{step}:latest",
+        pattern=r"\{step\}",
+        description="Address of a step's image; {step} stands for the step.",
+    )
+    images: str = Field(
+        default="",
+        description="JSON file of step and image by digest, {'train': 'registry/…@sha256:…'}, in "
+        "place of --image; only such steps are cached.",
+    )
+    pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(
+        default="IfNotPresent", description="When nodes pull images."
+    )
+    pull_secret: str = Field(
+        default="", description="Secret with the login to the image registry; empty: none."
+    )
+    cpu: str = Field(default="1", pattern=QUANTITY, description="CPUs a step, but for training.")
+    memory: str = Field(
+        default="4Gi", pattern=QUANTITY, description="Memory a step, but for training."
+    )
+    train_cpu: str = Field(default="4", pattern=QUANTITY, description="CPUs for training.")
+    train_memory: str = Field(default="8Gi", pattern=QUANTITY, description="Memory for training.")
+    gpus: NonNegativeInt = Field(default=0, description="GPUs for training, a node; 0 is CPU.")
+    gpu_type: str = Field(
+        default="nvidia.com/gpu", description="Kubernetes resource a GPU is asked for by."
+    )
+    gpu_node: str = Field(
+        default="",
+        pattern=LABEL,
+        description="Label, key=value, of the nodes to train on with GPUs; empty: any.",
+    )
+    shm: str = Field(
+        default="2Gi",
+        pattern=QUANTITY,
+        description="Size of /dev/shm, held in memory, for training with GPUs.",
+    )
+    retries: NonNegativeInt = Field(default=2, description="Times a failed step is tried again.")
+    backoff: PositiveInt = Field(
+        default=60, description="Seconds before the first retry, doubled for each further one."
+    )
+    timeout: PositiveInt = Field(
+        default=3_600, description="Seconds an attempt of a step may take, but for training."
+    )
+    train_timeout: PositiveInt = Field(
+        default=86_400, description="Seconds an attempt of training may take."
+    )
+    caching: bool = Field(
+        default=True,
+        description="Reuse the output of ingest and train where image and input are the same.",
+    )
+    gcs_secret: str = Field(
+        default="",
+        description="Secret whose key.json is a service account's key to Cloud Storage; empty: "
+        "what the pod's own account may do.",
+    )
+    pvc: str = Field(
+        default="",
+        description="Persistent volume claim for the checkpoints of training, so that a retried "
+        "pod goes on from the last; empty: none.",
+    )
+    pvc_path: str = Field(
+        default="/workspace", pattern="^/", description="Where that volume is mounted."
+    )
+    nodes: PositiveInt = Field(
+        default=1,
+        description="Pods to train on; more than one needs Kubeflow Trainer v2 and a --pvc that "
+        "all of them can write.",
+    )
+    ttl: NonNegativeInt = Field(
+        default=0,
+        description="Seconds after which the pods of a finished run are removed (KFP 2.17 and "
+        "later); 0 leaves that to the installation.",
+    )
+
+
+_current: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
+
+
+def image(step: str, cluster: Cluster | None = None) -> str:
+    """Returns the image a step runs in.
+
+    Raises:
+        StepError: The file of digests cannot be read, or lacks the step.
+    """
+    cluster = cluster or _current.get() or Cluster()
+    if not cluster.images:
+        return cluster.image.format(step=step)
+    try:
+        return str(json.loads(Path(cluster.images).read_text(encoding="utf-8"))[step])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StepError(
+            f"{cluster.images}: no image of {step!r} there ({type(error).__name__}: {error}), "
+            'expected JSON as {"train": "registry/name@sha256:…"}; push the images first'
+        ) from None
+
+
+def run_directory(step: str) -> str:
+    """Returns, within a step, the directory that every attempt of this run finds; "" if none."""
+    volume, run = os.environ.get(VOLUME), os.environ.get(RUN_ID)
+    return str(Path(volume) / run / step) if volume and run else ""
+
+
+def compile_to(output: str, cluster: Cluster) -> None:
+    """Compiles the pipeline with the settings of a cluster.
+
+    Raises:
+        StepError: The settings do not fit together.
+    """
+    if cluster.nodes > 1 and not cluster.pvc:
+        raise StepError(f"{cluster.nodes} nodes, but no --pvc that they share; name one")
+    from kfp import dsl
+    from kfp.compiler import Compiler
+
+    from pipeline.pipeline import mnist
+
+    config = dsl.PipelineConfig(ttl_seconds_after_finished=cluster.ttl or None)
+    decorate = dsl.pipeline(name=PIPELINE_NAME, description=DESCRIPTION, pipeline_config=config)
+    with _settings(cluster):
+        Compiler().compile(decorate(mnist.pipeline_func), output)
+
+
+@contextmanager
+def _settings(cluster: Cluster) -> Iterator[None]:
+    token = _current.set(cluster)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def configure(**tasks: "PipelineTask") -> None:
+    """Gives the tasks, by the name of their step, what the cluster is to give them."""
+    cluster = _current.get()
+    if cluster is None:
+        return
+    for step, task in tasks.items():
+        _configure_task(cluster, step, task)
+        if step == "train":
+            _configure_training(cluster, task)
+
+
+def _configure_task(cluster: Cluster, step: str, task: "PipelineTask") -> None:
+    from kfp import kubernetes
+
+    training = step == "train"
+    where = image(_image_name(cluster, step), cluster)
+    cpu, memory = cluster.cpu, cluster.memory
+    if training and cluster.nodes == 1:  # with more, this pod only looks after the others
+        cpu, memory = cluster.train_cpu, cluster.train_memory
+    task.set_container_image(where)
+    task.set_cpu_request(cpu).set_memory_request(memory).set_memory_limit(memory)
+    kubernetes.set_timeout(task, cluster.train_timeout if training else cluster.timeout)
+    kubernetes.set_image_pull_policy(task, cluster.pull_policy)
+    if cluster.pull_secret:
+        kubernetes.set_image_pull_secrets(task, [cluster.pull_secret])
+    if cluster.gcs_secret:
+        kubernetes.use_secret_as_volume(task, cluster.gcs_secret, mount_path=SECRETS)
+        task.set_env_variable("GOOGLE_APPLICATION_CREDENTIALS", f"{SECRETS}/key.json")
+    if cluster.retries and step != "summary":
+        task.set_retry(cluster.retries, f"{cluster.backoff}s", 2.0, f"{32 * cluster.backoff}s")
+    # The backend tells images apart by name: only a digest tells when the code behind it changed.
+    pinned = "@sha256:" in where
+    task.set_caching_options(cluster.caching and pinned and step in ("ingest", "train"))
+
+
+def _image_name(cluster: Cluster, step: str) -> str:
+    if step == "summary":
+        return "push"
+    return "train-gpu" if step == "train" and cluster.gpus else step
+
+
+def _configure_training(cluster: Cluster, task: "PipelineTask") -> None:
+    from kfp import kubernetes
+
+    if cluster.pvc:
+        kubernetes.mount_pvc(task, cluster.pvc, cluster.pvc_path)
+        task.set_env_variable(VOLUME, cluster.pvc_path)
+        kubernetes.use_field_path_as_env(task, RUN_ID, "metadata.labels['pipeline/runid']")
+    if cluster.nodes > 1:
+        task.set_env_variable(TRAINJOB, _trainjob_settings(cluster))
+    elif cluster.gpus:
+        task.set_accelerator_type(cluster.gpu_type).set_accelerator_limit(cluster.gpus)
+        kubernetes.add_toleration(
+            task, key=cluster.gpu_type, operator="Exists", effect="NoSchedule"
+        )
+        kubernetes.empty_dir_mount(task, "shm", "/dev/shm", "Memory", cluster.shm)
+        if cluster.gpu_node:
+            kubernetes.add_node_selector(task, *cluster.gpu_node.split("=", 1))
+
+
+def _trainjob_settings(cluster: Cluster) -> str:
+    shared = ("nodes", "pvc", "pvc_path", "gpus", "gpu_type", "gpu_node", "shm")
+    settings = {name: getattr(cluster, name) for name in shared} | {
+        "image": image(_image_name(cluster, "train"), cluster),
+        "cpu": cluster.train_cpu,
+        "memory": cluster.train_memory,
+        "timeout": cluster.train_timeout,
+    }
+    return json.dumps(settings)

@@ -13,8 +13,6 @@ from pydantic.dataclasses import dataclass
 
 PIPELINE_NAME = "mnist"
 DESCRIPTION = "Handwritten digits, from raw files to a served model"
-# Where a step's image is pulled from on a cluster; a local run needs none.
-IMAGE = "mnist-pipeline-{step}:latest"
 
 
 class Options:
@@ -202,6 +200,12 @@ class Run(Options):
         default="",
         description="Directory for checkpoints and TensorBoard events that outlives the run, so "
         "that another run goes on from there; empty: inside the run's own directory.",
+    )
+    webhook: str = Field(
+        default="",
+        pattern=r"^$|^https?://",
+        description="http(s):// address that gets the run's outcome as Slack-compatible JSON; "
+        "empty: none.",
     )
 
 

@@ -7,6 +7,7 @@ from components.ingest.component import ingest
 from components.push.component import push
 from components.summary.component import summary
 from components.train.component import train
+from pipeline.cluster import configure
 from pipeline.config import DESCRIPTION, PIPELINE_NAME, Evaluate, Ingest, Push, Run, Train
 
 
@@ -44,10 +45,11 @@ def mnist(
     max_serving_ms: float = Push.max_serving_ms,
     max_model_mib: float = Push.max_model_mib,
     checkpoints: str = Run.checkpoints,
+    webhook: str = Run.webhook,
 ) -> None:
     """Composes the steps; the parameters are those of config.py."""
     given = locals()
-    told = summary(source=source, destination=destination)
+    told = summary(source=source, destination=destination, webhook=webhook)
     with dsl.ExitHandler(told):
         ingested = ingest(**Ingest.select(given))
         trained = train(
@@ -63,9 +65,10 @@ def mnist(
         # The champion is an input that the cache does not know of.
         evaluated.set_caching_options(False)
         with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712
-            push(
+            pushed = push(
                 model=trained.outputs["model"],
                 evaluation=evaluated.outputs["evaluation"],
                 run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 **Push.select(given),
             )
+    configure(ingest=ingested, train=trained, evaluate=evaluated, push=pushed, summary=told)

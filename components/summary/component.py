@@ -11,12 +11,17 @@ def summary(
     summary: dsl.Output[dsl.Artifact],
     source: str,
     destination: str,
+    webhook: str,
 ) -> None:
-    """Writes how the run ended."""
+    """Writes how the run ended, and tells the webhook."""
     import dataclasses
     from pathlib import Path
 
     from components.summary.summary import summarize
+    from components.summary.webhook import notify
 
     parameters = {"source": source, "destination": destination}
-    print(summarize(dataclasses.asdict(status), parameters, Path(summary.path)))
+    line = summarize(dataclasses.asdict(status), parameters, Path(summary.path))
+    print(line)
+    if webhook:
+        print(notify(webhook, line))

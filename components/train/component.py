@@ -30,17 +30,25 @@ def train(
     resident_mib: int,
 ) -> None:
     """Trains the network and writes a SavedModel, going on from the checkpoints it finds."""
+    import os
     from pathlib import Path
 
     from components.shared.command_line import reported
-    from components.train.train import train_and_evaluate
+    from pipeline.cluster import TRAINJOB, run_directory
     from pipeline.config import Train
 
     given = locals()
-    directory = Path(checkpoints or logs.path)
+    directory = Path(checkpoints or run_directory("train") or logs.path)
     with reported():
         config = Train.pick(given)
-        manifest = train_and_evaluate(config, Path(examples.path), Path(model.path), directory)
+        if settings := os.environ.get(TRAINJOB):
+            from components.launch.launch import launch
+
+            manifest = launch(settings, config, Path(examples.path), Path(model.path), directory)
+        else:
+            from components.train.train import train_and_evaluate
+
+            manifest = train_and_evaluate(config, Path(examples.path), Path(model.path), directory)
     logs.metadata["directory"] = str(directory)
     if manifest:
         model.metadata["step"] = manifest.step

@@ -1,0 +1,184 @@
+"""An API server of Kubeflow Pipelines in miniature, over real HTTP."""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import kfp_server_api
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+TYPES: dict[str, Any] = {
+    "NUMBER_INTEGER": int,
+    "NUMBER_DOUBLE": (int, float),
+    "STRING": str,
+    "BOOLEAN": bool,
+}
+
+
+class RefusedError(Exception):
+    """A request the server answers with an error: status and message."""
+
+
+@dataclass
+class FakeKfp:
+    """The server's state, and what it is to answer."""
+
+    url: str = ""
+    api: str = "/apis/v2beta1"
+    refuse: tuple[int, str] | None = None  # status and message for every request
+    token: str = ""  # that requests must carry
+    states: list[dict[str, str]] = field(default_factory=list)  # of the steps, a look at a run each
+    outcome: str = "SUCCEEDED"
+    fail_looks: set[int] = field(default_factory=set)  # looks at a run answered with 503
+    page_size: int = 100
+    experiments: list[dict] = field(default_factory=list)
+    runs: list[dict] = field(default_factory=list)
+    recurring: list[dict] = field(default_factory=list)
+    looks: int = 0
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
+        """Returns the answer to a request, in JSON."""
+        routes: dict[str, Callable] = {
+            r"GET /healthz": lambda: {"multi_user": False},
+            r"GET /experiments": lambda: {"experiments": self._experiments(query)},
+            r"POST /experiments": lambda: self._create("V2beta1Experiment", self.experiments, body),
+            r"POST /runs": lambda: self._create("V2beta1Run", self.runs, body),
+            r"GET /runs/(.+)": self._run,
+            r"GET /recurringruns": lambda: self._page(query),
+            r"POST /recurringruns": lambda: self._create(
+                "V2beta1RecurringRun", self.recurring, body
+            ),
+            r"POST /recurringruns/(.+):(enable|disable)": self._switch,
+            r"DELETE /recurringruns/(.+)": self._delete,
+        }
+        for pattern, handle in routes.items():
+            if match := re.fullmatch(pattern, f"{method} {path.removeprefix(self.api)}"):
+                return handle(*match.groups())
+        raise RefusedError(404, "Not Found")
+
+    def _experiments(self, query: dict[str, str]) -> list[dict]:
+        (predicate,) = json.loads(query["filter"])["predicates"]
+        name = predicate["stringValue"]
+        return [found for found in self.experiments if found["display_name"] == name]
+
+    def _create(self, model: str, into: list[dict], body: Any) -> dict:
+        _check_model(model, body)
+        if "pipeline_spec" in body:
+            _check_run(body)
+        key = {"V2beta1Run": "run_id", "V2beta1Experiment": "experiment_id"}.get(
+            model, "recurring_run_id"
+        )
+        own = {"created_at": "2026-01-01T00:00:00Z", "status": "ENABLED"}
+        created = {**body, **own, key: f"{model}-{len(into)}"}
+        into.append(created)
+        return {name: value for name, value in created.items() if name != "pipeline_spec"}
+
+    def _run(self, run_id: str) -> dict:
+        self.looks += 1
+        if self.looks in self.fail_looks:
+            raise RefusedError(503, "upstream connect error")
+        states = self.states[min(self.looks, len(self.states)) - 1] if self.states else {}
+        over = self.looks >= len(self.states)
+        tasks = [
+            {
+                "display_name": name,
+                "state": state,
+                **({"error": {"message": "exit code 1"}} if state == "FAILED" else {}),
+            }
+            for name, state in {"root-driver": "SUCCEEDED", **states}.items()
+        ]
+        return {
+            "run_id": run_id,
+            "created_at": "2026-01-01T00:00:00Z",
+            "state": self.outcome if over else "RUNNING",
+            "run_details": {"task_details": tasks},
+        }
+
+    def _page(self, query: dict[str, str]) -> dict:
+        start = int(query.get("page_token") or 0)
+        end = start + self.page_size
+        more = {"next_page_token": str(end)} if end < len(self.recurring) else {}
+        return {"recurringRuns": self.recurring[start:end], **more}
+
+    def _switch(self, schedule: str, action: str) -> dict:
+        (found,) = [each for each in self.recurring if each["recurring_run_id"] == schedule]
+        found["status"] = action.upper() + "D"
+        return {}
+
+    def _delete(self, schedule: str) -> dict:
+        self.recurring = [e for e in self.recurring if e["recurring_run_id"] != schedule]
+        return {}
+
+
+def _check_model(model: str, body: Any) -> None:
+    """Refuses a body with fields that the API's model does not have."""
+    client = kfp_server_api.ApiClient()
+    parsed = client._ApiClient__deserialize(body, model)
+    kept = client.sanitize_for_serialization(parsed)
+    if extra := body.keys() - kept.keys():
+        raise RefusedError(400, f"unknown fields {sorted(extra)}")
+
+
+def _check_run(body: dict) -> None:
+    """Refuses what the API server would: a bad specification, unknown or mistyped parameters."""
+    document = body["pipeline_spec"]
+    spec = json_format.ParseDict(
+        document.get("pipeline_spec", document), pipeline_spec_pb2.PipelineSpec()
+    )
+    json_format.ParseDict(document.get("platform_spec", {}), pipeline_spec_pb2.PlatformSpec())
+    known = spec.root.input_definitions.parameters
+    for name, value in body["runtime_config"].get("parameters", {}).items():
+        if name not in known:
+            raise RefusedError(400, f"unknown parameter {name}")
+        kind = pipeline_spec_pb2.ParameterType.ParameterTypeEnum.Name(known[name].parameter_type)
+        if not isinstance(value, TYPES[kind]):
+            raise RefusedError(400, f"parameter {name}: {value!r} is no {kind}")
+
+
+@contextmanager
+def serve() -> Iterator[FakeKfp]:
+    """Runs the server on a free port."""
+    fake = FakeKfp()
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_request(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            parts = urlsplit(self.path)
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            try:
+                if fake.refuse:
+                    raise RefusedError(*fake.refuse)
+                if fake.token and self.headers["Authorization"] != f"Bearer {fake.token}":
+                    raise RefusedError(401, "Unauthenticated")
+                status, answer = 200, fake.answer(self.command, parts.path, query, body)
+            except RefusedError as refused:
+                status, answer = refused.args[0], {"message": refused.args[1]}
+            data = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_DELETE = handle_request  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        fake.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield fake
+        finally:
+            server.shutdown()
+            thread.join()

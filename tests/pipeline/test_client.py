@@ -1,0 +1,162 @@
+"""Submitting to a server over HTTP."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.pipeline.conftest import Cli
+from tests.pipeline.fake_kfp import FakeKfp
+
+
+def test_a_run_is_submitted_with_typed_parameters(kfp_server: FakeKfp, cli: Cli) -> None:
+    result = cli(
+        *("submit", "--host", kfp_server.url, "--experiment", "digits", "--name", "try"),
+        *("-p", "max_steps=20", "-p", "learning-rate=0.1", "-p", "xla=false"),
+        *("--service-account", "trainer"),
+    )
+    (run,) = kfp_server.runs
+    assert run["runtime_config"]["parameters"] == {
+        "max_steps": 20,
+        "learning_rate": 0.1,
+        "xla": False,
+    }
+    assert run["display_name"] == "try" and run["service_account"] == "trainer"
+    assert [found["display_name"] for found in kfp_server.experiments] == ["digits"]
+    assert result.output == f"Run: {kfp_server.url}/#/runs/details/V2beta1Run-0\n"
+
+
+def test_an_experiment_that_is_there_is_used(kfp_server: FakeKfp, cli: Cli) -> None:
+    cli("submit", "--host", kfp_server.url)
+    cli("submit", "--host", kfp_server.url)
+    assert len(kfp_server.experiments) == 1
+    assert len({run["experiment_id"] for run in kfp_server.runs}) == 1
+
+
+def test_waiting_shows_each_change_once_and_ends_well(kfp_server: FakeKfp, cli: Cli) -> None:
+    kfp_server.states = [
+        {"ingest": "RUNNING"},
+        {"ingest": "SUCCEEDED", "train": "RUNNING"},
+        {"ingest": "SUCCEEDED", "train": "RUNNING"},
+        {"ingest": "SUCCEEDED", "train": "SUCCEEDED"},
+    ]
+    result = cli("submit", "--host", kfp_server.url, "--wait", "--poll", "0.01")
+    assert result.output.splitlines()[1:] == [
+        "  ingest | running",
+        "  ingest | succeeded",
+        "   train | running",
+        "   train | succeeded",
+        "Run succeeded",
+    ]
+
+
+def test_waiting_for_a_run_that_fails_is_exit_code_1(kfp_server: FakeKfp, cli: Cli) -> None:
+    kfp_server.states = [{"ingest": "SUCCEEDED", "train": "FAILED"}]
+    kfp_server.outcome = "FAILED"
+    result = cli("submit", "--host", kfp_server.url, "--wait", "--poll", "0.01", expect=1)
+    assert result.output.splitlines()[-1] == "Run failed: train failed: exit code 1"
+
+
+def test_a_canceled_run_is_no_success(kfp_server: FakeKfp, cli: Cli) -> None:
+    kfp_server.outcome = "CANCELED"
+    cli("submit", "--host", kfp_server.url, "--wait", expect=1)
+
+
+def test_waiting_outlives_a_server_that_is_away_for_a_moment(kfp_server: FakeKfp, cli: Cli) -> None:
+    kfp_server.states = [{"ingest": "RUNNING"}] * 7
+    kfp_server.fail_looks = {2, 3, 4, 5}
+    cli("submit", "--host", kfp_server.url, "--wait", "--poll", "0.01")
+
+
+def test_waiting_ends_when_the_server_stays_away(kfp_server: FakeKfp, cli: Cli) -> None:
+    kfp_server.fail_looks = set(range(1, 100))
+    result = cli("submit", "--host", kfp_server.url, "--wait", "--poll", "0.01", expect=1)
+    assert "HTTP 503" in result.stderr and "goes on" in result.stderr
+
+
+def test_a_dry_run_sends_nothing(kfp_server: FakeKfp, cli: Cli) -> None:
+    result = cli("submit", "--host", kfp_server.url, "-p", "max_steps=20", "--dry-run")
+    assert json.loads(result.output)["parameters"] == {"max_steps": 20}
+    assert not kfp_server.runs and not kfp_server.experiments
+
+
+@pytest.mark.parametrize(
+    ("parameter", "problem"),
+    [
+        ("steps=20", "no parameter steps"),
+        ("max_steps", "expected name=value"),
+        ("max_steps=0", "should be greater than 0"),
+        ("max_steps=many", "valid integer"),
+    ],
+)
+def test_a_wrong_parameter_is_exit_code_2(
+    kfp_server: FakeKfp, cli: Cli, parameter: str, problem: str
+) -> None:
+    result = cli("submit", "--host", kfp_server.url, "-p", parameter, expect=2)
+    assert problem in result.stderr
+    assert not kfp_server.runs
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "advice"),
+    [
+        (401, "Unauthenticated", "--token"),
+        (403, "User 'a' is not authorized", "--namespace"),
+        (404, "Not Found", "--host"),
+        (500, "Internal error", "HTTP 500"),
+    ],
+)
+def test_a_refusal_is_one_line_with_advice(
+    kfp_server: FakeKfp, cli: Cli, status: int, message: str, advice: str
+) -> None:
+    kfp_server.refuse = status, message
+    error = cli("submit", "--host", kfp_server.url, expect=1).stderr
+    assert error.startswith(f"error: {kfp_server.url}: HTTP {status}")
+    assert message in error and advice in error and error.count("\n") == 1
+
+
+def test_the_token_is_sent(kfp_server: FakeKfp, cli: Cli) -> None:
+    kfp_server.token = "let-me-in"
+    assert "--token" in cli("submit", "--host", kfp_server.url, expect=1).stderr
+    cli("submit", "--host", kfp_server.url, "--token", "let-me-in")
+    assert len(kfp_server.runs) == 1
+
+
+def test_a_server_that_is_too_old_is_named(kfp_server: FakeKfp, cli: Cli) -> None:
+    kfp_server.api = "/apis/v1beta1"
+    error = cli("submit", "--host", kfp_server.url, expect=1).stderr
+    assert "HTTP 404" in error and "2.0 or later" in error
+
+
+def test_a_server_that_is_not_there_is_one_line(cli: Cli) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        host = f"http://127.0.0.1:{taken.getsockname()[1]}"  # bound, but nobody listens
+        error = cli("submit", "--host", host, expect=1).stderr
+    assert "cannot be reached" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("subcommand", ["create", "submit"])
+def test_kfps_own_command_line_takes_the_documented_flags(
+    kfp_server: FakeKfp, subcommand: str
+) -> None:
+    subprocess.run(
+        [
+            *(Path(sys.executable).with_name("kfp"), "--endpoint", kfp_server.url, "run"),
+            *(subcommand, "-e", "mnist", "-f", "pipeline.yaml", "max_steps=2000"),
+        ],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (run,) = kfp_server.runs
+    assert run["runtime_config"]["parameters"] == {"max_steps": 2000}
+
+
+def test_a_file_that_is_no_pipeline_is_one_line(kfp_server: FakeKfp, cli: Cli) -> None:
+    error = cli("submit", "--host", kfp_server.url, "--file", "Makefile", expect=1).stderr
+    assert "Makefile: no compiled pipeline" in error

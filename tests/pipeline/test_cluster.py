@@ -1,0 +1,229 @@
+"""What the compiled pipeline asks of a cluster, in both documents that the backend reads."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from kfp.kubernetes import kubernetes_executor_config_pb2
+from kfp.pipeline_spec import pipeline_spec_pb2
+
+from components.launch.trainjob import Settings
+from pipeline import cluster
+from tests.pipeline.conftest import Cli
+
+STEPS = ("ingest", "train", "evaluate", "push", "summary")
+DIGEST = "@sha256:" + "0" * 64
+
+
+class Compiled:
+    """A compiled pipeline, read as the backend reads it."""
+
+    def __init__(self, path: Path) -> None:
+        import yaml
+
+        pipeline, platforms = yaml.safe_load_all(path.read_text())
+        self.spec = json_format.ParseDict(pipeline, pipeline_spec_pb2.PipelineSpec())
+        platform = json_format.ParseDict(platforms, pipeline_spec_pb2.PlatformSpec())
+        self.kubernetes = platform.platforms["kubernetes"]
+
+    def container(self, step: str) -> Any:
+        """The container of a step."""
+        executors = self.spec.deployment_spec["executors"]
+        text = json_format.MessageToDict(executors[f"exec-{step}"]["container"])
+        container = pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec()
+        return json_format.ParseDict(text, container)
+
+    def pod(self, step: str) -> Any:
+        """What Kubernetes alone knows of a step's pod."""
+        config = self.kubernetes.deployment_spec.executors[f"exec-{step}"]
+        return json_format.ParseDict(
+            json_format.MessageToDict(config),
+            kubernetes_executor_config_pb2.KubernetesExecutorConfig(),
+        )
+
+    def task(self, step: str) -> Any:
+        """The task of a step, wherever in the graph it is."""
+        graphs = [self.spec.root, *self.spec.components.values()]
+        (found,) = [graph.dag.tasks[step] for graph in graphs if step in graph.dag.tasks]
+        return found
+
+
+Compile = Callable[..., Compiled]
+
+
+@pytest.fixture
+def compiled(cli: Cli, tmp_path: Path) -> Compile:
+    """Compiles with the options given and returns what came of it."""
+
+    def compile_with(*options: object) -> Compiled:
+        cli("compile", "--output", tmp_path / "pipeline.yaml", *options)
+        return Compiled(tmp_path / "pipeline.yaml")
+
+    return compile_with
+
+
+@pytest.fixture
+def digests(tmp_path: Path) -> Path:
+    """A file that names the images by digest."""
+    names = ("ingest", "train", "train-gpu", "evaluate", "push")
+    path = tmp_path / "images.json"
+    path.write_text(json.dumps({name: f"registry/{name}{DIGEST}" for name in names}))
+    return path
+
+
+def test_every_step_gets_cpu_memory_and_a_timeout(compiled: Compile) -> None:
+    pipeline = compiled("--cpu", 2, "--memory", "3Gi", "--train-cpu", 6, "--train-memory", "12Gi")
+    for step in STEPS:
+        cpu, memory = ("6", "12Gi") if step == "train" else ("2", "3Gi")
+        resources = pipeline.container(step).resources
+        assert resources.resource_cpu_request == cpu
+        assert resources.resource_memory_request == resources.resource_memory_limit == memory
+        timeout = 86_400 if step == "train" else 3_600
+        assert pipeline.pod(step).active_deadline_seconds == timeout
+
+
+def test_failed_steps_are_tried_again_with_growing_pauses(compiled: Compile) -> None:
+    pipeline = compiled("--retries", 3, "--backoff", 10)
+    for step in STEPS[:-1]:
+        policy = pipeline.task(step).retry_policy
+        assert policy.max_retry_count == 3
+        assert policy.backoff_duration.seconds == 10
+        assert policy.backoff_factor == 2
+    assert not pipeline.task("summary").HasField("retry_policy")
+
+
+def test_images_come_from_the_template(compiled: Compile) -> None:
+    pipeline = compiled("--image", "registry/mnist-{step}:1.0")
+    images = {step: pipeline.container(step).image for step in STEPS}
+    assert images == {
+        "ingest": "registry/mnist-ingest:1.0",
+        "train": "registry/mnist-train:1.0",
+        "evaluate": "registry/mnist-evaluate:1.0",
+        "push": "registry/mnist-push:1.0",
+        "summary": "registry/mnist-push:1.0",
+    }
+
+
+def test_only_ingest_and_train_are_cached_and_only_by_digest(
+    compiled: Compile, digests: Path
+) -> None:
+    def cached(pipeline: Compiled) -> set[str]:
+        return {step for step in STEPS if pipeline.task(step).caching_options.enable_cache}
+
+    assert cached(compiled()) == set()  # a tag does not tell when the code behind it changed
+    pinned = compiled("--images", digests)
+    assert cached(pinned) == {"ingest", "train"}
+    assert pinned.container("train").image == f"registry/train{DIGEST}"
+    assert cached(compiled("--images", digests, "--no-caching")) == set()
+
+
+def test_without_gpus_nothing_asks_for_one(compiled: Compile) -> None:
+    pipeline = compiled()
+    for step in STEPS:
+        assert not pipeline.container(step).resources.HasField("accelerator")
+        assert not pipeline.pod(step).tolerations
+        assert not pipeline.pod(step).HasField("node_selector")
+
+
+def test_only_training_gets_gpus_with_shared_memory(compiled: Compile, digests: Path) -> None:
+    label = "cloud.google.com/gke-accelerator=nvidia-l4"
+    pipeline = compiled("--gpus", 4, "--gpu-node", label, "--shm", "1Gi", "--images", digests)
+    assert pipeline.container("train").image == f"registry/train-gpu{DIGEST}"
+    accelerator = pipeline.container("train").resources.accelerator
+    assert accelerator.resource_type == "nvidia.com/gpu"
+    assert accelerator.resource_count == "4"
+    pod = pipeline.pod("train")
+    assert dict(pod.node_selector.labels) == {"cloud.google.com/gke-accelerator": "nvidia-l4"}
+    (toleration,) = pod.tolerations
+    assert (toleration.key, toleration.operator, toleration.effect) == (
+        *("nvidia.com/gpu", "Exists", "NoSchedule"),
+    )
+    (shm,) = pod.empty_dir_mounts
+    assert (shm.mount_path, shm.medium, shm.size_limit) == ("/dev/shm", "Memory", "1Gi")
+    for step in ("ingest", "evaluate", "push", "summary"):
+        assert not pipeline.container(step).resources.HasField("accelerator")
+
+
+def test_training_finds_the_volume_and_its_runs_own_name(compiled: Compile) -> None:
+    pipeline = compiled("--pvc", "checkpoints", "--pvc-path", "/data")
+    pod = pipeline.pod("train")
+    (mount,) = pod.pvc_mount
+    assert mount.mount_path == "/data"
+    assert mount.pvc_name_parameter.runtime_value.constant.string_value == "checkpoints"
+    variables = {variable.name: variable.value for variable in pipeline.container("train").env}
+    assert variables == {"RUN_VOLUME": "/data"}
+    (run_id,) = pod.field_path_as_env
+    assert (run_id.name, run_id.field_path) == ("RUN_ID", "metadata.labels['pipeline/runid']")
+
+
+def test_a_runs_directory_is_its_own_and_the_same_for_every_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert cluster.run_directory("train") == ""
+    monkeypatch.setenv("RUN_VOLUME", "/data")
+    assert cluster.run_directory("train") == ""
+    monkeypatch.setenv("RUN_ID", "6a1b")
+    assert cluster.run_directory("train") == "/data/6a1b/train"
+
+
+def test_secrets_and_the_pull_policy_reach_every_pod(compiled: Compile) -> None:
+    pipeline = compiled("--gcs-secret", "gcs", "--pull-secret", "login", "--pull-policy", "Always")
+    for step in STEPS:
+        (secret,) = pipeline.pod(step).secret_as_volume
+        assert secret.secret_name == "gcs"
+        variables = {variable.name: variable.value for variable in pipeline.container(step).env}
+        assert variables["GOOGLE_APPLICATION_CREDENTIALS"] == f"{secret.mount_path}/key.json"
+        assert pipeline.pod(step).image_pull_policy == "Always"
+        (login,) = pipeline.pod(step).image_pull_secret
+        assert login.secret_name == "login"
+
+
+def test_pods_of_finished_runs_are_removed_where_asked(compiled: Compile) -> None:
+    assert not compiled().kubernetes.HasField("pipelineConfig")
+    assert compiled("--ttl", 60).kubernetes.pipelineConfig.resource_ttl_on_completion == 60
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--memory", "plenty"),
+        ("--gpu-node", "gpu"),
+        ("--image", "registry/mnist:1.0"),
+        ("--gpus", "-1"),
+        ("--timeout", "0"),
+    ],
+)
+def test_a_wrong_setting_is_exit_code_2(cli: Cli, tmp_path: Path, options: tuple) -> None:
+    output = tmp_path / "pipeline.yaml"
+    assert options[0] in cli("compile", "--output", output, *options, expect=2).stderr
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "not JSON"])
+def test_a_file_without_the_images_is_one_line(cli: Cli, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "images.json"
+    path.write_text(content)
+    error = cli(
+        "compile", "--output", tmp_path / "pipeline.yaml", "--images", path, expect=1
+    ).stderr
+    assert error.startswith(f"error: {path}: no image of") and error.count("\n") == 1
+
+
+def test_on_several_nodes_the_step_only_looks_after_the_others(compiled: Compile) -> None:
+    pipeline = compiled("--nodes", 4, "--pvc", "shared", "--gpus", 2, "--train-cpu", 8)
+    container = pipeline.container("train")
+    assert not container.resources.HasField("accelerator")
+    assert container.resources.resource_cpu_request == "1"
+    variables = {variable.name: variable.value for variable in container.env}
+    settings = Settings(**json.loads(variables["TRAINJOB_SETTINGS"]))
+    assert (settings.nodes, settings.gpus, settings.cpu, settings.pvc) == (4, 2, "8", "shared")
+    assert settings.image == "mnist-pipeline-train-gpu:latest"
+
+
+def test_several_nodes_need_a_volume(cli: Cli, tmp_path: Path) -> None:
+    output = tmp_path / "pipeline.yaml"
+    error = cli("compile", "--output", output, "--nodes", 2, expect=1).stderr
+    assert "--pvc" in error and not output.exists()

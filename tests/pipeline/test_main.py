@@ -1,0 +1,81 @@
+"""The command line: help, wrong options, the tutorial's settings."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.cluster import Cluster
+from pipeline.config import PARAMETERS, TUTORIAL
+from tests.pipeline.conftest import Cli
+
+COMMANDS: dict[str, Any] = {"local": PARAMETERS, "compile": (Cluster,)}
+
+
+def _parsed(*arguments: str) -> dict[str, Any]:
+    command = main.commands["local"]
+    return command.make_context("local", list(arguments)).params
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_explains_every_option(cli: Cli, name: str) -> None:
+    told = " ".join(cli(name, "--help").output.split())
+    for config in COMMANDS[name]:
+        for field_name, field in config.__pydantic_fields__.items():
+            assert "--" + field_name.replace("_", "-") in told
+            assert field.description and field.description.endswith(".")
+
+
+@pytest.mark.parametrize("name", ["local", "compile", "submit", "schedule"])
+def test_every_command_says_what_it_is_for(cli: Cli, name: str) -> None:
+    assert main.commands[name].help
+    for parameter in main.commands[name].params:
+        assert isinstance(parameter, click.Option) and parameter.help
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--max-steps", "0"], "--max-steps"),
+        (["--max-steps", "many"], "--max-steps"),
+        (["--decay", "linear"], "--decay"),
+        (["--max-rejected", "2"], "--max-rejected"),
+        (["--no-such-option"], "--no-such-option"),
+    ],
+)
+def test_a_wrong_option_is_exit_code_2_and_starts_nothing(
+    cli: Cli, tmp_path: Path, arguments: list[str], problem: str
+) -> None:
+    runs = tmp_path / "runs"
+    assert problem in cli("local", "--runs", runs, *arguments, expect=2).stderr
+    assert not runs.exists()
+
+
+def test_the_tutorial_sets_what_it_says() -> None:
+    parsed = _parsed("--tutorial")
+    assert {name: parsed[name] for name in TUTORIAL} == TUTORIAL
+    plain = _parsed()
+    untouched = plain.keys() - TUTORIAL
+    assert {name: parsed[name] for name in untouched} == {name: plain[name] for name in untouched}
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_an_explicit_option_wins_over_the_tutorial(order: int) -> None:
+    arguments = ["--tutorial", "--max-steps", "7"]
+    parsed = _parsed(*(arguments if order else arguments[1:] + arguments[:1]))
+    assert parsed["max_steps"] == 7
+    assert parsed["learning_rate"] == TUTORIAL["learning_rate"]
+
+
+def test_help_needs_neither_kfp_nor_tensorflow(command: Any) -> None:
+    process = command("pipeline", "--help")
+    assert process.stdout.startswith("Usage: python -m pipeline")
+    code = "import sys, pipeline.__main__; import json; print(json.dumps(sorted(sys.modules)))"
+    import subprocess
+    import sys
+
+    modules = json.loads(subprocess.check_output([sys.executable, "-c", code], text=True))
+    assert not {"kfp", "tensorflow", "apache_beam"} & set(modules)
