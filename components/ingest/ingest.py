@@ -19,8 +19,8 @@ from components.shared.manifests import Dataset
 from components.shared.records import CLASSES, IMAGE_SHAPE
 from pipeline.config import Ingest
 
-# From so many records on, the seconds that worker processes take to start are well spent.
-WORTH_PROCESSES = 500_000
+# From so many records on, two worker processes make up for the seconds that they take to start.
+WORTH_PROCESSES = 2_000_000
 
 
 def ingest(config: Ingest, output: Path | str, beam_arguments: Sequence[str] = ()) -> Dataset:

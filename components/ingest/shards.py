@@ -156,8 +156,6 @@ class WriteShards(beam.DoFn):
         )
         data = encode(images, labels.astype(np.uint8))
         filesystem.write(self.plan.output, part.shard_file(split), data)
-        histogram = np.bincount(images.ravel(), minlength=256)
-        values = np.arange(256)
         rejected = [record for of, record in found.rejected if of == split]
         return SplitNote(
             shard=Shard(
@@ -169,8 +167,8 @@ class WriteShards(beam.DoFn):
             rejected=len(rejected),
             wrong_size=sum(record.reason.startswith(WRONG_SIZE) for record in rejected),
             labels=np.bincount(labels, minlength=CLASSES).tolist(),
-            pixel_sum=int(histogram @ values),
-            pixel_square_sum=int(histogram @ values**2),
+            pixel_sum=int(images.sum(dtype=np.uint64)),
+            pixel_square_sum=int(np.square(images, dtype=np.uint16).sum(dtype=np.uint64)),
         )
 
     def _write_rejected(
