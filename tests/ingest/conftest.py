@@ -37,7 +37,7 @@ def png(image: Array, mode: str = "L") -> bytes:
 
 def write_parquet(path: Path, images: Array, labels: Array, layout: str, rows: int = 100) -> None:
     """Writes digits in one of the layouts, in row groups of some rows."""
-    flat = images.reshape(len(images), -1)
+    flat = images.reshape(len(images), int(np.prod(images.shape[1:])))
     column: pa.Array
     if layout == "png":
         kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
