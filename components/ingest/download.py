@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import requests
 import tenacity
+import urllib3
 from pyarrow import fs
 
 from components.ingest.filesystem import open_filesystem
@@ -192,7 +193,9 @@ class _Web:
             if _tag(response) != version.tag:
                 raise Interrupted("the file changed while it was fetched")
             partial = response.status_code == requests.codes.partial_content
-            yield Body(offset if partial else 0, response.iter_content(CHUNK))
+            # Unlike iter_content, this keeps the bytes that came right before a connection broke.
+            chunks = iter(lambda: response.raw.read1(CHUNK), b"")
+            yield Body(offset if partial else 0, chunks)
 
 
 class _Bucket:
@@ -224,7 +227,7 @@ def _told_apart() -> Iterator[None]:
     """Turns what another attempt may mend into Interrupted."""
     try:
         yield
-    except (requests.RequestException, OSError) as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise Interrupted(_first_line(error)) from None
 
 
