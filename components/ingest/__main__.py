@@ -7,9 +7,7 @@ from pipeline.config import Ingest
 
 
 @step_command(Ingest)
-@click.option(
-    "--output", required=True, help="Examples directory to write, on disk or gs://."
-)
+@click.option("--output", required=True, help="Examples directory to write, on disk or gs://.")
 @click.argument("beam_arguments", nargs=-1)
 def main(config: Ingest, output: str, beam_arguments: tuple[str, ...]) -> None:
     """Write the splits of a source as TFRecord shards.

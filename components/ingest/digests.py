@@ -21,9 +21,7 @@ def digest(contents: Sequence[bytes]) -> Digests:
     return np.frombuffer(joined, "<u8")
 
 
-def split_of(
-    digests: Digests, validation_share: float, test_share: float
-) -> npt.NDArray[np.intp]:
+def split_of(digests: Digests, validation_share: float, test_share: float) -> npt.NDArray[np.intp]:
     """Says for each record, by its content alone, to which split it belongs.
 
     So a record stays where it is when others are added, and equal images stay together.

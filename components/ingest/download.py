@@ -26,11 +26,11 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60  # seconds
 AS_STORED = {"Accept-Encoding": "identity"}
 
 
-class Interrupted(Exception):
+class InterruptedDownloadError(Exception):
     """The connection broke, or the server has trouble of its own: worth another attempt."""
 
 
-class NotFound(Exception):
+class MissingError(Exception):
     """There is no such file."""
 
 
@@ -56,15 +56,15 @@ class Remote(Protocol):
         """Asks for the version.
 
         Raises:
-            NotFound: There is no such file.
-            Interrupted: The server cannot be asked now.
+            MissingError: There is no such file.
+            InterruptedDownloadError: The server cannot be asked now.
         """
 
     def open(self, offset: int, version: Version) -> AbstractContextManager["Body"]:
         """Opens the bytes from an offset on, or from the start where the server does only that.
 
         Raises:
-            Interrupted: The connection broke, here or within the block.
+            InterruptedDownloadError: The connection broke, here or within the block.
         """
 
 
@@ -101,9 +101,9 @@ class Download:
         try:
             version = self._retried(remote.version)
             return self._fetch(address, remote, version)
-        except NotFound:
+        except MissingError:
             return None
-        except Interrupted as error:
+        except InterruptedDownloadError as error:
             raise StepError(
                 f"{address}: {error}; gave up after {ATTEMPTS} attempts in a row without progress, "
                 "what has come is kept: run again to go on from there"
@@ -127,7 +127,7 @@ class Download:
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(ATTEMPTS),
             wait=tenacity.wait_exponential(self.wait),
-            retry=tenacity.retry_if_exception_type(Interrupted),
+            retry=tenacity.retry_if_exception_type(InterruptedDownloadError),
             reraise=True,
         )
         return retrying(action)
@@ -137,7 +137,7 @@ def _continue(remote: Remote, partial: Path, version: Version) -> bool:
     """Appends what is missing, and returns whether all is there.
 
     Raises:
-        Interrupted: The connection broke before it brought anything new.
+        InterruptedDownloadError: The connection broke before it brought anything new.
     """
     with partial.open("ab") as out:
         before = out.tell()
@@ -148,14 +148,14 @@ def _continue(remote: Remote, partial: Path, version: Version) -> bool:
                 out.truncate(start)
                 for chunk in chunks:
                     out.write(chunk)
-        except Interrupted:
+        except InterruptedDownloadError:
             if out.tell() <= before:
                 raise
             return False
         if version.size not in (None, out.tell()):
             found = out.tell()
             out.truncate(0)
-            raise Interrupted(f"{found} bytes, expected {version.size}")
+            raise InterruptedDownloadError(f"{found} bytes, expected {version.size}")
         return True
 
 
@@ -191,7 +191,7 @@ class _Web:
         ):
             _check(self.address, response)
             if _tag(response) != version.tag:
-                raise Interrupted("the file changed while it was fetched")
+                raise InterruptedDownloadError("the file changed while it was fetched")
             partial = response.status_code == requests.codes.partial_content
             # Unlike iter_content, this keeps the bytes that came right before a connection broke.
             chunks = iter(lambda: response.raw.read1(CHUNK), b"")
@@ -208,7 +208,7 @@ class _Bucket:
         with _told_apart():
             info = self.filesystem.get_file_info(self.path)
         if info.type != fs.FileType.File:
-            raise NotFound
+            raise MissingError
         return Version(str(info.mtime_ns), info.size)
 
     @contextmanager
@@ -224,11 +224,11 @@ def _tag(response: requests.Response) -> str:
 
 @contextmanager
 def _told_apart() -> Iterator[None]:
-    """Turns what another attempt may mend into Interrupted."""
+    """Turns what another attempt may mend into InterruptedDownloadError."""
     try:
         yield
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise Interrupted(_first_line(error)) from None
+        raise InterruptedDownloadError(_first_line(error)) from None
 
 
 def _first_line(error: Exception) -> str:
@@ -237,9 +237,11 @@ def _first_line(error: Exception) -> str:
 
 def _check(address: str, response: requests.Response) -> None:
     if response.status_code in (requests.codes.not_found, requests.codes.gone):
-        raise NotFound
+        raise MissingError
     if response.status_code >= requests.codes.server_error or response.status_code in (408, 429):
-        raise Interrupted(f"the server answers {response.status_code} {response.reason}")
+        raise InterruptedDownloadError(
+            f"the server answers {response.status_code} {response.reason}"
+        )
     if not response.ok:
         raise StepError(
             f"{address}: the server answers {response.status_code} {response.reason}; "

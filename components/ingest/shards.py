@@ -100,7 +100,9 @@ class WriteShards(beam.DoFn):
         except StepError as error:
             # Raised here, it would come through some runner's own wrapping, after its retries.
             self._stop()
-            filesystem.write(output, note_file(part), Note(error=str(error)).model_dump_json().encode())
+            filesystem.write(
+                output, note_file(part), Note(error=str(error)).model_dump_json().encode()
+            )
             return
         found = self._sort(part, records)
         note = Note(
@@ -150,9 +152,13 @@ class WriteShards(beam.DoFn):
 
     def _write(self, part: Range, split: str, found: Sorted) -> SplitNote:
         mine = found.splits == SPLITS.index(split)
-        images, labels = (found.images, found.labels) if mine.all() else (
-            found.images[mine],
-            found.labels[mine],
+        images, labels = (
+            (found.images, found.labels)
+            if mine.all()
+            else (
+                found.images[mine],
+                found.labels[mine],
+            )
         )
         data = encode(images, labels.astype(np.uint8))
         filesystem.write(self.plan.output, part.shard_file(split), data)

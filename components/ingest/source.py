@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -103,6 +104,4 @@ def cut(segment: Segment, shard_size: int) -> list[Segment]:
     split, file, start, stop = segment
     pieces = -(-(stop - start) // shard_size)
     bounds = [start + (stop - start) * i // pieces for i in range(pieces + 1)] if pieces else []
-    return [
-        Segment(split, file, low, high) for low, high in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [Segment(split, file, low, high) for low, high in pairwise(bounds)]

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,15 @@ class Server:
 
     def gets(self, ending: str) -> list[str]:
         """The ranges that were asked of a file."""
-        return [span for method, path, span in self.requests if (method, path[-len(ending) :]) == (
-            "GET",
-            ending,
-        )]
+        return [
+            span
+            for method, path, span in self.requests
+            if (method, path[-len(ending) :])
+            == (
+                "GET",
+                ending,
+            )
+        ]
 
 
 @pytest.fixture
@@ -49,10 +54,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_HEAD(self) -> None:  # noqa: N802
+        def do_HEAD(self) -> None:
             self._answer(body=False)
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self._answer(body=True)
 
         def _answer(self, body: bool) -> None:
@@ -157,9 +162,7 @@ def test_a_server_without_ranges_is_asked_for_the_whole(server: Server, download
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_trouble_that_passes_is_waited_out(
-    status: int, server: Server, download: Download
-) -> None:
+def test_trouble_that_passes_is_waited_out(status: int, server: Server, download: Download) -> None:
     (server.directory / "file").write_bytes(CONTENT)
     server.status, server.failures = status, ATTEMPTS - 1
     path = download(f"{server.address}/file")
@@ -171,7 +174,9 @@ def test_trouble_that_stays_is_one_line_after_bounded_attempts(
     server: Server, download: Download
 ) -> None:
     server.failures = 1_000
-    with pytest.raises(StepError, match=r"answers 503 Service Unavailable; gave up after 5 attempt"):
+    with pytest.raises(
+        StepError, match=r"answers 503 Service Unavailable; gave up after 5 attempt"
+    ):
         download(f"{server.address}/file")
     assert len(server.requests) == ATTEMPTS
 
@@ -263,9 +268,10 @@ def test_parquet_in_a_bucket_is_a_source_and_a_bucket_an_output(
         path = tmp_path / "local" / f"2026-11-0{day}" / "a.parquet"
         write_parquet(path, *digits(40 * day, seed=day), "png")
     _upload(tmp_path / "local", "gs://digits/raw")
-    days = {"span": 2, "until": "2026-11-03", "shard_size": 50}
-    here = ingest(Ingest(source=f"{tmp_path}/local/{{date}}/*.parquet", **days), tmp_path / "out")
-    config = Ingest(source="gs://digits/raw/{date}/*.parquet", **days)
+    local = f"{tmp_path}/local/{{date}}/*.parquet"
+    config = Ingest(source=local, span=2, until="2026-11-03", shard_size=50)
+    here = ingest(config, tmp_path / "out")
+    config = replace(config, source="gs://digits/raw/{date}/*.parquet")
     for _ in range(2):  # the second run replaces what the first wrote
         there = ingest(config, "gs://digits/datasets/one")
         assert there.fingerprint == here.fingerprint
@@ -289,9 +295,7 @@ def test_a_failed_run_leaves_no_dataset_in_a_bucket(fake_bucket: Callable[[str],
         ingest(Ingest(source="fake://100"), "gs://digits/letters")
 
 
-def test_a_missing_bucket_is_one_line(
-    fake_bucket: Callable[[str], None], tmp_path: Path
-) -> None:
+def test_a_missing_bucket_is_one_line(fake_bucket: Callable[[str], None], tmp_path: Path) -> None:
     with pytest.raises(StepError) as caught:
         ingest(Ingest(source="gs://nowhere/*.parquet"), tmp_path / "out")
     assert str(caught.value).startswith("gs://nowhere/*.parquet: ")

@@ -61,11 +61,9 @@ def test_any_bytes_are_read_or_named(
 
 @on_files
 @given(data=st.data(), packed=st.booleans())
-def test_a_damaged_file_is_read_or_named(
-    data: st.DataObject, packed: bool, tmp_path: Path
-) -> None:
-    content = encode_idx(np.arange(64, dtype=np.uint8).reshape(4, 4, 4))
-    content = bytearray(gzip.compress(content) if packed else content)
+def test_a_damaged_file_is_read_or_named(data: st.DataObject, packed: bool, tmp_path: Path) -> None:
+    whole = encode_idx(np.arange(64, dtype=np.uint8).reshape(4, 4, 4))
+    content = bytearray(gzip.compress(whole) if packed else whole)
     place = data.draw(st.integers(0, len(content) - 1))
     content[place] ^= data.draw(st.integers(1, 255))
     damaged = bytes(content[: data.draw(st.integers(0, len(content)))])

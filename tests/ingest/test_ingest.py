@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +45,10 @@ def test_plain_and_gzip_files_give_the_same_records(small_source: Path, tmp_path
     packed.mkdir()
     for file in small_source.iterdir():
         (packed / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes(), 1))
-    config = {"validation_size": VALIDATION, "shard_size": 700}
-    plain = ingest(Ingest(source=str(small_source), **config), tmp_path / "one")
-    assert ingest(Ingest(source=str(packed), **config), tmp_path / "two") == plain.model_copy(
-        update={"source": str(packed)}
-    )
+    config = Ingest(source=str(small_source), validation_size=VALIDATION, shard_size=700)
+    plain = ingest(config, tmp_path / "one")
+    other = ingest(replace(config, source=str(packed)), tmp_path / "two")
+    assert other == plain.model_copy(update={"source": str(packed)})
 
 
 def test_a_rerun_replaces_the_dataset_with_the_same_bytes(tmp_path: Path) -> None:

@@ -94,9 +94,7 @@ def _documented(runner: str) -> list[str]:
 
 
 @pytest.mark.parametrize("runner", ["DataflowRunner", "FlinkRunner"])
-def test_documented_flags_are_beams_own(
-    runner: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_documented_flags_are_beams_own(runner: str, caplog: pytest.LogCaptureFixture) -> None:
     flags = _documented(runner)
     with caplog.at_level(logging.WARNING):
         options = PipelineOptions(flags)

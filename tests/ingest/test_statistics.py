@@ -54,7 +54,10 @@ def test_duplicates_are_counted_within_and_across_splits(
     }
     assert dataset.duplicates == {"train,validation": 1, "train,test": 10, "validation,test": 0}
     leaks = [anomaly.message for anomaly in dataset.anomalies if anomaly.kind == "leak"]
-    assert leaks == ["1 images are in train and in validation", "10 images are in train and in test"]
+    assert leaks == [
+        "1 images are in train and in validation",
+        "10 images are in train and in test",
+    ]
 
 
 def test_a_missing_class_and_an_empty_split_are_told(
