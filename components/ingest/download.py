@@ -1,5 +1,6 @@
 """Files from ``https://`` and ``gs://`` in a cache on disk: fetched once, resumed, checked."""
 
+import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -114,13 +115,17 @@ class Download:
         place.mkdir(parents=True, exist_ok=True)
         path = place / address.rsplit("/", 1)[-1]
         partial, known = place / ".partial", place / "version.json"
-        if not known.exists() or json.loads(known.read_text()) != asdict(version):
-            path.unlink(missing_ok=True)
-            partial.unlink(missing_ok=True)
-            write_text(known, json.dumps(asdict(version)))
-        while not path.exists():
-            if self._retried(lambda: _continue(remote, partial, version)):
-                partial.replace(path)
+        with (place / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed: runs may share a cache
+            said = known.read_text(encoding="utf-8") if known.exists() else ""
+            # A server that names no version may have another one every time.
+            if not version.tag or said != json.dumps(asdict(version)):
+                path.unlink(missing_ok=True)
+                partial.unlink(missing_ok=True)
+                write_text(known, json.dumps(asdict(version)))
+            while not path.exists():
+                if self._retried(lambda: _continue(remote, partial, version)):
+                    partial.replace(path)
         return path
 
     def _retried(self, action: Callable[[], Result]) -> Result:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -158,7 +159,8 @@ def open_parquet(
     if not found:
         within = f" from {days[0]} to {days[1]}" if days else ""
         raise StepError(f"{source}: no files{within}, expected Parquet files")
-    files = tuple(_open_file(filesystem, name) for name in found)
+    with ThreadPoolExecutor() as threads:  # a request or two a file, where they are in a bucket
+        files = tuple(threads.map(lambda name: _open_file(filesystem, name), found))
     if not any(file.rows for file in files):
         raise StepError(f"{source}: no records in {len(files)} files, expected some")
     return ParquetSource(filesystem, files, validation_size)
