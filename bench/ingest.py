@@ -70,7 +70,7 @@ def tensorflow_datasets(output: Path, images: Images, labels: Labels) -> None:
     """TensorFlow Datasets with the features of its own MNIST: a PNG and a class."""
     import tensorflow_datasets as tfds
 
-    class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
         VERSION = tfds.core.Version("1.0.0")
 
         def _info(self) -> Any:
