@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
-from components.ingest.source import WRONG_SIZE, Records, Unreadable
+from components.ingest.source import WRONG_SIZE, Records, Unusable
 from components.shared.errors import StepError
 from components.shared.records import IMAGE_SHAPE, PIXELS, Images
 
@@ -50,12 +50,12 @@ def decode(table: pa.Table) -> Records:
             reason = _read_into(images[position], value)
             if reason:
                 label = None if no_label[position] else int(labels[position])
-                unreadable.append(Unreadable(position, reason, _bytes(value), label))
+                unreadable.append(Unusable(position, reason, _bytes(value), label))
     lost = {record.position for record in unreadable}
     for position in np.flatnonzero(no_label).tolist():
         if position not in lost:
             content = images[position].tobytes()
-            unreadable.append(Unreadable(position, "no label", content, None))
+            unreadable.append(Unusable(position, "no label", content, None))
     unreadable.sort(key=lambda record: record.position)
     readable = np.ones(len(table), bool)
     readable[[record.position for record in unreadable]] = False

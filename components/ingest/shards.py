@@ -15,7 +15,7 @@ from pyarrow import fs
 from pydantic import BaseModel
 
 from components.ingest import digests, filesystem
-from components.ingest.source import WRONG_SIZE, Range, Records, Source, Unreadable
+from components.ingest.source import WRONG_SIZE, Range, Records, Source, Unusable
 from components.shared.errors import StepError
 from components.shared.manifests import SPLITS, Rejected, Shard
 from components.shared.records import CLASSES, Images, encode
@@ -67,7 +67,7 @@ class Sorted(NamedTuple):
     labels: npt.NDArray[np.int64]
     splits: npt.NDArray[np.intp]
     digests: digests.Digests
-    rejected: list[tuple[str, Unreadable]]  # by position, each with its split
+    rejected: list[tuple[str, Unusable]]  # in order, each with its split
 
 
 def note_file(part: Range) -> str:
@@ -121,29 +121,14 @@ class WriteShards(beam.DoFn):
         return (part.split,) if part.split else SPLITS
 
     def _sort(self, part: Range, records: Records) -> Sorted:
-        images, labels = records.images, records.labels
+        usable = (records.labels >= 0) & (records.labels < CLASSES)
+        images, labels = records.images[usable], records.labels[usable]
         hashes = digests.digest([image.tobytes() for image in images])
-        splits = self._splits_of(part, hashes)
-        usable = (labels >= 0) & (labels < CLASSES)
-        rejected = [
-            (
-                SPLITS[splits[i]],
-                Unreadable(
-                    int(records.positions[i]),
-                    f"label {labels[i]}, expected 0 to {CLASSES - 1}",
-                    images[i].tobytes(),
-                    int(labels[i]),
-                ),
-            )
-            for i in np.flatnonzero(~usable).tolist()
-        ]
-        of_unreadable = self._splits_of(part, digests.digest([r.image for r in records.unreadable]))
-        rejected += [
-            (SPLITS[split], record)
-            for split, record in zip(of_unreadable, records.unreadable, strict=True)
-        ]
-        rejected.sort(key=lambda pair: pair[1].position)
-        return Sorted(images[usable], labels[usable], splits[usable], hashes[usable], rejected)
+        rejected = [*records.unreadable, *_with_wrong_label(records, np.flatnonzero(~usable))]
+        rejected.sort(key=lambda record: record.position)
+        splits = self._splits_of(part, digests.digest([record.image for record in rejected]))
+        named = [(SPLITS[split], record) for split, record in zip(splits, rejected, strict=True)]
+        return Sorted(images, labels, self._splits_of(part, hashes), hashes, named)
 
     def _splits_of(self, part: Range, hashes: digests.Digests) -> npt.NDArray[np.intp]:
         if part.split:
@@ -177,9 +162,7 @@ class WriteShards(beam.DoFn):
             pixel_square_sum=int(np.square(images, dtype=np.uint16).sum(dtype=np.uint64)),
         )
 
-    def _write_rejected(
-        self, part: Range, rejected: list[tuple[str, Unreadable]]
-    ) -> list[Rejected]:
+    def _write_rejected(self, part: Range, rejected: list[tuple[str, Unusable]]) -> list[Rejected]:
         """Writes the rejected records, a JSON object a line; names the first."""
         named = [
             Rejected(
@@ -219,7 +202,19 @@ class WriteShards(beam.DoFn):
         filesystem.write(self.plan.output, STOP, b"")
 
 
-def _line(named: Rejected, record: Unreadable) -> dict[str, Any]:
+def _with_wrong_label(records: Records, indices: npt.NDArray[np.intp]) -> list[Unusable]:
+    return [
+        Unusable(
+            int(records.positions[index]),
+            f"label {records.labels[index]}, expected 0 to {CLASSES - 1}",
+            records.images[index].tobytes(),
+            int(records.labels[index]),
+        )
+        for index in indices
+    ]
+
+
+def _line(named: Rejected, record: Unusable) -> dict[str, Any]:
     return {
         **named.model_dump(),
         "label": record.label,

@@ -37,8 +37,8 @@ WRONG_SIZE = "wrong size: "  # what the reason of a record with such an image st
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """A record that holds no digit of the right shape."""
+class Unusable:
+    """A record that does not make an example."""
 
     position: int  # in the range, from 0
     reason: str
@@ -52,7 +52,7 @@ class Records(NamedTuple):
     images: Images  # uint8 [n, 28, 28]
     labels: npt.NDArray[np.int64]  # [n], unchecked
     positions: npt.NDArray[np.int64]  # [n], in the range, from 0
-    unreadable: list[Unreadable]
+    unreadable: list[Unusable]  # those without an image or a label
 
 
 class Source(Protocol):

@@ -15,7 +15,7 @@ from components.shared.errors import StepError
 from tests.idx_files import encode_idx
 
 on_files = settings(
-    max_examples=100, deadline=2_000, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -279,7 +279,7 @@ def test_a_bad_file_is_one_line_and_leaves_nothing(
 
 
 @settings(
-    max_examples=150, deadline=5_000, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data(), layout=st.sampled_from(["png", "binary", "list"]))
 def test_a_damaged_file_is_read_or_named(data: st.DataObject, layout: str, tmp_path: Path) -> None:
