@@ -36,11 +36,36 @@ class Ingest(Options):
 
     source: str = Field(
         default="data/mnist",
-        description="Where the digits are: a directory with the four IDX files, plain or gzip.",
+        description="Where the digits are: a directory of the four IDX files, plain or gzip, on "
+        "disk, gs:// or https://; Parquet files, by directory or glob, on disk or gs://, also with "
+        "{date} in the address; or fake://N.",
     )
     validation_size: PositiveInt = Field(
         default=5_000,
-        description="Records split off the start of the training files for validation.",
+        description="Records split off the start of train for validation, where the source has "
+        "the splits train and test.",
+    )
+    validation_share: float = Field(
+        default=0.1,
+        ge=0,
+        le=0.5,
+        description="Share of the records, 0 to 0.5, that a hash of the image sends to "
+        "validation, where the source has no splits.",
+    )
+    test_share: float = Field(
+        default=0.1,
+        ge=0,
+        le=0.5,
+        description="The same for test.",
+    )
+    span: NonNegativeInt = Field(
+        default=0,
+        description="Days to read of a source with {date} in its address; 0 reads all.",
+    )
+    until: str = Field(
+        default="",
+        description="The last day to read of such a source, or a time in it, as ISO 8601; empty is "
+        "today (UTC).",
     )
     shard_size: PositiveInt = Field(
         default=16_384,
@@ -51,6 +76,21 @@ class Ingest(Options):
         ge=0,
         le=1,
         description="Share of unusable records, 0 to 1, above which ingest stops.",
+    )
+    previous: str = Field(
+        default="",
+        description="The dataset.json of an earlier run, to tell label drift from; empty: none.",
+    )
+    max_drift: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Largest change of a label's share, 0 to 1, that is not reported as drift.",
+    )
+    cache: str = Field(
+        default="",
+        description="Directory that keeps downloaded files; empty: .cache/mnist-pipeline in the "
+        "home directory.",
     )
 
 

@@ -1,7 +1,5 @@
 """The shell face of ingest."""
 
-from pathlib import Path
-
 import click
 
 from components.shared.command_line import step_command
@@ -9,7 +7,7 @@ from pipeline.config import Ingest
 
 
 @step_command(Ingest)
-@click.option("--output", type=click.Path(), required=True, help="Examples directory to write.")
+@click.option("--output", required=True, help="Examples directory to write, on disk or gs://.")
 @click.argument("beam_arguments", nargs=-1)
 def main(config: Ingest, output: str, beam_arguments: tuple[str, ...]) -> None:
     """Write the splits of a source as TFRecord shards.
@@ -18,7 +16,7 @@ def main(config: Ingest, output: str, beam_arguments: tuple[str, ...]) -> None:
     """
     from components.ingest.ingest import ingest
 
-    ingest(config, Path(output), beam_arguments)
+    ingest(config, output, beam_arguments)
 
 
 if __name__ == "__main__":

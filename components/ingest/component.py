@@ -8,15 +8,25 @@ from pipeline.cluster import image
 @dsl.component(base_image=image("ingest"), packages_to_install=[], install_kfp_package=False)
 def ingest(
     examples: dsl.Output[dsl.Dataset],
+    statistics: dsl.Output[dsl.HTML],
     source: str,
     validation_size: int,
+    validation_share: float,
+    test_share: float,
+    span: int,
+    until: str,
     shard_size: int,
     max_rejected: float,
+    previous: str,
+    max_drift: float,
+    cache: str,
 ) -> None:
     """Writes the splits of a source as TFRecord shards."""
+    import shutil
     from pathlib import Path
 
     from components.ingest.ingest import ingest
+    from components.ingest.report import FILE
     from components.shared.command_line import reported
     from pipeline.config import Ingest
 
@@ -24,6 +34,7 @@ def ingest(
     with reported():
         config = Ingest.pick(given)
         dataset = ingest(config, Path(examples.path))
+    shutil.copy(Path(examples.path) / FILE, statistics.path)
     examples.metadata["fingerprint"] = dataset.fingerprint
     for name, split in dataset.splits.items():
         examples.metadata[name] = split.records

@@ -5,7 +5,6 @@ Source: http://yann.lecun.com/exdb/mnist, "THE IDX FILE FORMAT".
 
 import gzip
 import hashlib
-import shutil
 import struct
 import zlib
 from dataclasses import dataclass
@@ -14,17 +13,20 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from pyarrow import fs
 
 from components.shared.errors import StepError
 
 UNSIGNED_BYTE = 0x08
+CHUNK = 1 << 20  # bytes unpacked at a time
 
 
 @dataclass(frozen=True)
 class IdxFile:
     """An unpacked IDX file of unsigned bytes whose header was checked against its size."""
 
-    path: Path  # the unpacked file
+    filesystem: fs.FileSystem  # where the unpacked file lies
+    path: str
     name: str  # what the user calls it, for messages
     shape: tuple[int, ...]  # records first
     sha256: str
@@ -41,53 +43,49 @@ class IdxFile:
             uint8 ``[stop - start, *shape[1:]]``.
         """
         size = int(np.prod(self.shape[1:]))
-        with self.path.open("rb") as file:
-            file.seek(_header_size(len(self.shape)) + start * size)
-            data = file.read((stop - start) * size)
+        with self.filesystem.open_input_file(self.path) as file:
+            data = file.read_at((stop - start) * size, _header_size(len(self.shape)) + start * size)
         return np.frombuffer(data, np.uint8).reshape(stop - start, *self.shape[1:])
 
 
-def unpack(directory: Path, name: str, target: Path, dimensions: int, md5: str | None) -> IdxFile:
+def unpack(
+    packed: Path, name: str, target: fs.FileSystem, path: str, dimensions: int, md5: str | None
+) -> IdxFile:
     """Unpacks a file so that workers can read ranges of it, and checks it.
 
     Args:
-        directory: Where ``name`` or ``name.gz`` lies.
-        name: The file's name without ``.gz``.
-        target: Directory for the unpacked file.
+        packed: The file, plain or gzip by its name.
+        name: What the user calls it.
+        target: Where every worker can read the unpacked file.
+        path: Of the unpacked file there.
         dimensions: How many dimensions it must have: 3 for images, 1 for labels.
         md5: The published MD5 sum of the unpacked file, if there is one.
 
     Raises:
-        StepError: The file is missing, is no gzip, is cut short, is no IDX file of that many
-            dimensions, or differs from its published sum.
+        StepError: The file is no gzip, is cut short, is no IDX file of that many dimensions, or
+            differs from its published sum.
     """
-    source = _find(directory, name)
-    unpacked = target / name
+    header, size = b"", 0
+    sums = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     try:
-        with _open(source) as packed, unpacked.open("wb") as out:
-            shutil.copyfileobj(packed, out, 1 << 20)
+        with _open(packed) as file, target.open_output_stream(path) as out:
+            while chunk := file.read(CHUNK):
+                header = header or chunk[: _header_size(dimensions)]
+                size += len(chunk)
+                out.write(chunk)
+                for digest in sums:
+                    digest.update(chunk)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise StepError(
-            f"{source}: damaged gzip ({error}); expected a whole .gz file, fetch it again"
+            f"{name}: damaged gzip ({error}); expected a whole .gz file, fetch it again"
         ) from None
-    shape = _shape(unpacked, source, dimensions)
-    with unpacked.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-        file.seek(0)
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    shape = _shape(header, size, name, dimensions)
+    found = sums[0].hexdigest()
     if md5 not in (None, found):
         raise StepError(
-            f"{source}: MD5 of the unpacked file is {found}, expected {md5} (MD5SUMS); "
-            "fetch it again"
+            f"{name}: MD5 of the unpacked file is {found}, expected {md5} (MD5SUMS); fetch it again"
         )
-    return IdxFile(unpacked, str(source), shape, sha256)
-
-
-def _find(directory: Path, name: str) -> Path:
-    for candidate in (directory / name, directory / f"{name}.gz"):
-        if candidate.is_file():
-            return candidate
-    raise StepError(f"{directory / name}: not found, neither plain nor as {name}.gz")
+    return IdxFile(target, path, name, shape, sums[1].hexdigest())
 
 
 def _open(path: Path) -> BinaryIO:
@@ -98,24 +96,22 @@ def _header_size(dimensions: int) -> int:
     return 4 + 4 * dimensions
 
 
-def _shape(path: Path, source: Path, dimensions: int) -> tuple[int, ...]:
-    expected_magic = UNSIGNED_BYTE << 8 | dimensions
-    with path.open("rb") as file:
-        header = file.read(_header_size(dimensions))
+def _shape(header: bytes, size: int, name: str, dimensions: int) -> tuple[int, ...]:
     if len(header) < _header_size(dimensions):
         raise StepError(
-            f"{source}: {len(header)} bytes, expected an IDX header of {_header_size(dimensions)}"
+            f"{name}: {len(header)} bytes, expected an IDX header of {_header_size(dimensions)}"
         )
     magic, *shape = struct.unpack(f">{1 + dimensions}I", header)
+    expected_magic = UNSIGNED_BYTE << 8 | dimensions
     if magic != expected_magic:
         raise StepError(
-            f"{source}: magic number {magic}, expected {expected_magic} "
+            f"{name}: magic number {magic}, expected {expected_magic} "
             f"(IDX, unsigned bytes, {dimensions} dimension{'s' if dimensions > 1 else ''})"
         )
     expected = len(header) + int(np.prod(shape, dtype=object))
-    if path.stat().st_size != expected:
+    if size != expected:
         raise StepError(
-            f"{source}: {path.stat().st_size} bytes unpacked, expected {expected} "
+            f"{name}: {size} bytes unpacked, expected {expected} "
             f"for {' x '.join(map(str, shape))}; fetch it again"
         )
     return tuple(shape)

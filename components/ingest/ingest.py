@@ -1,77 +1,34 @@
-"""The Beam pipeline from a source's ranges to TFRecord shards."""
+"""Ingestion: from a source to TFRecord shards, their statistics and their manifest."""
 
-import hashlib
-import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import apache_beam as beam
-import numpy as np
+from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
+from pyarrow import fs
 
-from components.ingest.source import IdxSource, Range, open_source
+from components.ingest import anomalies, digests, filesystem, report
+from components.ingest.open_source import open_source
+from components.ingest.output import make_directory, whole_dataset
+from components.ingest.shards import COUNTERS, NAMESPACE, WORK, Note, Plan, WriteShards
+from components.ingest.source import Range, Source
+from components.ingest.statistics import read_notes, summarize
 from components.shared.errors import StepError
-from components.shared.manifests import SPLITS, Dataset, Rejected, Shard, Split
-from components.shared.records import CLASSES, IMAGE_SHAPE, encode
-from components.shared.storage import whole_directory
+from components.shared.manifests import Dataset
+from components.shared.records import CLASSES, IMAGE_SHAPE
 from pipeline.config import Ingest
 
-
-@dataclass(frozen=True)
-class Written:
-    """What a worker tells of the shard it wrote."""
-
-    part: Range
-    shard: Shard
-    labels: list[int]  # records of each label
-    rejected: list[Rejected]
+# From so many records on, two worker processes make up for the seconds that they take to start.
+WORTH_PROCESSES = 2_000_000
 
 
-class WriteShard(beam.DoFn):
-    """Reads one range of the source and writes it as one TFRecord shard.
-
-    An element is a whole range: one element an image costs more in Beam than the work itself.
-    """
-
-    def __init__(self, source: IdxSource, output: str) -> None:
-        self.source = source
-        self.output = output
-
-    def process(self, part: Range) -> Iterable[Written]:
-        """Writes the shard and yields what is in it."""
-        images, labels = self.source.read(part)
-        usable = labels < CLASSES
-        data = encode(images[usable], labels[usable])
-        path = Path(self.output) / part.file
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(data)
-        counts = np.bincount(labels[usable], minlength=CLASSES)
-        yield Written(
-            part,
-            Shard(
-                file=part.file,
-                records=int(usable.sum()),
-                sha256=hashlib.sha256(data).hexdigest(),
-            ),
-            counts.tolist(),
-            [
-                Rejected(
-                    split=part.split,
-                    where=self.source.where(part, int(record)),
-                    reason=f"label {labels[record]}, expected 0 to {CLASSES - 1}",
-                )
-                for record in np.flatnonzero(~usable)
-            ],
-        )
-
-
-def ingest(config: Ingest, output: Path, beam_arguments: Sequence[str] = ()) -> Dataset:
-    """Writes a source's splits as TFRecord shards with their manifest.
+def ingest(config: Ingest, output: Path | str, beam_arguments: Sequence[str] = ()) -> Dataset:
+    """Writes a source's splits as TFRecord shards with their statistics and manifest.
 
     Args:
         config: What to read and how to cut it.
-        output: The examples directory; it appears whole or not at all.
+        output: The examples directory, also on ``gs://``; it appears whole or not at all.
         beam_arguments: Beam's own flags, handed to the runner unchanged.
 
     Returns:
@@ -80,67 +37,106 @@ def ingest(config: Ingest, output: Path, beam_arguments: Sequence[str] = ()) -> 
     Raises:
         StepError: The source is unusable, or more records than allowed are.
     """
-    with whole_directory(output, Dataset.FILE) as directory:
-        with tempfile.TemporaryDirectory(prefix=".source-", dir=directory) as scratch:
-            source = open_source(config.source, config.validation_size, Path(scratch))
-            _run(source, source.ranges(config.shard_size), config, directory, beam_arguments)
-        dataset = Dataset.read(directory)
-        _check(dataset, config.max_rejected)
+    previous = _read_previous(config.previous) if config.previous else None
+    with whole_dataset(str(output)) as directory:
+        source = open_source(config, make_directory(directory, f"{WORK}/source"))
+        ranges = source.ranges(config.shard_size)
+        records = sum(part.stop - part.start for part in ranges)
+        plan = Plan(
+            source,
+            directory,
+            config.validation_share,
+            config.test_share,
+            digests.buckets(records),
+            int(config.max_rejected * records),
+        )
+        counters = _run(plan, ranges, _flags(records, beam_arguments))
+        notes = read_notes(directory, ranges)
+        _check(notes, records, config.max_rejected)
+        dataset = _dataset(config, source, directory, ranges, notes, counters)
+        found = anomalies.find(dataset, previous, config.max_drift)
+        dataset = dataset.model_copy(update={"anomalies": found})
+        filesystem.write(directory, report.FILE, report.render(dataset, directory).encode())
+        filesystem.write(directory, Dataset.FILE, dataset.text.encode())
     _tell(dataset)
     return dataset
 
 
-def _tell(dataset: Dataset) -> None:
-    written = ", ".join(f"{name} {split.records:,}" for name, split in dataset.splits.items())
-    print(f"Wrote {written} examples; {len(dataset.rejected):,} rejected", flush=True)
+def _read_previous(address: str) -> Dataset:
+    path = address if address.endswith(Dataset.FILE) else f"{address.rstrip('/')}/{Dataset.FILE}"
+    try:
+        return Dataset.parse(filesystem.read(*filesystem.open_filesystem(path)), path)
+    except OSError:
+        raise StepError(f"{path}: not found, expected the {Dataset.FILE} of --previous") from None
 
 
-def _run(
-    source: IdxSource,
-    ranges: list[Range],
-    config: Ingest,
-    directory: Path,
-    beam_arguments: Sequence[str],
-) -> None:
-    def write_manifest(written: list[Written]) -> None:
-        written.sort(key=lambda w: (SPLITS.index(w.part.split), w.part.shard))
-        Dataset(
-            image_shape=IMAGE_SHAPE,
-            classes=CLASSES,
-            source=config.source,
-            source_fingerprint=source.fingerprint,
-            splits={name: _split(written, name) for name in SPLITS},
-            rejected=[rejected for w in written for rejected in w.rejected],
-        ).write(directory)
+def _flags(records: int, beam_arguments: Sequence[str]) -> list[str]:
+    """Beam's flags: ours, and then the user's, since the last one wins."""
+    # Beam's own default runner first tries to download another one.
+    flags = ["--runner=FnApiRunner"]
+    if records >= WORTH_PROCESSES:
+        flags += ["--direct_running_mode=multi_processing", "--direct_num_workers=0"]
+    return [*flags, *beam_arguments]
 
-    # Beam's own default runner first tries to download another one; a flag given later wins.
-    flags = ["--runner=FnApiRunner", *beam_arguments]
-    with beam.Pipeline(options=PipelineOptions(flags)) as pipeline:
-        _ = (
-            pipeline
-            | "Ranges" >> beam.Create(ranges, reshuffle=True)
-            | "WriteShards" >> beam.ParDo(WriteShard(source, str(directory)))
-            | "Gather" >> beam.combiners.ToList()
-            | "WriteManifest" >> beam.Map(write_manifest)
+
+def _run(plan: Plan, ranges: list[Range], flags: list[str]) -> dict[str, int]:
+    """Runs the pipeline and returns its counters."""
+    pipeline = beam.Pipeline(options=PipelineOptions(flags))
+    _ = (
+        pipeline
+        | "Ranges" >> beam.Create(ranges, reshuffle=True)
+        | "WriteShards" >> beam.ParDo(WriteShards(plan))
+    )
+    result = pipeline.run()
+    result.wait_until_finish()
+    query = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
+    counters = {counter.key.metric.name: counter.result for counter in query["counters"]}
+    return {name: counters.get(name, 0) for name in COUNTERS}
+
+
+def _check(notes: list[Note], records: int, max_rejected: float) -> None:
+    """Checks that not too many records are unusable, and that none is unaccounted for."""
+    rejected = sum(split.rejected for note in notes for split in note.splits.values())
+    if rejected > max_rejected * records:
+        named = [record for note in notes for record in note.rejected][:3]
+        first = "; ".join(f"{record.where}: {record.reason}" for record in named)
+        raise StepError(
+            f"{first}: {rejected:,} of {sum(note.read for note in notes):,} records unusable, "
+            f"expected at most the share {max_rejected:g} of --max-rejected"
+        )
+    read = sum(note.read for note in notes)
+    written = sum(split.shard.records for note in notes for split in note.splits.values())
+    if not records == read == written + rejected:
+        raise AssertionError(
+            f"{records} records in the source, {read} read, {written} written, {rejected} rejected"
         )
 
 
-def _split(written: list[Written], name: str) -> Split:
-    parts = [w for w in written if w.part.split == name]
-    return Split(
-        records=sum(w.shard.records for w in parts),
-        rejected=sum(len(w.rejected) for w in parts),
-        labels=np.sum([w.labels for w in parts], axis=0).tolist(),
-        shards=[w.shard for w in parts],
+def _dataset(
+    config: Ingest,
+    source: Source,
+    directory: fs.FileSystem,
+    ranges: list[Range],
+    notes: list[Note],
+    counters: dict[str, int],
+) -> Dataset:
+    outcome = summarize(directory, ranges, notes)
+    return Dataset(
+        image_shape=IMAGE_SHAPE,
+        classes=CLASSES,
+        source=config.source,
+        source_fingerprint=source.fingerprint,
+        metrics=counters,
+        splits=outcome.splits,
+        duplicates=outcome.duplicates,
+        anomalies=[],
+        rejected=outcome.rejected,
     )
 
 
-def _check(dataset: Dataset, max_rejected: float) -> None:
-    total = sum(s.records + s.rejected for s in dataset.splits.values())
-    if len(dataset.rejected) <= max_rejected * total:
-        return
-    first = "; ".join(f"{r.where}: {r.reason}" for r in dataset.rejected[:3])
-    raise StepError(
-        f"{first}: {len(dataset.rejected)} of {total} records unusable, expected at most the share "
-        f"{max_rejected:g} of --max-rejected"
-    )
+def _tell(dataset: Dataset) -> None:
+    for anomaly in dataset.anomalies:
+        print(f"Anomaly: {anomaly.split}, {anomaly.kind}: {anomaly.message}")
+    written = ", ".join(f"{name} {split.records:,}" for name, split in dataset.splits.items())
+    rejected = sum(split.rejected for split in dataset.splits.values())
+    print(f"Wrote {written} examples; {rejected:,} rejected", flush=True)

@@ -1,125 +1,107 @@
-"""Where digits come from: a source names its splits and reads ranges of their records."""
+"""Where digits come from: what every source can do, and what is read from one."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
+from itertools import pairwise
+from typing import NamedTuple, Protocol
 
-from components.ingest.idx import IdxFile, unpack
-from components.shared.errors import StepError
-from components.shared.records import IMAGE_SHAPE, Images, Labels
+import numpy as np
+import numpy.typing as npt
+
+from components.shared.records import Images
 
 
 @dataclass(frozen=True)
 class Range:
-    """Records start … stop - 1 of a split's part of a source: one shard."""
+    """Records start … stop - 1 of one file of a source: what a worker reads in one go."""
 
-    split: str
-    shard: int
+    index: int  # among all ranges of the source
+    split: str | None  # None: each record goes to the split that its content says
+    shard: int  # among the ranges of this split
     shards: int
+    file: int  # of the source
     start: int
     stop: int
 
+    def shard_file(self, split: str) -> str:
+        """The shard with this range's records of a split, relative to the dataset's directory."""
+        return f"{split}/examples-{self.shard:05d}-of-{self.shards:05d}.tfrecord"
+
     @property
-    def file(self) -> str:
-        """The shard's file, relative to the dataset's directory."""
-        return f"{self.split}/examples-{self.shard:05d}-of-{self.shards:05d}.tfrecord"
+    def rejected_file(self) -> str:
+        """The file with this range's unusable records, relative to the dataset's directory."""
+        return f"rejected/{self.split or 'all'}-{self.shard:05d}-of-{self.shards:05d}.jsonl"
+
+
+WRONG_SIZE = "wrong size: "  # what the reason of a record with such an image starts with
 
 
 @dataclass(frozen=True)
-class IdxSource:
-    """The four IDX files under the names that MNIST gave them."""
+class Unusable:
+    """A record that does not make an example."""
 
-    train: tuple[IdxFile, IdxFile]  # images, labels
-    test: tuple[IdxFile, IdxFile]
-    validation_size: int
+    position: int  # in the range, from 0
+    reason: str
+    image: bytes
+    label: int | None
+
+
+class Records(NamedTuple):
+    """The records of a range."""
+
+    images: Images  # uint8 [n, 28, 28]
+    labels: npt.NDArray[np.int64]  # [n], unchecked
+    positions: npt.NDArray[np.int64]  # [n], in the range, from 0
+    unreadable: list[Unusable]  # those without an image or a label
+
+
+class Source(Protocol):
+    """A source; it is sent to every worker, so it holds no data."""
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the sha256 sums of the unpacked files."""
-        sums = [file.sha256 for pair in (self.train, self.test) for file in pair]
-        return sha256("\n".join(sums).encode()).hexdigest()
+        """Identifies what is read: a sha256 sum."""
 
     def ranges(self, shard_size: int) -> list[Range]:
-        """Cuts the splits into shards of nearly equal size, the same whatever the runner."""
-        train, test = self.train[0].records, self.test[0].records
-        return [
-            *_cut("train", self.validation_size, train, shard_size),
-            *_cut("validation", 0, self.validation_size, shard_size),
-            *_cut("test", 0, test, shard_size),
-        ]
+        """Cuts the source into ranges of at most ``shard_size`` records, alike on every runner."""
 
-    def read(self, part: Range) -> tuple[Images, Labels]:
+    def read(self, part: Range) -> Records:
         """Reads a range's records and nothing else.
 
-        Returns:
-            images: uint8 ``[n, 28, 28]``.
-            labels: uint8 ``[n]``, unchecked.
+        Raises:
+            StepError: The file is damaged there.
         """
-        images, labels = self._files(part.split)
-        return images.read(part.start, part.stop), labels.read(part.start, part.stop)
 
-    def where(self, part: Range, record: int) -> str:
-        """Names the record of a range, counted from 0, as the user knows it."""
-        return f"{self._files(part.split)[1].name}, record {part.start + record}"
-
-    def _files(self, split: str) -> tuple[IdxFile, IdxFile]:
-        return self.test if split == "test" else self.train
+    def where(self, part: Range, position: int) -> str:
+        """Names a record as the user knows it: its file and its number there, from 0."""
 
 
-def open_source(source: str, validation_size: int, scratch: Path) -> IdxSource:
-    """Opens a directory of IDX files, plain or gzip.
+class Segment(NamedTuple):
+    """Records start … stop - 1 of a file that belong to one split, or to the split they say."""
 
-    A directory that has a file MD5SUMS, as ``md5sum`` writes it for the unpacked files, is checked
-    against it.
-
-    Args:
-        source: The directory.
-        validation_size: Records taken off the start of the training files for validation.
-        scratch: Directory for the unpacked files, where every worker can read them.
-
-    Raises:
-        StepError: A file is missing or damaged, or the files do not fit together.
-    """
-    directory = Path(source)
-    if not directory.is_dir():
-        raise StepError(f"{source}: not found, expected a directory with the four IDX files")
-    sums = _published_sums(directory)
-
-    def pair(prefix: str) -> tuple[IdxFile, IdxFile]:
-        names = (f"{prefix}-images-idx3-ubyte", 3), (f"{prefix}-labels-idx1-ubyte", 1)
-        images, labels = (unpack(directory, n, scratch, d, sums.get(n)) for n, d in names)
-        if images.records != labels.records:
-            raise StepError(
-                f"{images.name} has {images.records} records, {labels.name} has {labels.records}; "
-                "expected as many images as labels"
-            )
-        if images.shape[1:] != IMAGE_SHAPE:
-            found = " x ".join(map(str, images.shape[1:]))
-            raise StepError(f"{images.name}: images of {found} pixels, expected 28 x 28")
-        return images, labels
-
-    train, test = pair("train"), pair("t10k")
-    if test[0].records == 0:
-        raise StepError(f"{test[0].name}: no records, expected some to test on")
-    if validation_size >= train[0].records:
-        raise StepError(
-            f"{train[0].name}: {train[0].records} records, expected more than the "
-            f"{validation_size} of --validation-size"
-        )
-    return IdxSource(train, test, validation_size)
+    split: str | None
+    file: int
+    start: int
+    stop: int
 
 
-def _published_sums(directory: Path) -> dict[str, str]:
-    path = directory / "MD5SUMS"
-    if not path.is_file():
-        return {}
-    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if any(len(line) != 2 for line in lines):
-        raise StepError(f"{path}: expected lines of an MD5 sum and a file name")
-    return {name.lstrip("*"): md5.lower() for md5, name in lines}
+def number(segments: Iterable[Segment]) -> list[Range]:
+    """Makes ranges of segments: each gets its number within its split."""
+    segments = [segment for segment in segments if segment.start < segment.stop]
+    shards: dict[str | None, int] = {}
+    for segment in segments:
+        shards[segment.split] = shards.get(segment.split, 0) + 1
+    seen = dict.fromkeys(shards, 0)
+    ranges = []
+    for index, (split, file, start, stop) in enumerate(segments):
+        ranges.append(Range(index, split, seen[split], shards[split], file, start, stop))
+        seen[split] += 1
+    return ranges
 
 
-def _cut(split: str, start: int, stop: int, shard_size: int) -> list[Range]:
-    shards = -(-(stop - start) // shard_size)
-    bounds = [start + (stop - start) * i // shards for i in range(shards + 1)]
-    return [Range(split, i, shards, bounds[i], bounds[i + 1]) for i in range(shards)]
+def cut(segment: Segment, shard_size: int) -> list[Segment]:
+    """Cuts a segment into pieces of nearly equal size, at most ``shard_size`` records each."""
+    split, file, start, stop = segment
+    pieces = -(-(stop - start) // shard_size)
+    bounds = [start + (stop - start) * i // pieces for i in range(pieces + 1)] if pieces else []
+    return [Segment(split, file, low, high) for low, high in pairwise(bounds)]

@@ -36,21 +36,37 @@ class Manifest(BaseModel):
         """
         path = Path(directory) / cls.FILE
         try:
-            return cls.model_validate_json(path.read_bytes())
+            text = path.read_bytes()
         except OSError:
             raise StepError(
                 f"{path}: not found, expected the output of an earlier step; run that step first"
             ) from None
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: bytes, name: str) -> Self:
+        """Reads a manifest from its text.
+
+        Raises:
+            StepError: It does not follow the schema; the message starts with ``name``.
+        """
+        try:
+            return cls.model_validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise StepError(
-                f"{path}: {where or 'the file'}: {first['msg']}; write it anew with this version"
+                f"{name}: {where or 'the file'}: {first['msg']}; write it anew with this version"
             ) from None
+
+    @property
+    def text(self) -> str:
+        """The manifest's text."""
+        return self.model_dump_json(indent=2) + "\n"
 
     def write(self, directory: Path) -> None:
         """Writes the manifest into a directory."""
-        write_text(Path(directory) / self.FILE, self.model_dump_json(indent=2) + "\n")
+        write_text(Path(directory) / self.FILE, self.text)
 
 
 class Shard(BaseModel):
@@ -58,6 +74,7 @@ class Shard(BaseModel):
 
     file: str  # relative to the dataset's directory
     records: int
+    bytes: int
     sha256: str
 
 
@@ -66,7 +83,11 @@ class Split(BaseModel):
 
     records: int
     rejected: int
+    wrong_size: int  # rejected because the image is not 28 x 28
     labels: list[int]  # records with the label 0, 1, … 9
+    pixel_mean: float  # grey value, 0 to 255
+    pixel_stddev: float
+    duplicates: int  # records whose image an earlier one of the split has too
     shards: list[Shard]
 
 
@@ -78,6 +99,14 @@ class Rejected(BaseModel):
     reason: str
 
 
+class Anomaly(BaseModel):
+    """Something odd about a dataset that a person should look at."""
+
+    kind: str  # empty split, missing class, wrong size, leak, label drift
+    split: str
+    message: str
+
+
 class Dataset(Manifest):
     """``dataset.json``: what ingest hands on."""
 
@@ -86,9 +115,12 @@ class Dataset(Manifest):
     image_shape: tuple[int, int]  # pixels: height, width
     classes: int
     source: str
-    source_fingerprint: str  # sha256 over the source's unpacked files
+    source_fingerprint: str  # sha256 over what identifies the source's files
+    metrics: dict[str, int]  # Beam's counters: records read, written, rejected; bytes written
     splits: dict[str, Split]
-    rejected: list[Rejected]
+    duplicates: dict[str, int]  # distinct images that two splits share, as "train,test"
+    anomalies: list[Anomaly]
+    rejected: list[Rejected]  # the first ones; all are in the directory rejected/
 
     @property
     def fingerprint(self) -> str:

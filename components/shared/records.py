@@ -43,6 +43,21 @@ def encode(images: Images, labels: Labels) -> bytes:
     return table.tobytes()
 
 
+def decode(data: bytes) -> tuple[Images, Labels]:
+    """Decodes what :func:`encode` gave, or the start of it.
+
+    Args:
+        data: Records back to back; what is left over of a last one is ignored.
+
+    Returns:
+        images: uint8 ``[n, 28, 28]``.
+        labels: uint8 ``[n]``.
+    """
+    count = len(data) // _RECORD
+    table = np.frombuffer(data, np.uint8, count * _RECORD).reshape(count, _RECORD)
+    return table[:, _IMAGE].reshape(count, *IMAGE_SHAPE), table[:, _LABEL]
+
+
 def _masked_crc(data: bytes) -> bytes:
     crc = google_crc32c.value(data)
     rotated = (crc >> 15 | crc << 17) & 0xFFFFFFFF

@@ -1,0 +1,181 @@
+"""How fast ingest writes, beside other ways of writing the same images.
+
+python -m bench.ingest            rates and ratios, all in one run
+python -m bench.ingest --load     time and memory from 70 thousand to 7 million images
+"""
+
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from components.ingest.ingest import ingest
+from components.shared.manifests import SPLITS, Dataset
+from components.shared.records import Images, Labels, decode
+from pipeline.config import Ingest
+
+Write = Callable[[Path, Images, Labels], None]
+LOAD = (70_000, 700_000, 7_000_000)  # images
+
+
+def ours(output: Path, _: Images, __: Labels) -> None:
+    """The ingest step: also unpacks and checks the source, and counts its statistics."""
+    ingest(Ingest(), output / "examples")
+
+
+def _example(image: np.ndarray, label: int) -> bytes:
+    import tensorflow as tf
+
+    features = {
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()])),
+        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)])),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def plain_loop(output: Path, images: Images, labels: Labels) -> None:
+    """One process, one file, no Beam: tf.train.Example and tf.io.TFRecordWriter."""
+    import tensorflow as tf
+
+    with tf.io.TFRecordWriter(str(output / "records")) as writer:
+        for image, label in zip(images, labels, strict=True):
+            writer.write(_example(image, label))
+
+
+def beam_map(output: Path, images: Images, labels: Labels) -> None:
+    """Beam as in its own examples: an element an image, Map, WriteToTFRecord."""
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    with beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(list(zip(images, labels.tolist(), strict=True)))
+            | beam.MapTuple(_example)
+            | beam.io.WriteToTFRecord(str(output / "records"))
+        )
+
+
+def tensorflow_datasets(output: Path, images: Images, labels: Labels) -> None:
+    """TensorFlow Datasets with the features of its own MNIST: a PNG and a class."""
+    import tensorflow_datasets as tfds
+
+    class Digits(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self) -> Any:
+            features = {
+                "image": tfds.features.Image(shape=(28, 28, 1)),
+                "label": tfds.features.ClassLabel(num_classes=10),
+            }
+            features = tfds.features.FeaturesDict(features)
+            return tfds.core.DatasetInfo(builder=self, features=features)
+
+        def _split_generators(self, _: Any) -> dict[str, Iterable]:
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
+            for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+                yield index, {"image": image[..., None], "label": int(label)}
+
+    tfds.disable_progress_bar()
+    Digits(data_dir=str(output)).download_and_prepare()
+
+
+# The least ratio of ours to each, or nothing where it is the limit.
+WAYS: dict[Write, float | None] = {
+    ours: 1.0,
+    plain_loop: None,
+    beam_map: 2.5,
+    tensorflow_datasets: 10.0,
+}
+
+
+def _read(examples: Path) -> tuple[Images, Labels]:
+    dataset = Dataset.read(examples)
+    files = [Path(file) for split in SPLITS for file in dataset.files(examples, split)]
+    parts = [decode(file.read_bytes()) for file in files]
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def compare(rounds: int) -> bool:
+    """Prints images a second of each way, and ours as a multiple of it; medians of the rounds."""
+    import tensorflow  # noqa: F401  # not to be measured
+    import tensorflow_datasets  # noqa: F401
+
+    rates: dict[Write, list[float]] = {way: [] for way in WAYS}
+    with tempfile.TemporaryDirectory() as scratch:
+        ours(Path(scratch), np.empty(0, np.uint8), np.empty(0, np.uint8))
+        images, labels = _read(Path(scratch) / "examples")
+    for _ in range(rounds):
+        for way, measured in rates.items():
+            with tempfile.TemporaryDirectory() as scratch:
+                start = time.perf_counter()
+                way(Path(scratch), images, labels)
+                measured.append(len(images) / (time.perf_counter() - start))
+    medians = {way: statistics.median(measured) for way, measured in rates.items()}
+    passed = True
+    print(f"{len(images):,} images, median of {rounds} rounds\n")
+    print(f"{'':<22}{'images/s':>10}{'ours is':>10}{'wanted':>10}")
+    for way, rate in medians.items():
+        ratio, wanted = medians[ours] / rate, WAYS[way]
+        passed = passed and ratio >= (wanted or 0)
+        goal = f"{wanted:.1f}x" if wanted else "limit"
+        print(f"{way.__name__:<22}{rate:>10,.0f}{ratio:>9.1f}x{goal:>10}")
+    return passed
+
+
+def load(flags: tuple[str, ...]) -> None:
+    """Prints time and peak memory, of the largest process, as the source grows."""
+    print(f"{'images':>12}{'seconds':>10}{'images/s':>10}{'peak MiB':>10}")
+    for records in LOAD:
+        with tempfile.TemporaryDirectory() as scratch:
+            command = [sys.executable, "-m", "bench.ingest", "--one", str(records), scratch]
+            process = subprocess.run(
+                [*command, "--", *flags], capture_output=True, text=True, check=True
+            )
+        seconds, peak = process.stdout.split()[-2:]
+        rate = records / float(seconds)
+        print(f"{records:>12,}{float(seconds):>10.1f}{rate:>10,.0f}{int(peak):>10,}", flush=True)
+
+
+def one(records: int, output: Path, flags: tuple[str, ...]) -> None:
+    """Ingests made-up images; prints its seconds and its peak memory in MiB."""
+    start = time.perf_counter()
+    ingest(Ingest(source=f"fake://{records}"), output / "examples", flags)
+    seconds = time.perf_counter() - start
+    used = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    print(seconds, max(resource.getrusage(who).ru_maxrss for who in used) >> 10)
+    shutil.rmtree(output / "examples")
+
+
+@click.command()
+@click.option("--rounds", default=3, show_default=True, help="Times each way is measured.")
+@click.option("--load", "loaded", is_flag=True, help="Grow the source instead.")
+@click.option("--one", "single", nargs=2, type=(int, Path), hidden=True)
+@click.argument("beam_arguments", nargs=-1)
+def main(
+    rounds: int, loaded: bool, single: tuple[int, Path] | None, beam_arguments: tuple[str, ...]
+) -> None:
+    """Measure ingest beside other ways of writing the same images."""
+    os.chdir(Path(__file__).resolve().parent.parent)
+    if single:
+        one(*single, beam_arguments)
+    elif loaded:
+        load(beam_arguments)
+    else:
+        sys.exit(not compare(rounds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Files by address, on disk or on ``gs://``, through pyarrow's file systems."""
+
+import os
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from pyarrow import fs
+
+GIVE_UP_AFTER = timedelta(minutes=2)  # of failing requests to a bucket
+
+
+def open_filesystem(address: str) -> tuple[fs.FileSystem, str]:
+    """Returns the file system of an address and the path in it.
+
+    ``STORAGE_EMULATOR_HOST``, which Google's own clients follow too, names another server than
+    Google's for ``gs://``.
+
+    Args:
+        address: A path, or ``gs://bucket/path``.
+    """
+    if not address.startswith("gs://"):
+        return fs.LocalFileSystem(), str(Path(address).absolute())
+    emulator = os.environ.get("STORAGE_EMULATOR_HOST")
+    if emulator:
+        server = urlsplit(emulator if "//" in emulator else f"http://{emulator}")
+        bucket = fs.GcsFileSystem(
+            anonymous=True,
+            endpoint_override=server.netloc,
+            scheme=server.scheme,
+            retry_time_limit=GIVE_UP_AFTER,
+        )
+    else:
+        bucket = fs.GcsFileSystem(retry_time_limit=GIVE_UP_AFTER)
+    return bucket, address.removeprefix("gs://").rstrip("/")
+
+
+def open_directory(address: str) -> fs.FileSystem:
+    """Returns a file system whose root is a directory; it can be sent to workers."""
+    filesystem, path = open_filesystem(address)
+    return fs.SubTreeFileSystem(path, filesystem)
+
+
+def is_bucket(filesystem: fs.FileSystem) -> bool:
+    """Whether files lie on ``gs://``, where there are no directories to make."""
+    while isinstance(filesystem, fs.SubTreeFileSystem):
+        filesystem = filesystem.base_fs
+    return isinstance(filesystem, fs.GcsFileSystem)
+
+
+def read(filesystem: fs.FileSystem, path: str) -> bytes:
+    """Reads a whole file.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    with filesystem.open_input_file(path) as file:
+        return file.read()
+
+
+def write(filesystem: fs.FileSystem, path: str, data: bytes) -> None:
+    """Writes a whole file, with the directories above it; on ``gs://`` it appears at once."""
+    if not is_bucket(filesystem):
+        filesystem.create_dir(str(PurePosixPath(path).parent), recursive=True)
+    with filesystem.open_output_stream(path) as file:
+        file.write(data)

@@ -1,0 +1,76 @@
+"""Where a dataset is written to, so that it appears whole or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyarrow import fs
+
+from components.ingest.filesystem import is_bucket, open_directory, write
+from components.ingest.shards import WORK
+from components.shared.errors import StepError
+from components.shared.manifests import Dataset
+from components.shared.storage import whole_directory
+
+UNFINISHED = ".unfinished"  # on gs://: what lies here is ours, and no dataset
+
+
+@contextmanager
+def whole_dataset(output: str) -> Iterator[fs.FileSystem]:
+    """Yields a directory to fill with a dataset, whose manifest is written last.
+
+    On disk the directory gets its name once the block is through. A bucket cannot rename: there,
+    an earlier manifest goes first and the new one comes last, and what has none is no dataset.
+
+    Args:
+        output: The directory to appear, also on ``gs://``.
+
+    Raises:
+        StepError: ``output`` holds something else, which is left alone.
+    """
+    if not output.startswith("gs://"):
+        with whole_directory(Path(output), Dataset.FILE) as partial:
+            directory = open_directory(str(partial))
+            yield directory
+            _remove_work(directory)
+        return
+    directory = open_directory(output)
+    _clear(directory, output)
+    write(directory, UNFINISHED, b"")
+    yield directory
+    _remove_work(directory)
+    directory.delete_file(UNFINISHED)
+
+
+def make_directory(filesystem: fs.FileSystem, path: str) -> fs.FileSystem:
+    """Makes a directory and returns it as a file system."""
+    if not is_bucket(filesystem):
+        filesystem.create_dir(path, recursive=True)
+    return fs.SubTreeFileSystem(path, filesystem)
+
+
+def _remove_work(directory: fs.FileSystem) -> None:
+    for info in _files(directory, WORK):
+        directory.delete_file(info.path)
+    if not is_bucket(directory):
+        directory.delete_dir(WORK)
+
+
+def _clear(directory: fs.FileSystem, output: str) -> None:
+    found = [info.path for info in _files(directory, "")]
+    if found and not {Dataset.FILE, UNFINISHED} & set(found):
+        raise StepError(
+            f"{output}: holds files but no {Dataset.FILE}, so it is not replaced; "
+            "name another directory"
+        )
+    if Dataset.FILE in found:
+        write(directory, UNFINISHED, b"")
+        directory.delete_file(Dataset.FILE)
+        found.remove(Dataset.FILE)
+    for path in found:
+        directory.delete_file(path)
+
+
+def _files(directory: fs.FileSystem, path: str) -> list[fs.FileInfo]:
+    selector = fs.FileSelector(path, recursive=True, allow_not_found=True)
+    return [info for info in directory.get_file_info(selector) if info.is_file]

@@ -1,0 +1,77 @@
+"""Which files an address names: a directory, a glob, a pattern of days."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+from pyarrow import fs
+
+from components.shared.errors import StepError
+
+DATE = "{date}"  # in an address: a day, as 2026-11-23
+_TOKENS = {
+    "**/": "(?:.*/)?",
+    "*": "[^/]*",
+    "?": "[^/]",
+    DATE: r"(?P<date>\d{4}-\d{2}-\d{2})",
+}
+_TOKEN = re.compile("|".join(map(re.escape, _TOKENS)))
+
+
+def is_pattern(address: str) -> bool:
+    """Whether an address names files by a pattern."""
+    return _TOKEN.search(address) is not None
+
+
+def select(filesystem: fs.FileSystem, path: str, days: tuple[date, date] | None) -> list[str]:
+    """Lists the files that a pattern names, in order.
+
+    Args:
+        filesystem: Where to look.
+        path: With ``*``, ``?``, ``**/`` and ``{date}``; all dates in a path are the same day.
+        days: The first and the last day to take, for a path with ``{date}``.
+    """
+    first_token = _TOKEN.search(path)
+    root = path[: first_token.start()].rpartition("/")[0] if first_token else path
+    selector = fs.FileSelector(root or "/", recursive=True, allow_not_found=True)
+    files = [info.path for info in filesystem.get_file_info(selector) if info.is_file]
+    pattern = re.compile(_regex(path))
+    matches = sorted(filter(None, map(pattern.fullmatch, files)), key=lambda match: match.string)
+    return [match.string for match in matches if days is None or _within(match["date"], days)]
+
+
+def days_until(span: int, until: str) -> tuple[date, date]:
+    """Returns the first and the last day of a span.
+
+    Args:
+        span: How many days; 0 is all.
+        until: The last day, or a time in it, as in ISO 8601; empty is today (UTC).
+
+    Raises:
+        StepError: ``until`` is no such time.
+    """
+    try:
+        time = datetime.fromisoformat(until) if until else datetime.now(UTC)
+    except ValueError:
+        raise StepError(
+            f"--until {until}: expected a day or a time, as 2026-11-23 or 2026-11-23T03:00:00Z"
+        ) from None
+    last = time.astimezone(UTC).date() if time.tzinfo else time.date()
+    return (last - timedelta(days=span - 1) if span else date.min), last
+
+
+def _regex(path: str) -> str:
+    """The regular expression of a pattern; a second ``{date}`` must be the same day."""
+    parts, end = [], 0
+    for token in _TOKEN.finditer(path):
+        parts += [re.escape(path[end : token.start()]), _TOKENS[token[0]]]
+        end = token.end()
+    text = "".join([*parts, re.escape(path[end:])])
+    head, group, tail = text.partition(_TOKENS[DATE])
+    return head + group + tail.replace(_TOKENS[DATE], "(?P=date)")
+
+
+def _within(found: str, days: tuple[date, date]) -> bool:
+    try:
+        return days[0] <= date.fromisoformat(found) <= days[1]
+    except ValueError:  # looks like a day and is none: 2026-02-30
+        return False

@@ -1,0 +1,93 @@
+"""From the notes of the workers to the figures of the whole dataset."""
+
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pyarrow import fs
+
+from components.ingest import digests, filesystem
+from components.ingest.shards import NAMED, Note, digests_file, note_file
+from components.ingest.source import Range
+from components.shared.errors import StepError
+from components.shared.manifests import SPLITS, Rejected, Split
+from components.shared.records import CLASSES, PIXELS
+
+
+class Outcome(NamedTuple):
+    """What came of all ranges together."""
+
+    splits: dict[str, Split]
+    duplicates: dict[str, int]  # distinct images in two splits, as "test,train"
+    rejected: list[Rejected]  # the first ones
+
+
+def read_notes(output: fs.FileSystem, ranges: list[Range]) -> list[Note]:
+    """Reads the notes of the ranges that workers came to, in order.
+
+    Raises:
+        StepError: A range could not be read; the first of them.
+    """
+    notes = []
+    for part in ranges:
+        try:
+            note = Note.model_validate_json(filesystem.read(output, note_file(part)))
+        except FileNotFoundError:
+            continue
+        if note.error:
+            raise StepError(note.error)
+        notes.append(note)
+    return notes
+
+
+def summarize(output: fs.FileSystem, ranges: list[Range], notes: list[Note]) -> Outcome:
+    """Adds up the notes of all ranges."""
+    duplicates = _count_duplicates(output, ranges, notes)
+    pairs = itertools.combinations(range(len(SPLITS)), 2)
+    return Outcome(
+        splits={
+            name: _split(notes, name, int(duplicates[index, index]))
+            for index, name in enumerate(SPLITS)
+        },
+        duplicates={f"{SPLITS[a]},{SPLITS[b]}": int(duplicates[a, b]) for a, b in pairs},
+        rejected=[rejected for note in notes for rejected in note.rejected][:NAMED],
+    )
+
+
+def _split(notes: list[Note], name: str, duplicates: int) -> Split:
+    mine = [note.splits[name] for note in notes if name in note.splits]
+    records = sum(note.shard.records for note in mine)
+    pixels = max(1, records * PIXELS)
+    mean = sum(note.pixel_sum for note in mine) / pixels
+    # Whole numbers as long as possible: figures that do not depend on how the source was cut.
+    square = sum(note.pixel_square_sum for note in mine) / pixels
+    return Split(
+        records=records,
+        rejected=sum(note.rejected for note in mine),
+        wrong_size=sum(note.wrong_size for note in mine),
+        labels=[sum(note.labels[label] for note in mine) for label in range(CLASSES)],
+        pixel_mean=mean,
+        pixel_stddev=math.sqrt(max(0.0, square - mean * mean)),
+        duplicates=duplicates,
+        shards=[note.shard for note in mine],
+    )
+
+
+def _count_duplicates(
+    output: fs.FileSystem, ranges: list[Range], notes: list[Note]
+) -> npt.NDArray[np.int64]:
+    """Counts duplicates bucket by bucket, so that memory does not grow with the source."""
+    counts = np.zeros((len(SPLITS), len(SPLITS)), np.int64)
+    for bucket in range(len(notes[0].buckets)):
+        hashes, splits = [], []
+        for part, note in zip(ranges, notes, strict=True):
+            before = sum(map(sum, note.buckets[:bucket]))
+            sizes = note.buckets[bucket]
+            with output.open_input_file(digests_file(part)) as file:
+                data = file.read_at(sum(sizes) * digests.SIZE, before * digests.SIZE)
+            hashes.append(np.frombuffer(data, "<u8"))
+            splits.append(np.repeat(np.arange(len(SPLITS)), sizes))
+        counts += digests.count_duplicates(np.concatenate(hashes), np.concatenate(splits))
+    return counts

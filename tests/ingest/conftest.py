@@ -1,0 +1,117 @@
+"""What the tests of ingest share."""
+
+import io
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT
+
+Array = npt.NDArray[np.uint8]
+Serve = Callable[..., int]
+
+
+def digits(count: int, seed: int = 0) -> tuple[Array, Array]:
+    """Images uint8 ``[count, 28, 28]``, all different, and labels uint8 ``[count]``."""
+    generator = np.random.default_rng(seed)
+    images = generator.integers(256, size=(count, 28, 28), dtype=np.uint8)
+    return images, (np.arange(count) % 10).astype(np.uint8)
+
+
+def png(image: Array, mode: str = "L") -> bytes:
+    """An image as a PNG file."""
+    packed = io.BytesIO()
+    Image.fromarray(image).convert(mode).save(packed, "PNG")
+    return packed.getvalue()
+
+
+def write_parquet(path: Path, images: Array, labels: Array, layout: str, rows: int = 100) -> None:
+    """Writes digits in one of the layouts, in row groups of some rows."""
+    flat = images.reshape(len(images), int(np.prod(images.shape[1:])))
+    column: pa.Array
+    if layout == "png":
+        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        column = pa.array([{"bytes": png(image), "path": None} for image in images], kind)
+    elif layout == "binary":
+        column = pa.array([row.tobytes() for row in flat], pa.binary(flat.shape[1]))
+    else:
+        column = pa.array(flat.tolist(), pa.list_(pa.uint8()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.table({"image": column, "label": pa.array(labels.tolist(), pa.int64())})
+    pq.write_table(table, path, row_group_size=rows)
+
+
+def unavailable(reason: str) -> None:
+    """Skips a test that needs what is not there; in CI that is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def program(name: str, target: str) -> Path:
+    """A program that a make target installs."""
+    path = ROOT / "build" / "bin" / name
+    if not path.exists():
+        unavailable(f"{name} is not there; install it with: make {target}")
+    return path
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts a server on a free port, waits until it listens, and ends it after the test."""
+    started: list[subprocess.Popen] = []
+
+    def start(*command: object, seconds: float = 60) -> int:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port: int = free.getsockname()[1]
+        arguments = [str(part).format(port=port) for part in command]
+        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        started.append(process)
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 0.5).close()
+                return port
+            except OSError:
+                assert process.poll() is None, f"{arguments[0]} ended with {process.returncode}"
+                assert time.monotonic() < deadline, f"{arguments[0]} does not listen"
+                # Not a wait for an event: a refused connection returns at once.
+                time.sleep(0.05)
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def fake_bucket(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[[str], None]]:
+    """A server that speaks Google Cloud Storage, as gs://; call it with the name of a bucket."""
+    named = os.environ.get("FAKE_GCS_SERVER")
+    binary = Path(named) if named else program("fake-gcs-server", "fake-gcs-server")
+    arguments = ("-scheme", "http", "-host", "127.0.0.1", "-port", "{port}", "-backend", "memory")
+    port = serve(binary, *arguments)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+
+    def make(bucket: str) -> None:
+        import requests
+
+        answer = requests.post(
+            f"http://127.0.0.1:{port}/storage/v1/b", json={"name": bucket}, timeout=10
+        )
+        answer.raise_for_status()
+
+    yield make

@@ -1,0 +1,79 @@
+"""The IDX reader on whatever bytes there are."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from components.ingest.filesystem import open_directory
+from components.ingest.idx import IdxFile, unpack
+from components.shared.errors import StepError
+from tests.idx_files import encode_idx
+
+on_files = settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def _unpack(directory: Path, content: bytes, packed: bool, dimensions: int) -> IdxFile:
+    path = directory / ("file.gz" if packed else "file")
+    path.write_bytes(content)
+    return unpack(path, str(path), open_directory(str(directory)), "out", dimensions, None)
+
+
+@on_files
+@given(
+    array=st.integers(1, 3).flatmap(
+        lambda dimensions: arrays(np.uint8, st.tuples(*[st.integers(0, 5)] * dimensions))
+    ),
+    packed=st.booleans(),
+    data=st.data(),
+)
+def test_any_array_is_read_back(
+    array: np.ndarray, packed: bool, data: st.DataObject, tmp_path: Path
+) -> None:
+    content = encode_idx(array)
+    content = gzip.compress(content, 1) if packed else content
+    file = _unpack(tmp_path, content, packed, array.ndim)
+    assert file.shape == array.shape
+    start = data.draw(st.integers(0, len(array)))
+    stop = data.draw(st.integers(start, len(array)))
+    assert np.array_equal(file.read(start, stop), array[start:stop])
+
+
+@on_files
+@given(content=st.binary(max_size=200), packed=st.booleans(), dimensions=st.sampled_from([1, 3]))
+def test_any_bytes_are_read_or_named(
+    content: bytes, packed: bool, dimensions: int, tmp_path: Path
+) -> None:
+    try:
+        file = _unpack(tmp_path, content, packed, dimensions)
+    except StepError as error:
+        assert str(tmp_path) in str(error)
+        assert "\n" not in str(error)
+    else:
+        assert file.read(0, file.records).shape == file.shape
+
+
+@on_files
+@given(data=st.data(), packed=st.booleans())
+def test_a_damaged_file_is_read_or_named(data: st.DataObject, packed: bool, tmp_path: Path) -> None:
+    whole = encode_idx(np.arange(64, dtype=np.uint8).reshape(4, 4, 4))
+    content = bytearray(gzip.compress(whole) if packed else whole)
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    damaged = bytes(content[: data.draw(st.integers(0, len(content)))])
+    try:
+        assert _unpack(tmp_path, damaged, packed, 3).records <= 4
+    except StepError as error:
+        assert str(tmp_path) in str(error)
+
+
+def test_a_header_that_promises_too_much_is_named_before_memory_is_taken(tmp_path: Path) -> None:
+    header = b"\0\0\x08\x03" + b"\xff" * 12
+    with pytest.raises(StepError, match="16 bytes unpacked, expected 792281624"):
+        _unpack(tmp_path, header, False, 3)

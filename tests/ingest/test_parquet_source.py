@@ -1,0 +1,302 @@
+"""Parquet: layouts, splits by name and by content, bad rows and bad files."""
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.ingest.filesystem import open_filesystem
+from components.ingest.ingest import ingest
+from components.ingest.parquet_source import open_parquet
+from components.shared.errors import StepError
+from components.shared.manifests import Dataset
+from pipeline.config import Ingest
+from tests.ingest.conftest import Array, digits, png, write_parquet
+from tests.ingest.test_ingest import read
+
+
+def as_set(images: Array, labels: Array) -> set[tuple[bytes, int]]:
+    return {(image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True)}
+
+
+def membership(examples: Path) -> dict[bytes, str]:
+    """To which split each image belongs."""
+    return {
+        image.tobytes(): split
+        for split in Dataset.read(examples).splits
+        for image in read(examples, split)[0]
+    }
+
+
+@pytest.mark.parametrize("layout", ["png", "binary", "list"])
+def test_every_layout_gives_the_same_records(layout: str, tmp_path: Path) -> None:
+    images, labels = digits(550)
+    write_parquet(tmp_path / "source" / "a.parquet", images, labels, layout)
+    dataset = ingest(Ingest(source=str(tmp_path / "source"), shard_size=200), tmp_path / "out")
+    splits = [read(tmp_path / "out", split) for split in dataset.splits]
+    found = np.concatenate([one[0] for one in splits]), np.concatenate([one[1] for one in splits])
+    assert len(found[0]) == 550
+    assert as_set(*found) == as_set(images, labels)
+
+
+def test_files_named_after_splits_are_the_splits(tmp_path: Path) -> None:
+    source = tmp_path / "mnist" / "data"
+    train, test = digits(300), digits(120, seed=1)
+    write_parquet(source / "train-00000-of-00002.parquet", train[0][:40], train[1][:40], "png")
+    write_parquet(source / "train-00001-of-00002.parquet", train[0][40:], train[1][40:], "png")
+    write_parquet(source / "test-00000-of-00001.parquet", *test, "png")
+    config = Ingest(source=str(tmp_path / "mnist"), validation_size=60, shard_size=100)
+    ingest(config, tmp_path / "out")
+    for split, images, labels in (
+        ("validation", train[0][:60], train[1][:60]),
+        ("train", train[0][60:], train[1][60:]),
+        ("test", *test),
+    ):
+        found = read(tmp_path / "out", split)
+        assert np.array_equal(found[0], images)
+        assert np.array_equal(found[1], labels)
+
+
+def test_a_validation_file_is_the_validation_split(tmp_path: Path) -> None:
+    for seed, (split, count) in enumerate({"train": 50, "validation": 30, "test": 20}.items()):
+        write_parquet(tmp_path / "source" / f"{split}.parquet", *digits(count, seed), "binary")
+    dataset = ingest(Ingest(source=str(tmp_path / "source")), tmp_path / "out")
+    assert {name: split.records for name, split in dataset.splits.items()} == {
+        "train": 50,
+        "validation": 30,
+        "test": 20,
+    }
+
+
+def test_a_record_stays_in_its_split_when_data_is_added(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    write_parquet(source / "b.parquet", *digits(700), "png")
+    ingest(Ingest(source=str(source)), tmp_path / "first")
+    before = membership(tmp_path / "first")
+    write_parquet(source / "a.parquet", *digits(900, seed=1), "list")
+    ingest(Ingest(source=str(source), shard_size=123), tmp_path / "second")
+    after = membership(tmp_path / "second")
+    assert len(after) == 1_600
+    assert before.items() <= after.items()
+    assert set(before.values()) == {"train", "validation", "test"}
+
+
+def test_equal_images_are_in_one_split(tmp_path: Path) -> None:
+    images, labels = digits(200)
+    write_parquet(tmp_path / "source" / "a.parquet", images, labels, "png")
+    write_parquet(tmp_path / "source" / "b.parquet", images, (labels + 1) % 10, "binary")
+    dataset = ingest(Ingest(source=str(tmp_path / "source")), tmp_path / "out")
+    assert sum(split.duplicates for split in dataset.splits.values()) == 200
+    assert set(dataset.duplicates.values()) == {0}
+
+
+def test_shares_of_the_splits_are_kept(tmp_path: Path) -> None:
+    config = Ingest(source="fake://20000", validation_share=0.2, test_share=0.3)
+    dataset = ingest(config, tmp_path / "out")
+    shares = [split.records / 20_000 for split in dataset.splits.values()]
+    assert shares == pytest.approx([0.5, 0.2, 0.3], abs=0.015)
+
+
+def test_a_glob_takes_what_it_names(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "source" / "a.parquet", *digits(50), "binary")
+    write_parquet(tmp_path / "source" / "b.parquet", *digits(70, seed=1), "binary")
+    dataset = ingest(Ingest(source=f"{tmp_path}/source/b*.parquet"), tmp_path / "out")
+    assert dataset.metrics["read"] == 70
+
+
+@pytest.mark.parametrize(
+    ("span", "until", "expected"),
+    [
+        (0, "2026-11-03", 60),
+        (2, "2026-11-03", 50),
+        (1, "2026-11-03T03:00:00Z", 30),
+        (2, "2026-11-04T00:30:00+01:00", 50),
+        (0, "", 100),
+    ],
+)
+def test_a_date_in_the_address_selects_days(
+    span: int, until: str, expected: int, tmp_path: Path
+) -> None:
+    for day in (1, 2, 3, 4):
+        path = tmp_path / f"2026-11-0{day}" / "digits.parquet"
+        write_parquet(path, *digits(10 * day, seed=day), "binary")
+    write_parquet(tmp_path / "2026-02-30" / "digits.parquet", *digits(5), "binary")
+    write_parquet(tmp_path / "other" / "digits.parquet", *digits(5), "binary")
+    source = f"{tmp_path}/{{date}}/*.parquet"
+    dataset = ingest(Ingest(source=source, span=span, until=until), tmp_path / "out" / "examples")
+    assert dataset.metrics["read"] == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"source": "fake://10", "span": 3}, "--span 3 needs {date} in --source"),
+        ({"source": "{date}/*.parquet", "until": "yesterday"}, "--until yesterday: expected a day"),
+        (
+            {"source": "no/{date}/*.parquet", "span": 2, "until": "2026-11-03"},
+            "no files from 2026-11-02 to 2026-11-03, expected Parquet files",
+        ),
+    ],
+)
+def test_wrong_days_are_one_line(config: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(StepError) as caught:
+        ingest(Ingest(**config), tmp_path / "out")
+    assert message in str(caught.value)
+
+
+def _bad_rows(path: Path) -> None:
+    """Ten rows: five good ones, and five that are bad each in its own way."""
+    images, _ = digits(10)
+    packed: list[bytes | None] = [png(image) for image in images]
+    labels: list[int | None] = list(range(10))
+    packed[1] = png(images[1][:27])
+    packed[3] = b"no picture"
+    packed[5] = None
+    labels[7] = None
+    labels[8] = 11
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    rows = pa.array([{"bytes": data, "path": "x.png"} for data in packed], kind)
+    path.parent.mkdir()
+    pq.write_table(pa.table({"image": rows, "label": pa.array(labels, pa.int64())}), path)
+
+
+REASONS = [
+    (1, "wrong size: 27 x 28 pixels, expected 28 x 28"),
+    (3, "damaged PNG (UnidentifiedImageError)"),
+    (5, "no image"),
+    (7, "no label"),
+    (8, "label 11, expected 0 to 9"),
+]
+
+
+def test_bad_rows_are_kept_apart_with_their_reasons(tmp_path: Path) -> None:
+    path = tmp_path / "source" / "a.parquet"
+    _bad_rows(path)
+    config = Ingest(source=str(path), max_rejected=0.5, test_share=0.3, validation_share=0.3)
+    dataset = ingest(config, tmp_path / "out")
+    assert dataset.metrics["read"] == 10
+    assert dataset.metrics["written"] == dataset.metrics["rejected"] == 5
+    assert sum(split.rejected for split in dataset.splits.values()) == 5
+    named = [(record.where, record.reason) for record in dataset.rejected]
+    assert named == [(f"{path}, record {i}", reason) for i, reason in REASONS]
+    assert sum(anomaly.kind == "wrong size" for anomaly in dataset.anomalies) == 1
+    (file,) = (tmp_path / "out" / "rejected").iterdir()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(line["where"], line["reason"]) for line in lines] == named
+    assert [line["label"] for line in lines] == [1, 3, 5, None, 11]
+    assert base64.b64decode(lines[1]["image"]) == b"no picture"
+
+
+def test_too_many_bad_rows_stop_the_run_and_name_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "source" / "a.parquet"
+    _bad_rows(path)
+    with pytest.raises(StepError) as caught:
+        ingest(Ingest(source=str(path), max_rejected=0.4), tmp_path / "out")
+    first = "; ".join(f"{path}, record {i}: {reason}" for i, reason in REASONS[:3])
+    assert str(caught.value) == (
+        f"{first}: 5 of 10 records unusable, expected at most the share 0.4 of --max-rejected"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("layout", ["binary", "list"])
+def test_images_of_the_wrong_size_are_rejected(layout: str, tmp_path: Path) -> None:
+    images = np.zeros((10, 14, 28), np.uint8)
+    write_parquet(tmp_path / "a.parquet", images, np.zeros(10, np.uint8), layout)
+    with pytest.raises(StepError, match="wrong size: 392 bytes, expected 784"):
+        ingest(Ingest(source=str(tmp_path / "a.parquet")), tmp_path / "out")
+
+
+def _no_columns(path: Path) -> str:
+    pq.write_table(pa.table({"picture": [b""], "label": [1]}), path)
+    return "columns picture, label; expected image and label"
+
+
+def _text_images(path: Path) -> str:
+    pq.write_table(pa.table({"image": ["seven"], "label": [7]}), path)
+    return "column image is string; expected struct<bytes: binary, path: string>"
+
+
+def _text_labels(path: Path) -> str:
+    pq.write_table(pa.table({"image": [bytes(784)], "label": ["7"]}), path)
+    return "column label is string; expected int64"
+
+
+def _no_parquet(path: Path) -> str:
+    path.write_bytes(b"digits")
+    return "expected a Parquet file"
+
+
+def _cut_short(path: Path) -> str:
+    write_parquet(path, *digits(20), "binary")
+    path.write_bytes(path.read_bytes()[:-100])
+    return "expected a Parquet file"
+
+
+def _no_rows(path: Path) -> str:
+    write_parquet(path, *digits(0), "binary")
+    return "no records in 1 files, expected some"
+
+
+def _damaged_pages(path: Path) -> str:
+    write_parquet(path, *digits(200), "png")
+    data = bytearray(path.read_bytes())
+    data[4:2000] = bytes(1996)
+    path.write_bytes(data)
+    return "expected whole Parquet"
+
+
+BAD_FILES = (
+    _no_columns,
+    _text_images,
+    _text_labels,
+    _no_parquet,
+    _cut_short,
+    _no_rows,
+    _damaged_pages,
+)
+
+
+@pytest.mark.parametrize("spoil", BAD_FILES, ids=lambda spoil: spoil.__name__.strip("_"))
+def test_a_bad_file_is_one_line_and_leaves_nothing(
+    spoil: Callable[[Path], str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.parquet"
+    message = spoil(path)
+    with pytest.raises(StepError) as caught:
+        ingest(Ingest(source=str(path)), tmp_path / "out")
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [left.name for left in tmp_path.iterdir()] == ["a.parquet"]
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data(), layout=st.sampled_from(["png", "binary", "list"]))
+def test_a_damaged_file_is_read_or_named(data: st.DataObject, layout: str, tmp_path: Path) -> None:
+    """Flips and cuts bytes anywhere: nothing but records or a StepError comes of it."""
+    path = tmp_path / "a.parquet"
+    write_parquet(path, *digits(30), layout, rows=10)
+    content = bytearray(path.read_bytes())
+    places = st.integers(0, len(content) - 1)
+    for place in data.draw(st.lists(places, max_size=8)):
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(places | st.just(len(content)))])
+    filesystem, name = open_filesystem(str(path))
+    try:
+        source = open_parquet(str(path), filesystem, name, 5, 0, "")
+        for part in source.ranges(7):
+            records = source.read(part)
+            assert len(records.images) + len(records.unreadable) == part.stop - part.start
+    except StepError as error:
+        assert str(path) in str(error)
+        assert "\n" not in str(error)

@@ -1,0 +1,70 @@
+"""The record format, against TensorFlow's own reader and writer."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from components.shared.examples import FEATURES, read_split
+from components.shared.records import Images, Labels, decode, encode
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Images, Labels]:
+    generator = np.random.default_rng(0)
+    images = generator.integers(256, size=(50, 28, 28), dtype=np.uint8)
+    return images, generator.integers(10, size=50, dtype=np.uint8)
+
+
+def _tensorflow_file(path: Path, images: Images, labels: Labels) -> bytes:
+    """The same records, written by TensorFlow."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for image, label in zip(images, labels, strict=True):
+            features = {
+                "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()])),
+                "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writer.write(example.SerializeToString(deterministic=True))
+    return path.read_bytes()
+
+
+def test_bytes_are_those_of_tensorflow(digits: tuple[Images, Labels], tmp_path: Path) -> None:
+    assert encode(*digits) == _tensorflow_file(tmp_path / "written", *digits)
+
+
+def test_tensorflow_reads_every_record(digits: tuple[Images, Labels], tmp_path: Path) -> None:
+    path = tmp_path / "shard"
+    path.write_bytes(encode(*digits))
+    serialized = list(tf.data.TFRecordDataset(str(path)))
+    features = [tf.io.parse_single_example(one, FEATURES) for one in serialized]
+    assert [one["image"].numpy() for one in features] == [image.tobytes() for image in digits[0]]
+    assert [int(one["label"]) for one in features] == digits[1].tolist()
+
+
+def test_a_split_is_read_across_its_shards(digits: tuple[Images, Labels], tmp_path: Path) -> None:
+    images, labels = digits
+    (tmp_path / "0").write_bytes(encode(images[:20], labels[:20]))
+    (tmp_path / "1").write_bytes(b"")
+    (tmp_path / "2").write_bytes(encode(images[20:], labels[20:]))
+    batches = list(read_split([str(tmp_path / name) for name in "012"], 7))
+    assert np.array_equal(np.concatenate([some for some, _ in batches]), images)
+    assert np.array_equal(np.concatenate([some for _, some in batches]), labels)
+
+
+def test_no_records_are_no_bytes() -> None:
+    assert encode(np.empty((0, 28, 28), np.uint8), np.empty(0, np.uint8)) == b""
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), count=st.integers(0, 5), surplus=st.integers(0, 100))
+def test_decode_gives_what_was_encoded(data: st.DataObject, count: int, surplus: int) -> None:
+    images = data.draw(arrays(np.uint8, (count, 28, 28)))
+    labels = data.draw(arrays(np.uint8, count, elements=st.integers(0, 9)))
+    decoded = decode(encode(images, labels) + bytes(surplus))
+    assert np.array_equal(decoded[0], images)
+    assert np.array_equal(decoded[1], labels)
