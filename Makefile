@@ -23,7 +23,7 @@ local: $(INSTALLED) ## Run the whole pipeline here: make local ARGS="--max-steps
 	@$(PYTHON) -m pipeline local $(ARGS)
 
 test: $(INSTALLED) ## Run the tests
-	@$(PYTHON) -m pytest $(TESTS)
+	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 lint: $(INSTALLED) ## Check style and types
 	@$(BIN)/ruff check .
