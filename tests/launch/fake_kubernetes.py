@@ -1,15 +1,14 @@
 """A Kubernetes API in miniature, over real HTTP: TrainJobs, and the pods and log of one."""
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob as TrainJob
+
+from tests.json_server import Request, serve_json
 
 JOBS = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/team/trainjobs"
 PODS = "/api/v1/namespaces/team/pods"
@@ -78,32 +77,8 @@ def serve() -> Iterator[FakeKubernetes]:
     """Runs the API on a free port."""
     fake = FakeKubernetes()
 
-    class Handler(BaseHTTPRequestHandler):
-        def handle_request(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            parts = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            status, answer = fake.answer(self.command, parts.path, query, body)
-            data = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
-            kind = "text/plain" if isinstance(answer, str) else "application/json"
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+    def answer(request: Request) -> tuple[int, Any]:
+        return fake.answer(request.method, request.path, request.query, request.body)
 
-        do_GET = do_POST = do_DELETE = handle_request  # noqa: N815
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        fake.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield fake
-        finally:
-            server.shutdown()
-            thread.join()
+    with serve_json(answer) as fake.url:
+        yield fake

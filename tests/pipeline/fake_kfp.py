@@ -2,17 +2,16 @@
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import kfp_server_api
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
+
+from tests.json_server import Request, serve_json
 
 TYPES: dict[str, Any] = {
     "NUMBER_INTEGER": int,
@@ -147,38 +146,15 @@ def serve() -> Iterator[FakeKfp]:
     """Runs the server on a free port."""
     fake = FakeKfp()
 
-    class Handler(BaseHTTPRequestHandler):
-        def handle_request(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            parts = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            try:
-                if fake.refuse:
-                    raise RefusedError(*fake.refuse)
-                if fake.token and self.headers["Authorization"] != f"Bearer {fake.token}":
-                    raise RefusedError(401, "Unauthenticated")
-                status, answer = 200, fake.answer(self.command, parts.path, query, body)
-            except RefusedError as refused:
-                status, answer = refused.args[0], {"message": refused.args[1]}
-            data = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = do_DELETE = handle_request  # noqa: N815
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        fake.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    def answer(request: Request) -> tuple[int, Any]:
         try:
-            yield fake
-        finally:
-            server.shutdown()
-            thread.join()
+            if fake.refuse:
+                raise RefusedError(*fake.refuse)
+            if fake.token and request.authorization != f"Bearer {fake.token}":
+                raise RefusedError(401, "Unauthenticated")
+            return 200, fake.answer(request.method, request.path, request.query, request.body)
+        except RefusedError as refused:
+            return refused.args[0], {"message": refused.args[1]}
+
+    with serve_json(answer) as fake.url:
+        yield fake

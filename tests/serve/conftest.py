@@ -1,8 +1,6 @@
 """A try-out server, and a browser to look at it."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 import urllib.error
@@ -17,6 +15,7 @@ from selenium import webdriver
 from components.push.registry import Registry, Release
 from components.push.validation import Validation
 from components.shared.storage import sha256_of_directory
+from tests.browser import open_browser
 from tests.conftest import ROOT
 
 Ask = Callable[..., tuple[int, dict[str, Any]]]
@@ -79,31 +78,6 @@ def ask(server: str) -> Ask:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     """Headless Chromium with nothing in it."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        reason = "no chromium with its driver here; install them with: make browser"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=900,800",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    try:
-        yield chrome
-    finally:
-        chrome.quit()
+    with open_browser(tmp_path / "profile") as opened:
+        opened.driver.set_window_size(900, 800)
+        yield opened.driver

@@ -1,0 +1,59 @@
+"""A JSON API over real HTTP, for the tests of what talks to one."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+
+class Request(NamedTuple):
+    """What was asked."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any  # None where there was none
+    authorization: str | None
+
+
+@contextmanager
+def serve_json(answer: Callable[[Request], tuple[int, Any]]) -> Iterator[str]:
+    """Serves an API on a free port and yields its address.
+
+    Args:
+        answer: Gives status and body; a body that is a string is sent as plain text.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_request(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            parts = urlsplit(self.path)
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            status, said = answer(
+                Request(self.command, parts.path, query, body, self.headers["Authorization"])
+            )
+            plain = isinstance(said, str)
+            data = (said if plain else json.dumps(said)).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/plain" if plain else "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_DELETE = handle_request  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
