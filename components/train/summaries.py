@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
-from tensorboard.plugins.hparams import api as hparams
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -39,7 +39,7 @@ class Summaries:
         self._events = EventFileWriter(str(directory))
         self._history = _reopen(directory / HISTORY, state.step)
         card = text_pb("configuration", _card(config))
-        self._tell(state.step, hparams.hparams_pb(dataclasses.asdict(config)), card)
+        self._tell(state.step, hparams_pb(dataclasses.asdict(config)), card)
         graph = _graph(state).as_graph_def().SerializeToString()
         self._events.add_event(Event(wall_time=time.time(), graph_def=graph))
 
