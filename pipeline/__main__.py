@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from components.shared.command_line import build, flag, options, reported
+from components.shared.command_line import build, build_all, flag, options, reported
 from pipeline.cluster import Cluster, compile_to
 from pipeline.config import PARAMETERS, TUTORIAL
 from pipeline.remote import PIPELINE_YAML, schedule, submit
@@ -36,10 +36,7 @@ def main() -> None:
 
 def local(runs: str, debug: bool, **values: Any) -> None:
     """Run the pipeline on this machine."""
-    parameters: dict[str, Any] = {}
-    for config in PARAMETERS:
-        built = build(config, values)
-        parameters |= {name: getattr(built, name) for name in config.select(values)}
+    parameters = build_all(PARAMETERS, values)
     from pipeline.local import run
 
     sys.exit(run(parameters, Path(runs), debug))

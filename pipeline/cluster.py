@@ -192,6 +192,7 @@ def _configure_task(cluster: Cluster, step: str, task: "PipelineTask") -> None:
     if cluster.retries and step != "summary":
         task.set_retry(cluster.retries, f"{cluster.backoff}s", 2.0, f"{32 * cluster.backoff}s")
     # The backend tells images apart by name: only a digest tells when the code behind it changed.
+    # Evaluate is not cached, since the champion is an input that the cache does not know of.
     pinned = "@sha256:" in where
     task.set_caching_options(cluster.caching and pinned and step in ("ingest", "train"))
 

@@ -69,8 +69,6 @@ def mnist(
             model_name=model_name,
             **Evaluate.select(given),
         )
-        # The champion is an input that the cache does not know of.
-        evaluated.set_caching_options(False)
         with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712
             pushed = push(
                 model=trained.outputs["model"],

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from components.shared.command_line import build, reported
+from components.shared.command_line import build_all, reported
 from pipeline.config import PARAMETERS, PIPELINE_NAME
 
 PIPELINE_YAML = "pipeline.yaml"
@@ -42,11 +42,7 @@ def _typed(context: click.Context, _: click.Parameter, pairs: tuple[str, ...]) -
         if not equals:
             raise click.BadParameter(f"{pair!r}, expected name=value, as max_steps=2000.")
         values[name.replace("-", "_")] = value
-    typed: dict[str, Any] = {}
-    for config in PARAMETERS:
-        selected = config.select(values)
-        built = build(config, selected)
-        typed |= {name: getattr(built, name) for name in selected}
+    typed = build_all(PARAMETERS, values)
     if unknown := sorted(values.keys() - typed):
         raise click.BadParameter(
             f"no parameter {', '.join(unknown)}; 'python -m pipeline local --help' lists them all."

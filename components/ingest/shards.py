@@ -137,14 +137,9 @@ class WriteShards(beam.DoFn):
 
     def _write(self, part: Range, split: str, found: Sorted) -> SplitNote:
         mine = found.splits == SPLITS.index(split)
-        images, labels = (
-            (found.images, found.labels)
-            if mine.all()
-            else (
-                found.images[mine],
-                found.labels[mine],
-            )
-        )
+        images, labels = found.images, found.labels
+        if not mine.all():
+            images, labels = images[mine], labels[mine]
         data = encode(images, labels.astype(np.uint8))
         filesystem.write(self.plan.output, part.shard_file(split), data)
         rejected = [record for of, record in found.rejected if of == split]

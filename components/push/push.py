@@ -38,7 +38,7 @@ def push(config: Push, model: Path, evaluation: Path, run_id: str = "") -> str:
     if version is not None:
         print(f"Version {version} of {config.model_name} holds this model already")
     else:
-        version = _publish(config, registry, model, evaluation, run_id or sha256)
+        version = _publish(config, registry, model, evaluation, judged, run_id or sha256)
     champion = registry.advance(version)
     if champion.version != version:
         print(f"Version {champion.version} stays the champion", flush=True)
@@ -61,12 +61,18 @@ def _check_judged(model: Path, evaluation: Path, judged: Evaluation) -> str:
     return found
 
 
-def _publish(config: Push, registry: Registry, model: Path, evaluation: Path, run_id: str) -> int:
+def _publish(
+    config: Push,
+    registry: Registry,
+    model: Path,
+    evaluation: Path,
+    judged: Evaluation,
+    run_id: str,
+) -> int:
     files = _files(model, evaluation)
     saved_model, samples = model / "saved_model", evaluation / SAMPLES
     validation = validate(config, saved_model, samples)
     _tell(validation)
-    judged = Evaluation.read(evaluation)
     with TemporaryDirectory() as scratch:
         if config.export != "none":
             exported = Path(scratch) / EXPORTS[config.export]

@@ -1,7 +1,7 @@
 """Command lines made from the configuration, so that no option has a second home."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -51,6 +51,20 @@ def build(config: type[Config], values: dict[str, Any]) -> Config:
     except ValidationError as error:
         option, problem = _first_problem(error)
         raise click.BadParameter(f"{problem}.", param_hint=option) from None
+
+
+def build_all(configs: Iterable[type[Options]], values: dict[str, Any]) -> dict[str, Any]:
+    """Returns those values that are fields of the configurations, checked and in their types.
+
+    Raises:
+        click.BadParameter: A value is out of bounds; names the option and the bound.
+    """
+    checked: dict[str, Any] = {}
+    for config in configs:
+        selected = config.select(values)
+        built = build(config, selected)
+        checked |= {name: getattr(built, name) for name in selected}
+    return checked
 
 
 def _first_problem(error: ValidationError) -> tuple[str, str]:

@@ -67,8 +67,8 @@ class Summaries:
             state.step,
             *(scalar_pb(name, value) for name, value in precisions.items()),
             *(
-                histogram_pb(name, values.numpy())
-                for name, values in zip(names, state.weights, strict=True)
+                histogram_pb(name, variable.numpy())
+                for name, variable in zip(names, state.variables, strict=True)
             ),
         )
         self._record(state.step, precisions)
