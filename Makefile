@@ -50,7 +50,7 @@ lock: $(INSTALLED) ## Resolve the dependencies anew
 clean: ## Remove runs, registry and environment
 	rm -rf $(VENV) runs registry build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# uv installs in a tenth of pip's time; where it cannot reach an index that pip is set up for, pip does.
+# uv installs in an eighth of pip's time; where it cannot reach an index that pip is set up for, pip does.
 $(INSTALLED): requirements.lock requirements-uv.lock
 	@test -n "$(BASE_PYTHON)" || { \
 		echo "error: no Python 3.11 or 3.12 with venv found; install one, or name it: make BASE_PYTHON=..." >&2; \
