@@ -29,6 +29,7 @@ lint: $(INSTALLED) ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@test ! -x $(BIN)/hadolint || $(BIN)/hadolint docker/Dockerfile
 
 format: $(INSTALLED) ## Mend what the style check can mend
 	@$(BIN)/ruff check --fix .
@@ -40,12 +41,20 @@ compile: $(INSTALLED) ## Write pipeline.yaml: make compile GPU=4 IMAGES=images.j
 tensorboard: $(INSTALLED) ## Open TensorBoard on the last run: make tensorboard LOGS=DIRECTORY
 	@$(BIN)/tensorboard --logdir $(LOGS)
 
-# Every version, with hashes: pip and uv refuse a package that is not exactly the one locked.
+# Every version, with hashes: pip and uv refuse a package that is not exactly the one locked. An image
+# holds those versions of requirements.lock that its step needs; only train-gpu has more of its own.
+COMPILE := pip compile --universal --python-version 3.11 --quiet --generate-hashes --no-emit-index-url --no-header
+COMPILE_IMAGE := $(COMPILE) --no-annotate --constraints requirements.lock
+
 lock: $(INSTALLED) ## Resolve the dependencies anew
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --quiet \
-		--generate-hashes --no-emit-index-url --no-header --output-file requirements.lock
-	@echo uv | $(BIN)/uv pip compile - --universal --python-version 3.11 --quiet \
-		--generate-hashes --no-emit-index-url --no-header --output-file requirements-uv.lock
+	@$(BIN)/uv $(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
+	@echo uv | $(BIN)/uv $(COMPILE) - --output-file requirements-uv.lock
+	@for step in ingest train evaluate push; do \
+		$(BIN)/uv $(COMPILE_IMAGE) pyproject.toml --extra $$step --output-file docker/$$step.lock; done
+	@$(BIN)/uv $(COMPILE_IMAGE) pyproject.toml --group train-gpu --output-file docker/train-gpu.lock
+	@sed -n 's/^\(tensorflow.*\) \\$$/\1/p' docker/train.lock \
+		| $(BIN)/uv $(COMPILE_IMAGE) - --output-file docker/tensorflow.lock
+	@echo kfp | $(BIN)/uv $(COMPILE_IMAGE) - --no-deps --output-file docker/kfp.lock
 
 clean: ## Remove runs, registry and environment
 	rm -rf $(VENV) runs registry build .pytest_cache .mypy_cache .ruff_cache .hypothesis
