@@ -19,8 +19,8 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
 		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' $(MAKEFILE_LIST)
 
-local: $(INSTALLED) ## Run the whole pipeline here: make local ARGS="--max-steps 2000"
-	@$(PYTHON) -m pipeline local $(ARGS)
+local: $(INSTALLED) ## Run the whole pipeline here: make local ARGS="--max-steps 2000" RUNNER=docker
+	@$(PYTHON) -m pipeline local $(if $(RUNNER),--runner $(RUNNER)) $(if $(IMAGES),--images $(IMAGES)) $(ARGS)
 
 test: $(INSTALLED) ## Run the tests
 	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
@@ -30,6 +30,7 @@ lint: $(INSTALLED) ## Check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@test ! -x $(BIN)/hadolint || $(BIN)/hadolint docker/Dockerfile
+	@$(BIN)/shellcheck docker/*.sh
 
 format: $(INSTALLED) ## Mend what the style check can mend
 	@$(BIN)/ruff check --fix .
@@ -138,3 +139,25 @@ flink-job-server: ## Install Flink in Beam's job server, for a test of ingest (n
 
 kill-ingest: $(INSTALLED) ## Kill an ingest at twenty random moments
 	KILLS=20 $(PYTHON) -m pytest tests/ingest/test_kill.py -s
+
+.PHONY: images podman test-containers
+images: ## Build the images, and push them: make images REGISTRY=registry.example/team TAG=v1
+	@$(foreach name,REGISTRY TAG STEPS IMAGES,$(if $($(name)),$(name)="$($(name))")) docker/images.sh
+
+podman: ## Install podman, and what test-containers needs beside it (Debian, as root)
+	@which podman mmdebstrap docker-registry >/dev/null || { apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 aardvark-dns buildah \
+		docker-registry iptables mmdebstrap netavark podman runc uidmap >/dev/null; }
+
+test-containers: $(INSTALLED) podman ## Build the images and run the pipeline in them (Debian, as root)
+	@docker/with-podman.sh docker/test.sh $(PYTHON) -m pytest -m containers tests/e2e/test_containers.py
+
+CYCLONEDX := cyclonedx-bom==7.5.0
+.PHONY: sbom
+sbom: $(INSTALLED) ## Write the bill of materials of each image to build/sbom, as CycloneDX
+	@mkdir -p build/sbom
+	@for step in ingest train train-gpu evaluate push; do \
+		$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header \
+			--python-version 3.11 --python-platform x86_64-manylinux_2_36 docker/$$step.lock docker/kfp.lock \
+		| $(BIN)/uv tool run --quiet --from $(CYCLONEDX) cyclonedx-py requirements --output-reproducible \
+			--output-file build/sbom/$$step.json - && echo "Wrote build/sbom/$$step.json"; done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the images, with docker, podman or buildah. With REGISTRY=registry.example/team they are pushed, and
-# images.json names them by digest. More settings: TAG, STEPS, ENGINE, PYTHON (the base image).
+# images.json names them by digest. More settings: TAG, STEPS, ENGINE, BASE_IMAGE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 TAG=${TAG:-latest}
@@ -21,7 +21,7 @@ find_engine() {
 # Where packages come from on this machine, as pip is set up, for the time of the build.
 index() {
   python=$(command -v .venv/bin/python python3 | head -n 1)
-  "$python" -m pip config list 2>/dev/null | while IFS== read -r key value; do
+  "$python" -m pip config list 2>/dev/null | while IFS='=' read -r key value; do
     case $key in
       *.index-url) printf 'PIP_INDEX_URL=%s\nUV_DEFAULT_INDEX=%s\n' "$value" "$value" ;;
       *.extra-index-url) printf 'PIP_EXTRA_INDEX_URL=%s\nUV_INDEX=%s\n' "$value" "$value" ;;
@@ -39,7 +39,7 @@ certificates() {
 build() { # STEP NAME
   local options=(--file docker/Dockerfile --target "$1" --tag "$2")
   options+=(--secret "id=index,src=$secrets/index" --secret "id=ca,src=$secrets/ca")
-  [ -z "${PYTHON:-}" ] || options+=(--build-arg "PYTHON=$PYTHON")
+  [ -z "${BASE_IMAGE:-}" ] || options+=(--build-arg "BASE_IMAGE=$BASE_IMAGE")
   case $engine in
     docker) docker build "${options[@]}" --build-arg "SOURCE_DATE_EPOCH=$epoch" . ;;
     *) "$engine" build "${options[@]}" --layers --timestamp "$epoch" . ;;

@@ -23,12 +23,18 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 TOML
+cat >"$home/registries.conf" <<TOML
+[[registry]]
+location = "localhost:5000"
+insecure = true
+TOML
+export CONTAINERS_REGISTRIES_CONF=$home/registries.conf
 export CONTAINERS_STORAGE_CONF=$home/storage.conf CONTAINERS_CONF=$home/containers.conf
 export ENGINE=podman DOCKER_HOST=unix://$socket/podman.sock
 
 podman system service --time=0 "$DOCKER_HOST" 2>"$home/service.log" &
 service=$!
-trap 'kill $service; rm -rf "$socket"' EXIT
+trap 'kill "$service"; rm -rf "$socket"' EXIT
 for _ in $(seq 100); do
   [ -S "$socket/podman.sock" ] && break
   sleep 0.1

@@ -34,12 +34,13 @@ def main() -> None:
     """Run the pipeline here, compile it, submit it, schedule it."""
 
 
-def local(runs: str, debug: bool, **values: Any) -> None:
+def local(runs: str, debug: bool, runner: str, images: str, **values: Any) -> None:
     """Run the pipeline on this machine."""
     parameters = build_all(PARAMETERS, values)
-    from pipeline.local import run
+    with reported(debug):
+        from pipeline.local import run
 
-    sys.exit(run(parameters, Path(runs), debug))
+        sys.exit(run(parameters, Path(runs), debug, runner, images))
 
 
 main.add_command(
@@ -55,6 +56,22 @@ main.add_command(
                 default="runs",
                 show_default=True,
                 help="Directory under which every run gets its own.",
+            ),
+            click.Option(
+                ["--runner"],
+                type=click.Choice(["subprocess", "docker"]),
+                default="subprocess",
+                show_default=True,
+                help="What a step runs in: a process of this environment, or a container of its "
+                "image, on docker or on podman's socket (DOCKER_HOST). A container sees the "
+                "run's directory and the directories that parameters name: of --source and "
+                "--previous it can only read.",
+            ),
+            click.Option(
+                ["--images"],
+                default="",
+                help="JSON file of step and image by digest, for --runner docker; empty: what "
+                "'make images' built here.",
             ),
             click.Option(["--debug"], is_flag=True, help="Show a failed step's traceback."),
         ],

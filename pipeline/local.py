@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
+from unittest import mock
 
 import kfp.local
 from kfp.local import subprocess_task_handler
@@ -22,6 +24,10 @@ from pipeline.display import Display
 from pipeline.pipeline import mnist
 
 ROOT = Path(__file__).resolve().parent.parent
+
+Show = Callable[[Iterable[str]], None]  # takes what a step prints, line by line
+Execute = Callable[[Show], int]  # runs a step and returns its exit code
+RunStep = Callable[[list[str], Execute], int]
 
 
 @dataclass
@@ -45,30 +51,39 @@ class StepRun:
         return self.lines[-1].strip() if self.lines else ""
 
 
-def run(parameters: dict[str, Any], runs: Path, debug: bool = False) -> int:
-    """Runs the pipeline, a subprocess a step.
+def run(parameters: dict[str, Any], runs: Path, debug: bool, runner: str, images: str) -> int:
+    """Runs the pipeline on this machine.
 
     Args:
         parameters: The pipeline's parameters by name.
         runs: Directory under which the run gets its own, ``latest`` pointing to it.
         debug: Shows a failed step's traceback.
+        runner: What a step runs in: ``subprocess``, or ``docker`` for its image.
+        images: JSON file of step and image, for ``docker``; empty: those built here.
 
     Returns:
         The exit code: 0 where all steps that were to run succeeded, 1 where one failed.
+
+    Raises:
+        StepError: Images are asked for, and there is no container engine or an image is missing.
     """
     display = Display(sys.stdout, parameters["max_steps"], debug)
     steps: list[StepRun] = []
 
-    def run_step(full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
-        step = _identify(full_command)
+    def run_step(command: list[str], execute: Execute) -> int:
+        step = _identify(command)
         if not steps:
             _point_latest(runs, step.directory.parent)
         steps.append(step)
         with display.step(step.name):
-            _run_process(step, full_command, env_vars or {}, display)
+            _run_step(step, execute, display)
         return step.exit_code
 
-    with _kfp_local(runs, run_step) as kfp_log:
+    in_images = runner == "docker"
+    configured = (
+        _in_containers(run_step, parameters, images) if in_images else _as_processes(run_step)
+    )
+    with configured as kfp_runner, _kfp_local(runs, kfp_runner) as kfp_log:
         failed = False
         try:
             mnist(**parameters)
@@ -82,18 +97,42 @@ def run(parameters: dict[str, Any], runs: Path, debug: bool = False) -> int:
 
 
 @contextlib.contextmanager
-def _kfp_local(runs: Path, run_step: Any) -> Iterator[io.StringIO]:
-    """Has kfp.local run its subprocesses through ``run_step``; catches what kfp itself prints."""
+def _kfp_local(runs: Path, runner: Any) -> Iterator[io.StringIO]:
+    """Sets kfp.local up and catches what kfp itself prints."""
     printed = io.StringIO()
-    original = subprocess_task_handler.run_local_subprocess
-    subprocess_task_handler.run_local_subprocess = run_step
-    try:
-        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "You may be attemping to run", RuntimeWarning)
-            kfp.local.init(kfp.local.SubprocessRunner(use_venv=False), pipeline_root=str(runs))
-            yield printed
-    finally:
-        subprocess_task_handler.run_local_subprocess = original
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You may be attemping to run", RuntimeWarning)
+        kfp.local.init(runner, pipeline_root=str(runs))
+        yield printed
+
+
+@contextlib.contextmanager
+def _as_processes(run_step: RunStep) -> Iterator[Any]:
+    """Has kfp.local run its subprocesses through ``run_step``; yields the runner for them."""
+
+    def run_process(full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
+        return run_step(full_command, partial(_run_process, full_command, env_vars or {}))
+
+    with mock.patch.object(subprocess_task_handler, "run_local_subprocess", run_process):
+        yield kfp.local.SubprocessRunner(use_venv=False)
+
+
+@contextlib.contextmanager
+def _in_containers(run_step: RunStep, parameters: dict[str, Any], images: str) -> Iterator[Any]:
+    """Has kfp.local run its containers through ``run_step``; yields the runner for them."""
+    from kfp.local import docker_task_handler
+
+    from pipeline import containers
+
+    found = containers.names(images)
+
+    def run_container(client: Any, image: str, command: list[str], **settings: Any) -> int:
+        containers.share(_identify(command).directory)
+        execute = partial(containers.run_container, client, found[image], command, **settings)
+        return run_step(command, execute)
+
+    with mock.patch.object(docker_task_handler, "run_docker_container", run_container):
+        yield containers.runner(parameters)
 
 
 def _identify(full_command: list[str]) -> StepRun:
@@ -109,33 +148,37 @@ def _point_latest(runs: Path, directory: Path) -> None:
     link.symlink_to(directory.name, target_is_directory=True)
 
 
-def _run_process(
-    step: StepRun, command: list[str], variables: dict[str, str], display: Display
-) -> None:
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(paths)}
+def _run_step(step: StepRun, execute: Execute, display: Display) -> None:
     step.directory.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    with (
-        step.log.open("w", encoding="utf-8") as log,
-        subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**environment, **variables},
-            text=True,
-            errors="replace",
-        ) as process,
-    ):
-        assert process.stdout is not None
-        for line in _own_lines(process.stdout, log):
-            step.lines.append(line)
-            display.line(line)
-    step.exit_code = process.wait()
+    with step.log.open("w", encoding="utf-8") as log:
+
+        def show(output: Iterable[str]) -> None:
+            for line in _own_lines(output, log):
+                step.lines.append(line)
+                display.line(line)
+
+        step.exit_code = execute(show)
     step.seconds = time.perf_counter() - start
 
 
-def _own_lines(output: IO[str], log: IO[str]) -> Iterator[str]:
+def _run_process(command: list[str], variables: dict[str, str], show: Show) -> int:
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**environment, **variables},
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        show(process.stdout)
+    return process.wait()
+
+
+def _own_lines(output: Iterable[str], log: IO[str]) -> Iterator[str]:
     """Copies all output to the log and yields what the step printed, not KFP's executor."""
     of_executor = False
     for line in output:

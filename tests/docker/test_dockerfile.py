@@ -1,0 +1,151 @@
+"""What the images are built by: a pinned base, no root, no secrets, what a step imports."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.docker.lock_files import lock_file, packages
+
+# Whose functions run in an image.
+STEPS = {
+    "ingest": ["ingest"],
+    "train": ["train", "launch"],
+    "train-gpu": ["train", "launch"],
+    "evaluate": ["evaluate"],
+    "push": ["push", "summary"],
+}
+IMAGES = tuple(STEPS)
+# Imported where the pipeline is compiled, and in no step.
+COMPILING = "pipeline.pipeline"
+TEXT = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
+
+
+def stages() -> dict[str, list[str]]:
+    """Returns the instructions of each stage by its name, each on a line of its own."""
+    found: dict[str, list[str]] = {"": []}
+    current = ""
+    for line in re.sub(r"\\\n\s*", " ", TEXT).splitlines():
+        if start := re.match(r"FROM (\S+) AS (\S+)$", line):
+            current = start[2]
+            found[current] = [line]
+        elif line and not line.startswith("#"):
+            found[current].append(line)
+    return found
+
+
+def arguments(stage: str, instruction: str) -> list[str]:
+    """Returns what follows an instruction, each time that a stage has it."""
+    start = f"{instruction} "
+    return [line.removeprefix(start) for line in stages()[stage] if line.startswith(start)]
+
+
+def copied(image: str) -> set[Path]:
+    """Returns the Python files that an image has of the project."""
+    sources = [ROOT / word for words in arguments(image, "COPY") for word in words.split()[:-1]]
+    return {file for path in sources for file in (path.rglob("*.py") if path.is_dir() else [path])}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yields the modules that a file imports as it runs; of a component, as its function does."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    component = path.name == "component.py"
+    nodes = [node for node in tree.body if not component or isinstance(node, ast.FunctionDef)]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        nodes += ast.iter_child_nodes(node)  # type: ignore[arg-type]
+
+
+def file_of(module: str) -> Path | None:
+    """Returns the file of a module of the project, and None for what is none."""
+    path = ROOT / module.replace(".", "/")
+    found = [path.with_suffix(".py"), path / "__init__.py"]
+    return next((file for file in found if file.is_file()), None)
+
+
+def reached(image: str) -> tuple[set[Path], set[str]]:
+    """Returns the project's files, and the modules of others, that an image's steps import."""
+    faces = ("component", "__main__")
+    starts = [ROOT / f"components/{step}/{face}.py" for step in STEPS[image] for face in faces]
+    todo = [path for path in starts if path.is_file()]
+    files: set[Path] = set()
+    others: set[str] = set()
+    while todo:
+        path = todo.pop()
+        for module in set(imports(path)) - {COMPILING, f"{COMPILING}.mnist"}:
+            file = file_of(module)
+            if file and file not in files:
+                files.add(file)
+                todo.append(file)
+            elif not module.startswith(("components", "pipeline")):
+                others.add(module.split(".")[0])
+    return files, others - sys.stdlib_module_names
+
+
+def test_there_is_one_image_a_step() -> None:
+    assert set(IMAGES) < stages().keys()
+
+
+def test_the_base_image_is_pinned_by_digest_and_can_be_chosen() -> None:
+    assert re.match(r"ARG BASE_IMAGE=\S+@sha256:[0-9a-f]{64}$", stages()[""][0])
+    bases = {line.split()[1] for name in stages() if name for line in stages()[name][:1]}
+    assert bases <= {"${BASE_IMAGE}", *stages()}
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_does_not_run_as_root(image: str) -> None:
+    (user,) = arguments(image, "USER")
+    assert all(int(number) > 0 for number in user.split(":"))
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_images_process_is_python_itself_and_kfp_can_replace_it(image: str) -> None:
+    assert len(arguments(image, "CMD")) == 1
+    assert arguments(image, "CMD")[0].startswith('["python", ')
+    assert "ENTRYPOINT" not in TEXT
+    assert "HEALTHCHECK" not in TEXT
+
+
+def test_nothing_of_the_machine_that_builds_stays_in_an_image() -> None:
+    assert re.findall(r"^ARG (\w+)", TEXT, re.MULTILINE) == ["BASE_IMAGE"]
+    assert not re.search(r"(?i)password|token|credential|index_url|://", TEXT)
+    for name, lines in stages().items():
+        for line in lines:
+            if "with-index.sh uv" in line or "pip install" in line:
+                assert "type=secret,id=index" in line and "type=secret,id=ca" in line, name
+
+
+def test_images_hold_no_tools_of_the_build() -> None:
+    for image in ("base", "tensorflow", *IMAGES):
+        assert not any("--from=" in line for line in arguments(image, "COPY"))
+        assert not any("/tools" in line.split()[-1] for line in arguments(image, "COPY"))
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_has_the_code_that_its_steps_import(image: str) -> None:
+    files, _ = reached(image)
+    assert len(files) > 3
+    assert files <= copied(image)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_has_the_packages_that_its_steps_import(image: str) -> None:
+    _, modules = reached(image)
+    owners = packages_distributions()
+    held = packages(lock_file(image)).keys() | packages(lock_file("kfp")).keys()
+    same = {"tensorflow-cpu": "tensorflow"} if image == "train-gpu" else {}
+    for module in modules:
+        found = {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners[module]}
+        assert {same.get(owner, owner) for owner in found} & held, f"{image} imports {module}"
