@@ -18,20 +18,24 @@ find_engine() {
   return 1
 }
 
-# Where packages come from on this machine, as pip is set up, for the time of the build.
+pip_config() {
+  { .venv/bin/python -m pip config list || python3 -m pip config list || true; } 2>/dev/null
+}
+
+# Where packages come from on this machine, as pip and uv are set up, for the time of the build.
 index() {
-  python=$(command -v .venv/bin/python python3 | head -n 1)
-  "$python" -m pip config list 2>/dev/null | while IFS='=' read -r key value; do
+  pip_config | while IFS='=' read -r key value; do
     case $key in
       *.index-url) printf 'PIP_INDEX_URL=%s\nUV_DEFAULT_INDEX=%s\n' "$value" "$value" ;;
       *.extra-index-url) printf 'PIP_EXTRA_INDEX_URL=%s\nUV_INDEX=%s\n' "$value" "$value" ;;
       *.trusted-host) printf 'PIP_TRUSTED_HOST=%s\nUV_INSECURE_HOST=%s\n' "$value" "$value" ;;
     esac
   done
+  env | sed -n "s/^\(UV_[A-Z_]*INDEX[A-Z_]*\|UV_INSECURE_HOST\)=\(.*\)/\1='\2'/p"
 }
 
 certificates() {
-  for file in "${SSL_CERT_FILE:-}" "${PIP_CERT:-}" "${REQUESTS_CA_BUNDLE:-}"; do
+  for file in "${SSL_CERT_FILE:-}" $(pip_config | sed -n "s/^.*\.cert='\(.*\)'$/\1/p"); do
     if [ -s "$file" ]; then cat "$file"; return; fi
   done
 }
