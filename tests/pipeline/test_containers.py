@@ -1,0 +1,86 @@
+"""What a container of a local run sees; tests/e2e/test_containers.py runs them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import PARAMETERS
+from pipeline.containers import runner
+from tests.conftest import Command
+
+
+def parameters(**given: object) -> dict[str, Any]:
+    """Returns the defaults of the pipeline's parameters, but for those given."""
+    defaults = {
+        name: field.default
+        for config in PARAMETERS
+        for name, field in config.__pydantic_fields__.items()  # type: ignore[attr-defined]
+    }
+    return defaults | {name: str(value) for name, value in given.items()}
+
+
+def mounts(**given: object) -> dict[str, bool]:
+    """Returns what a container sees, and whether it can write there."""
+    found = runner(parameters(**given)).container_run_args["mounts"]
+    assert all(mount["Source"] == mount["Target"] for mount in found)
+    return {mount["Target"]: not mount["ReadOnly"] for mount in found}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Works in a directory that has nothing in it."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_container_reads_the_source_and_writes_the_registry(tmp_path: Path) -> None:
+    source, registry = tmp_path / "data", tmp_path / "registry"
+    source.mkdir()
+    assert mounts(source="data", destination="registry") == {
+        str(source): False,
+        str(registry): True,
+    }
+    assert registry.is_dir()
+
+
+def test_what_parameters_do_not_name_is_not_there(tmp_path: Path) -> None:
+    given = mounts(source="gs://bucket/mnist", destination="gs://bucket/registry")
+    assert given == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("source", ["*.parquet", "{date}/*.parquet", "part-[0-9]/x?"])
+def test_a_pattern_is_read_from_the_directory_before_it(tmp_path: Path, source: str) -> None:
+    (tmp_path / "data").mkdir()
+    seen = mounts(source=tmp_path / "data" / source, destination="gs://bucket/registry")
+    assert seen == {str(tmp_path / "data"): False}
+
+
+def test_a_source_that_does_not_exist_is_left_to_ingest_to_report(tmp_path: Path) -> None:
+    assert mounts(source="missing", destination="gs://bucket/registry") == {}
+    assert not (tmp_path / "missing").exists()
+
+
+def test_a_directory_that_is_read_and_written_can_be_written(tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    both.mkdir()
+    assert mounts(source=both, destination=both) == {str(both): True}
+
+
+def test_a_container_never_runs_as_root() -> None:
+    settings = runner(parameters()).container_run_args
+    assert settings["user"].split(":")[0] == str(os.getuid() or 65532)
+    assert settings["read_only"] and settings["cap_drop"] == ["ALL"]
+
+
+def test_a_missing_engine_is_one_line_that_says_what_to_do(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    runs = tmp_path / "runs"
+    process = command("pipeline", "local", "--runner", "docker", "--runs", runs, expect=1)
+    assert process.stderr.startswith(f"error: no container engine at unix://{tmp_path}/none.sock")
+    assert "podman system service" in process.stderr
+    assert process.stderr.count("\n") == 1
+    assert not runs.exists()
