@@ -1,6 +1,7 @@
 """What a container of a local run sees; tests/e2e/test_containers.py runs them."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,7 @@ from tests.conftest import Command
 
 def parameters(**given: object) -> dict[str, Any]:
     """Returns the defaults of the pipeline's parameters, but for those given."""
-    defaults = {
-        name: field.default
-        for config in PARAMETERS
-        for name, field in config.__pydantic_fields__.items()  # type: ignore[attr-defined]
-    }
+    defaults = {name: value for config in PARAMETERS for name, value in asdict(config()).items()}
     return defaults | {name: str(value) for name, value in given.items()}
 
 
