@@ -22,6 +22,7 @@ IMAGES = ("ingest", "train", "evaluate", "push")
 USER = 65532  # of the images
 READ = ("source", "previous")
 WRITTEN = ("destination", "checkpoints", "cache")
+NOT_STARTED = 125  # as docker's own command line says it
 
 
 def runner(parameters: dict[str, Any]) -> DockerRunner:
@@ -65,8 +66,15 @@ def _directory(value: str) -> Path | None:
 
 
 def share(directory: Path) -> None:
-    """Makes a directory that containers can write, with all that is in it."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Makes a directory that containers can write, with all that is in it.
+
+    Raises:
+        StepError: It cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StepError(f"{directory}: cannot be made a directory ({error.strerror})") from None
     if os.getuid() == 0:
         for path in (directory, *directory.rglob("*")):
             if not path.is_symlink():
@@ -123,7 +131,11 @@ def run_container(
     before kfp asks for the exit code, and takes a container that is gone for one that succeeded:
     https://github.com/kubeflow/pipelines/issues/13332
     """
-    container = client.containers.run(name, command, detach=True, **settings)
+    try:
+        container = client.containers.run(name, command, detach=True, **settings)
+    except docker.errors.APIError as error:
+        show([f"error: the container cannot be started: {error.explanation}\n"])
+        return NOT_STARTED
     try:
         show(_lines(container.logs(stream=True, follow=True)))
         return container.wait()["StatusCode"]

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
-from unittest import mock
 
 import kfp.local
 from kfp.local import subprocess_task_handler
@@ -113,7 +113,7 @@ def _as_processes(run_step: RunStep) -> Iterator[Any]:
     def run_process(full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
         return run_step(full_command, partial(_run_process, full_command, env_vars or {}))
 
-    with mock.patch.object(subprocess_task_handler, "run_local_subprocess", run_process):
+    with _replaced(subprocess_task_handler, "run_local_subprocess", run_process):
         yield kfp.local.SubprocessRunner(use_venv=False)
 
 
@@ -131,8 +131,18 @@ def _in_containers(run_step: RunStep, parameters: dict[str, Any], images: str) -
         execute = partial(containers.run_container, client, found[image], command, **settings)
         return run_step(command, execute)
 
-    with mock.patch.object(docker_task_handler, "run_docker_container", run_container):
+    with _replaced(docker_task_handler, "run_docker_container", run_container):
         yield containers.runner(parameters)
+
+
+@contextlib.contextmanager
+def _replaced(module: ModuleType, name: str, function: Callable) -> Iterator[None]:
+    original = getattr(module, name)
+    setattr(module, name, function)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
 
 
 def _identify(full_command: list[str]) -> StepRun:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from components.shared.errors import StepError
 from pipeline.config import PARAMETERS
 from pipeline.containers import runner
 from tests.conftest import Command
@@ -63,6 +64,12 @@ def test_a_directory_that_is_read_and_written_can_be_written(tmp_path: Path) -> 
     both = tmp_path / "both"
     both.mkdir()
     assert mounts(source=both, destination=both) == {str(both): True}
+
+
+def test_a_registry_that_cannot_be_made_is_an_error_for_people(tmp_path: Path) -> None:
+    (tmp_path / "registry").write_text("not a directory", encoding="utf-8")
+    with pytest.raises(StepError, match="registry: cannot be made a directory"):
+        runner(parameters(destination="registry"))
 
 
 def test_a_container_never_runs_as_root() -> None:
