@@ -126,16 +126,13 @@ schedule: $(INSTALLED) ## Run on a cluster every day at 03:00 UTC, or when CRON 
 	@$(PYTHON) -m pipeline schedule --host "$(HOST)" --cron "$(CRON)" $(ARGS)
 
 BEAM := 2.77.0
-FLINK := 1.20
 .PHONY: prism flink-job-server kill-ingest
 
 prism: ## Install Beam's portable runner, which a test of ingest sends its job to (needs go)
 	GOBIN=$(CURDIR)/build/bin go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
 
 flink-job-server: ## Install Flink in Beam's job server, for a test of ingest (needs mvn and java 17)
-	mvn --batch-mode --quiet dependency:copy -DoutputDirectory=build/flink -Dmdep.stripVersion=true \
-		-Dartifact=org.apache.beam:beam-runners-flink-$(FLINK)-job-server:$(BEAM)
-	mv build/flink/beam-runners-flink-$(FLINK)-job-server.jar build/flink/job-server.jar
+	mvn --batch-mode --quiet --file tests/ingest/flink/pom.xml jar:jar
 
 kill-ingest: $(INSTALLED) ## Kill an ingest at twenty random moments
 	KILLS=20 $(PYTHON) -m pytest tests/ingest/test_kill.py -s

@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from components.shared.storage import sha256_of_directory
 from tests.conftest import ROOT, Command
-from tests.ingest.conftest import Serve, digits, program, write_parquet
+from tests.ingest.conftest import Serve, digits, program, unavailable, write_parquet
 
 FLINK_JAR = ROOT / "build" / "flink" / "job-server.jar"
 KILOBYTES = 1_024  # in a MiB
@@ -71,18 +71,42 @@ def test_a_job_server_with_workers_of_its_own(
     assert sha256_of_directory(tmp_path / "examples") == expected
 
 
-def test_flink(source: Path, expected: str, tmp_path: Path, command: Command) -> None:
-    """Flink inside Beam's job server, the workers in this process."""
+@pytest.fixture
+def flink() -> list[str]:
+    """Beam's flags for two slots of a Flink inside the job server, workers in the caller."""
     if not FLINK_JAR.exists() or not shutil.which("java"):
-        pytest.skip(f"{FLINK_JAR} or java is not there; install with: make flink-job-server")
-    flags = [
+        unavailable(f"{FLINK_JAR} or java is not there; install with: make flink-job-server")
+    return [
         "--runner=FlinkRunner",
         f"--flink_job_server_jar={FLINK_JAR}",
         "--environment_type=LOOPBACK",
         "--parallelism=2",
     ]
-    command(*_arguments(source, tmp_path / "examples"), "--", *flags)
+
+
+def test_flink(
+    flink: list[str], source: Path, expected: str, tmp_path: Path, command: Command
+) -> None:
+    command(*_arguments(source, tmp_path / "examples"), "--", *flink)
     assert sha256_of_directory(tmp_path / "examples") == expected
+
+
+def test_flink_writes_mnist_as_the_default_runner_does(
+    flink: list[str], tmp_path: Path, command: Command
+) -> None:
+    command("components.ingest", "--output", tmp_path / "default")
+    command("components.ingest", "--output", tmp_path / "flink", "--", *flink)
+    assert sha256_of_directory(tmp_path / "flink") == sha256_of_directory(tmp_path / "default")
+
+
+def test_flink_stops_at_the_first_unusable_record(
+    flink: list[str], source: Path, tmp_path: Path, command: Command
+) -> None:
+    arguments = ["--source", source, "--output", tmp_path / "examples"]
+    process = command("components.ingest", *arguments, "--", *flink, expect=1)
+    (error,) = re.findall("^error: .*", process.stderr, re.MULTILINE)
+    assert "record 77: label 12, expected 0 to 9" in error
+    assert not (tmp_path / "examples").exists()
 
 
 def _documented(runner: str) -> list[str]:
