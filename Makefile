@@ -157,4 +157,4 @@ sbom: $(INSTALLED) ## Write the bill of materials of each image to build/sbom, a
 		$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header \
 			--python-version 3.11 --python-platform x86_64-manylinux_2_36 docker/$$step.lock docker/kfp.lock \
 		| $(BIN)/uv tool run --quiet --from $(CYCLONEDX) cyclonedx-py requirements --output-reproducible \
-			--output-file build/sbom/$$step.json - && echo "Wrote build/sbom/$$step.json"; done
+			--output-file build/sbom/$$step.json - && echo "Wrote build/sbom/$$step.json" || exit 1; done

@@ -134,7 +134,8 @@ def run_container(
     try:
         container = client.containers.run(name, command, detach=True, **settings)
     except docker.errors.APIError as error:
-        show([f"error: the container cannot be started: {error.explanation}\n"])
+        why = " ".join(str(error.explanation).split())
+        show([f"error: the container cannot be started: {why}\n"])
         return NOT_STARTED
     try:
         show(_lines(container.logs(stream=True, follow=True)))
