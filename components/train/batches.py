@@ -19,7 +19,8 @@ from components.shared.records import IMAGE_SHAPE
 from pipeline.config import Train
 
 READ_BATCH = 5_000  # records, when reading a split into memory
-SHUFFLE_BUFFER = 16_384  # records, when streaming
+CHUNK = 64  # records that streaming reads and shuffles as one
+SHUFFLE_BUFFER = 256  # chunks
 
 
 class Block(NamedTuple):
@@ -28,7 +29,7 @@ class Block(NamedTuple):
     images: tf.Tensor  # uint8 [examples, height, width], padded by the shift on each side
     labels: tf.Tensor  # int32 [examples]
     order: tf.Tensor  # int32 [batches, batch_size]: rows of images
-    shifts: tf.Tensor  # int32 [batches]: where to cut the images, see loop.crop
+    shifts: tf.Tensor  # int32 [batches]: where to cut the images, see loop.batch_pixels
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,11 @@ class Resident:
 
 
 class Streaming:
-    """The share read from its shards as training goes; a block holds just its own examples."""
+    """The share read from its shards as training goes; a block holds just its own examples.
+
+    Records are shuffled twice: in chunks as they are read, which spares most of the work that
+    tf.data does for every element, and one by one within a block, by the order of its batches.
+    """
 
     def __init__(self, config: Train, share: Share) -> None:
         self._config = config
@@ -102,27 +107,41 @@ class Streaming:
 
     def blocks(self, step: int) -> Iterator[Block]:
         """See :class:`Batches`."""
-        config, size = self._config, self._share.batch_size
+        config = self._config
         epoch, batch = divmod(step, self._share.steps_an_epoch)
         blocks = (
             tf.data.Dataset.range(epoch, np.iinfo(np.int64).max)
             .flat_map(self._epoch)
-            .skip(batch * size)
-            .batch(config.log_every * size, drop_remainder=True)
-            .map(parse, tf.data.AUTOTUNE)
-            .map(lambda images, labels: (pad(images, config.shift), labels), tf.data.AUTOTUNE)
+            .skip(batch)
+            .batch(config.log_every, drop_remainder=True)
+            .map(self._parse, tf.data.AUTOTUNE)
             .prefetch(2)
         )
         for images, labels in blocks:
             stop = end_of_block(config, step)
-            order = tf.reshape(tf.range((stop - step) * size), [stop - step, size])
+            order = tf.constant(self._order(step)[: stop - step])
             yield Block(images, labels, order, tf.constant(self._shifts[step:stop]))
             step = stop
             if step == config.max_steps:
                 return
 
+    def _parse(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = parse(tf.reshape(serialized, [-1]))
+        return pad(images, self._config.shift), labels
+
+    def _order(self, step: int) -> npt.NDArray[np.int32]:
+        """Shuffles the rows of a block, those of one epoch among themselves."""
+        key = (self._share.worker, step)
+        generator = np.random.default_rng(np.random.SeedSequence(self._config.seed, spawn_key=key))
+        rows = np.arange(self._config.log_every * self._share.batch_size, dtype=np.int32)
+        length = self._share.steps_an_epoch
+        ends = np.arange(length - step % length, self._config.log_every, length)
+        epochs = np.split(rows, ends * self._share.batch_size)
+        shuffled = np.concatenate([generator.permutation(epoch) for epoch in epochs])
+        return shuffled.reshape(-1, self._share.batch_size)
+
     def _epoch(self, epoch: tf.Tensor) -> tf.data.Dataset:
-        """One epoch's serialized records, shuffled, without what is left over."""
+        """One epoch's serialized records in batches, without what is left over."""
         seeds = np.random.SeedSequence(self._config.seed, spawn_key=(self._share.worker,))
         key = tf.stack([tf.constant(seeds.generate_state(1)[0], tf.int64), epoch])
         return (
@@ -130,9 +149,8 @@ class Streaming:
                 tf.random.experimental.stateless_shuffle(tf.constant(self._share.files), key)
             )
             .interleave(
-                lambda file: tf.data.TFRecordDataset(file, buffer_size=1 << 20),
+                lambda file: tf.data.TFRecordDataset(file, buffer_size=1 << 20).batch(CHUNK),
                 cycle_length=4,
-                block_length=64,
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
@@ -141,7 +159,7 @@ class Streaming:
                 seed=tf.random.stateless_uniform([], key, None, None, tf.int64),
                 reshuffle_each_iteration=False,
             )
-            .take(self._share.steps_an_epoch * self._share.batch_size)
+            .rebatch(self._share.batch_size, drop_remainder=True)
         )
 
 

@@ -40,11 +40,11 @@ def _gradients(
     config: Train, weights: model.Weights, block: Block, rows: tf.Tensor, shift: tf.Tensor
 ) -> tuple[tf.Tensor, model.Weights]:
     """Returns the loss over some rows of a block and its gradients."""
-    images = crop(tf.gather(block.images, rows), shift)
+    pixels = batch_pixels(block.images, rows, shift, config.precision)
     labels = tf.gather(block.labels, rows)
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        loss = model.loss(model.inference(weights, images, config.precision), labels)
+        loss = model.loss(model.inference(weights, pixels), labels)
     return loss, tape.gradient(loss, weights)
 
 
@@ -125,7 +125,7 @@ def compile_score(state: State) -> Callable[[tf.data.Dataset], Score]:
 
     @tf.function(jit_compile=True)
     def correct(weights: model.Weights, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return model.evaluation(model.inference(weights, images), labels)
+        return model.evaluation(model.inference(weights, model.normalize(images)), labels)
 
     def score(split: tf.data.Dataset) -> Score:
         weights = state.weights
@@ -136,22 +136,30 @@ def compile_score(state: State) -> Callable[[tf.data.Dataset], Score]:
     return score
 
 
-def crop(padded: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-    """Cuts images out of padded ones, all at the same offset.
+def batch_pixels(
+    images: tf.Tensor, rows: tf.Tensor, shift: tf.Tensor, precision: str = "float32"
+) -> tf.Tensor:
+    """Cuts a batch out of padded images, all at the same offset, as the network's input.
 
     Args:
-        padded: uint8 ``[batch, 28 + 2·radius, 28 + 2·radius]``.
+        images: uint8 ``[examples, 28 + 2·radius, 28 + 2·radius]``.
+        rows: int32 ``[batch]``.
         shift: int32 scalar, which of the (2·radius + 1)² offsets, row by row.
+        precision: See :func:`components.train.model.normalize`.
 
     Returns:
-        uint8 ``[batch, 28, 28]``.
+        ``[batch, 784]``, 0 to 1.
     """
-    offsets = padded.shape[1] - HEIGHT + 1
+    offsets = images.shape[1] - HEIGHT + 1
 
-    def crop_at(top: int, left: int) -> Callable[[], tf.Tensor]:
-        return lambda: padded[:, top : top + HEIGHT, left : left + WIDTH]
+    def cut_at(top: int, left: int) -> Callable[[], tf.Tensor]:
+        def cut() -> tf.Tensor:
+            batch = tf.gather(images, rows)[:, top : top + HEIGHT, left : left + WIDTH]
+            return model.normalize(batch, precision)
 
-    # Cutting at a computed offset would make XLA copy the whole data set before the loop; between
-    # constant offsets it chooses for free.
-    cuts = [crop_at(top, left) for top in range(offsets) for left in range(offsets)]
+        return cut
+
+    # A begin that is computed would have XLA compile anew for each block, and one pass over the
+    # batch is only made of what is in one branch.
+    cuts = [cut_at(top, left) for top in range(offsets) for left in range(offsets)]
     return cuts[0]() if len(cuts) == 1 else tf.switch_case(shift, cuts)

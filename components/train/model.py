@@ -31,19 +31,30 @@ def variables(hidden1: int, hidden2: int, seed: int) -> list[tf.Variable]:
     return created
 
 
-def inference(weights: Weights, images: tf.Tensor, precision: str = "float32") -> tf.Tensor:
-    """Computes the logits.
+def normalize(images: tf.Tensor, precision: str = "float32") -> tf.Tensor:
+    """Turns images into the network's input.
 
     Args:
-        weights: float32, layer by layer.
         images: uint8 ``[batch, 28, 28]``.
         precision: What matrices are multiplied in: ``float32`` or ``bfloat16``.
 
     Returns:
+        Of that type, ``[batch, 784]``, 0 to 1.
+    """
+    return tf.cast(tf.reshape(images, [-1, PIXELS]), precision) / 255
+
+
+def inference(weights: Weights, pixels: tf.Tensor) -> tf.Tensor:
+    """Computes the logits.
+
+    Args:
+        weights: float32, layer by layer.
+        pixels: float32 or bfloat16 ``[batch, 784]``, 0 to 1; matrices are multiplied in its type.
+
+    Returns:
         float32 ``[batch, 10]``.
     """
-    pixels = tf.cast(tf.reshape(images, [-1, PIXELS]), precision) / 255
-    weights = [tf.cast(weight, precision) for weight in weights]
+    weights = [tf.cast(weight, pixels.dtype) for weight in weights]
     with tf.name_scope("hidden1"):
         hidden1 = tf.nn.relu(pixels @ weights[0] + weights[1])
     with tf.name_scope("hidden2"):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from components.shared.examples import parse
 from components.shared.records import IMAGE_SHAPE
-from components.train.model import Weights, inference
+from components.train.model import Weights, inference, normalize
 
 
 class Classifier(tf.Module):
@@ -19,7 +19,7 @@ class Classifier(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None, *IMAGE_SHAPE], tf.uint8, "images")])
     def serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies uint8 images ``[batch, 28, 28]``."""
-        logits = inference(self.weights, images)
+        logits = inference(self.weights, normalize(images))
         return {
             "logits": logits,
             "probabilities": tf.nn.softmax(logits),

@@ -17,7 +17,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from components.shared.manifests import Score
 from components.shared.records import IMAGE_SHAPE
-from components.train.model import LAYERS, inference
+from components.train.model import LAYERS, inference, normalize
 from components.train.state import State
 from pipeline.config import Train
 
@@ -106,6 +106,6 @@ def _card(config: Train) -> str:
 
 def _graph(state: State) -> tf.Graph:
     weights = state.weights
-    network = tf.function(lambda images: inference(weights, images))
+    network = tf.function(lambda images: inference(weights, normalize(images)))
     images = tf.TensorSpec([None, *IMAGE_SHAPE], tf.uint8, "images")
     return network.get_concrete_function(images).graph

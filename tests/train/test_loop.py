@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from components.train.batches import Block
-from components.train.loop import compile_score, compile_steps, crop, learning_rate
+from components.train.loop import batch_pixels, compile_score, compile_steps, learning_rate
 from components.train.state import State
 from pipeline.config import Train
 from tests.conftest import ROOT
@@ -120,13 +120,14 @@ json.dump(ends, open(sys.argv[1], "w"))
     np.testing.assert_allclose(two[1:], one[1:], rtol=1e-5)
 
 
-def test_crop_cuts_at_the_offset_of_the_shift() -> None:
-    padded = tf.reshape(tf.range(2 * 30 * 30, dtype=tf.int32), [2, 30, 30])
+def test_batch_is_cut_at_the_offset_of_the_shift_and_scaled() -> None:
+    images = block_of_noise(batches=1, size=1, radius=1).images
+    rows = [5, 0, 5]
     for shift in range(9):
         top, left = divmod(shift, 3)
-        np.testing.assert_array_equal(
-            crop(padded, tf.constant(shift)), padded[:, top : top + 28, left : left + 28]
-        )
+        expected = images.numpy()[rows, top : top + 28, left : left + 28].reshape(3, 784) / 255
+        pixels = batch_pixels(images, tf.constant(rows), tf.constant(shift))
+        np.testing.assert_allclose(pixels, expected, rtol=1e-6)
 
 
 def test_learning_rate_falls_along_a_cosine_or_stays() -> None:
