@@ -72,13 +72,14 @@ def test_a_job_server_with_workers_of_its_own(
 
 
 @pytest.fixture
-def flink() -> list[str]:
+def flink(tmp_path: Path) -> list[str]:
     """Beam's flags for two slots of a Flink inside the job server, workers in the caller."""
     if not FLINK_JAR.exists() or not shutil.which("java"):
         unavailable(f"{FLINK_JAR} or java is not there; install with: make flink-job-server")
     return [
         "--runner=FlinkRunner",
         f"--flink_job_server_jar={FLINK_JAR}",
+        f"--job_server_jvm_properties=-Djava.io.tmpdir={tmp_path}",
         "--environment_type=LOOPBACK",
         "--parallelism=2",
     ]
