@@ -80,15 +80,26 @@ def _flags(records: int, beam_arguments: Sequence[str]) -> list[str]:
 
 
 def _run(plan: Plan, ranges: list[Range], flags: list[str]) -> dict[str, int]:
-    """Runs the pipeline and returns its counters."""
-    pipeline = beam.Pipeline(options=PipelineOptions(flags))
-    _ = (
-        pipeline
-        | "Ranges" >> beam.Create(ranges, reshuffle=True)
-        | "WriteShards" >> beam.ParDo(WriteShards(plan))
-    )
-    result = pipeline.run()
-    result.wait_until_finish()
+    """Runs the pipeline and returns its counters.
+
+    Raises:
+        StepError: The runner failed, whatever it is; Beam has no exception of its own for it.
+    """
+    try:
+        pipeline = beam.Pipeline(options=PipelineOptions(flags))
+        _ = (
+            pipeline
+            | "Ranges" >> beam.Create(ranges, reshuffle=True)
+            | "WriteShards" >> beam.ParDo(WriteShards(plan))
+        )
+        result = pipeline.run()
+        result.wait_until_finish()
+    except Exception as error:
+        reason = " ".join([type(error).__name__, *str(error).strip().splitlines()[-1:]])
+        raise StepError(
+            f"Beam's runner failed: {reason}; check the flags after --, or see all of the error "
+            "with --debug"
+        ) from error
     query = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
     counters = {counter.key.metric.name: counter.result for counter in query["counters"]}
     return {name: counters.get(name, 0) for name in COUNTERS}

@@ -110,6 +110,20 @@ def test_flink_stops_at_the_first_unusable_record(
     assert not (tmp_path / "examples").exists()
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [("--runner=NoSuchRunner",), ("--runner=FlinkRunner", "--flink_job_server_jar=no-such.jar")],
+)
+def test_runner_that_cannot_start_is_told_in_one_line(
+    flags: tuple[str, ...], tmp_path: Path, command: Command
+) -> None:
+    arguments = ["components.ingest", "--source", "fake://300", "--output", tmp_path / "examples"]
+    process = command(*arguments, "--", *flags, expect=1)
+    assert re.search("^error: Beam's runner failed: ValueError ", process.stderr, re.MULTILINE)
+    assert "Traceback" not in process.stderr
+    assert not (tmp_path / "examples").exists()
+
+
 def _documented(runner: str) -> list[str]:
     """Beam's flags of a runner's command in the documentation."""
     text = (ROOT / "docs" / "ingest.md").read_text(encoding="utf-8")
