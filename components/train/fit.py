@@ -104,50 +104,51 @@ class _Training:
         Returns:
             The last evaluation; empty where nothing was left to do.
         """
-        if self.state.step == self.config.max_steps:
-            print(f"Already trained: the checkpoint is of step {self.state.step}, the last")
+        step = self.state.step
+        if step == self.config.max_steps:
+            print(f"Already trained: the checkpoint is of step {step}, the last")
         steps = compile_steps(self.config, self.state, self.strategy)
         scores: dict[str, Score] = {}
         with _sigterm() as stopped:
-            for block in batches.blocks(self.state.step):
+            for block in batches.blocks(step):
                 start = time.perf_counter()
-                with self._waiting():
+                with self._waiting(step):
                     figures = {name: float(value) for name, value in steps(block).items()}
                 taken = block.order.shape[0]
-                self._check(figures)
+                step += taken  # as the state has it; reading that takes time
+                self._check(step, figures)
                 if summaries and evaluate:
                     seconds = (time.perf_counter() - start) / taken
-                    summaries.status(self.state.step, figures, seconds)
-                    if self._due(taken):
+                    summaries.status(step, figures, seconds)
+                    if self._due(step, taken):
                         self.checkpoints.save()
                         scores = evaluate()
                         summaries.scores(self.state, scores)
                 if stopped():
-                    self._stop(summaries)
+                    self._stop(step, summaries)
         return scores
 
-    def _waiting(self) -> contextlib.AbstractContextManager[None]:
+    def _waiting(self, step: int) -> contextlib.AbstractContextManager[None]:
         if self.cluster.size == 1:
             return contextlib.nullcontext()
-        return together(self.config.worker_timeout, f"the block after step {self.state.step}")
+        return together(self.config.worker_timeout, f"the block after step {step}")
 
-    def _due(self, taken: int) -> bool:
-        step = self.state.step
+    def _due(self, step: int, taken: int) -> bool:
         return step == self.config.max_steps or step % self.config.checkpoint_every < taken
 
-    def _check(self, figures: dict[str, float]) -> None:
+    def _check(self, step: int, figures: dict[str, float]) -> None:
         if not math.isfinite(figures["loss"]):
             raise StepError(
-                f"the loss is {figures['loss']} at step {self.state.step}, learning rate "
+                f"the loss is {figures['loss']} at step {step}, learning rate "
                 f"{figures['learning_rate']:g}, expected a finite one; lower --learning-rate (last "
                 f"good checkpoint: {self.checkpoints.latest or 'none'})"
             )
 
-    def _stop(self, summaries: Summaries | None) -> None:
+    def _stop(self, step: int, summaries: Summaries | None) -> None:
         if summaries:
             self.checkpoints.save()
             summaries.flush()
-        print(f"Stopped by SIGTERM at step {self.state.step}; start again to go on", flush=True)
+        print(f"Stopped by SIGTERM at step {step}; start again to go on", flush=True)
         sys.exit(STOPPED)
 
 

@@ -6,14 +6,17 @@ import time
 from pathlib import Path
 from typing import Self, TextIO
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+from tensorboard.plugins.histogram import metadata as histogram_metadata
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.util.tensor_util import make_tensor_proto
 
 from components.shared.manifests import Score
 from components.shared.records import IMAGE_SHAPE
@@ -22,6 +25,7 @@ from components.train.state import State
 from pipeline.config import Train
 
 HISTORY = "history.jsonl"
+BUCKETS = 30  # of a histogram, as many as TensorBoard shows
 
 
 class Summaries:
@@ -67,7 +71,7 @@ class Summaries:
             state.step,
             *(scalar_pb(name, value) for name, value in precisions.items()),
             *(
-                histogram_pb(name, variable.numpy())
+                _histogram(name, variable.numpy())
                 for name, variable in zip(names, state.variables, strict=True)
             ),
         )
@@ -97,6 +101,18 @@ def _reopen(path: Path, step: int) -> TextIO:
         kept = [row for row in whole if json.loads(row)["step"] <= step]
     path.write_text("".join(kept), encoding="utf-8")
     return path.open("a", encoding="utf-8")
+
+
+def _histogram(name: str, values: npt.NDArray[np.float32]) -> Summary:
+    """Does what TensorBoard's ``histogram_pb`` does, which takes ten times as long."""
+    counts, edges = np.histogram(values, BUCKETS)
+    buckets = np.stack([edges[:-1], edges[1:], counts], axis=1)
+    value = Summary.Value(
+        tag=name,
+        metadata=histogram_metadata.create_summary_metadata(None, None),
+        tensor=make_tensor_proto(buckets, dtype=np.float64),
+    )
+    return Summary(value=[value])
 
 
 def _card(config: Train) -> str:
