@@ -34,7 +34,7 @@ export ENGINE=podman DOCKER_HOST=unix://$socket/podman.sock
 
 podman system service --time=0 "$DOCKER_HOST" 2>"$home/service.log" &
 service=$!
-trap 'kill "$service"; rm -rf "$socket"; umount --quiet "$home/storage/overlay" || true' EXIT
+trap 'kill "$service"; wait "$service" || true; rm -rf "$socket"; umount --quiet --lazy "$home/storage/overlay" || true' EXIT
 for _ in $(seq 100); do
   [ -S "$socket/podman.sock" ] && break
   sleep 0.1
