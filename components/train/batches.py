@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from components.shared.errors import StepError
 from components.shared.examples import parse, read_split
-from components.shared.records import IMAGE_SHAPE
+from components.train import shifts
 from pipeline.config import Train
 
 READ_BATCH = 5_000  # records, when reading a split into memory
@@ -26,10 +26,10 @@ SHUFFLE_BUFFER = 256  # chunks
 class Block(NamedTuple):
     """Examples, and the order in which some batches visit them."""
 
-    images: tf.Tensor  # uint8 [examples, height, width], padded by the shift on each side
+    images: tf.Tensor  # uint8 [examples, line], see shifts.lay_out
     labels: tf.Tensor  # int32 [examples]
     order: tf.Tensor  # int32 [batches, batch_size]: rows of images
-    shifts: tf.Tensor  # int32 [batches]: where to cut the images, see loop.batch_pixels
+    shifts: tf.Tensor  # int32 [batches]: where to cut the images, see shifts.cut
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ class Resident:
     def __init__(self, config: Train, share: Share) -> None:
         self._config = config
         self._share = share
-        self._shifts = draw_shifts(config)
+        self._shifts = shifts.draw(config)
         self._permutation = lru_cache(maxsize=2)(self._shuffle)
         images, labels = [], []
         for some_images, some_labels in read_split(share.files, READ_BATCH):
-            images.append(pad(some_images, config.shift))
+            images.append(shifts.lay_out(some_images, config.shift))
             labels.append(some_labels)
         self._images = tf.concat(images, 0)
         self._labels = tf.concat(labels, 0)
@@ -103,7 +103,7 @@ class Streaming:
     def __init__(self, config: Train, share: Share) -> None:
         self._config = config
         self._share = share
-        self._shifts = draw_shifts(config)
+        self._shifts = shifts.draw(config)
 
     def blocks(self, step: int) -> Iterator[Block]:
         """See :class:`Batches`."""
@@ -127,7 +127,7 @@ class Streaming:
 
     def _parse(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels = parse(tf.reshape(serialized, [-1]))
-        return pad(images, self._config.shift), labels
+        return shifts.lay_out(images, self._config.shift), labels
 
     def _order(self, step: int) -> npt.NDArray[np.int32]:
         """Shuffles the rows of a block, those of one epoch among themselves."""
@@ -165,8 +165,7 @@ class Streaming:
 
 def open_batches(config: Train, share: Share) -> Batches:
     """Opens a share of the training split the way the configuration asks for."""
-    side = IMAGE_SHAPE[0] + 2 * config.shift
-    fits = share.records * side * side <= config.resident_mib << 20
+    fits = share.records * shifts.line_length(config.shift) <= config.resident_mib << 20
     resident = fits if config.data_path == "auto" else config.data_path == "resident"
     return (Resident if resident else Streaming)(config, share)
 
@@ -174,15 +173,3 @@ def open_batches(config: Train, share: Share) -> Batches:
 def end_of_block(config: Train, step: int) -> int:
     """Returns where the block that starts at a step ends: at a status line, or the last step."""
     return min((step // config.log_every + 1) * config.log_every, config.max_steps)
-
-
-def draw_shifts(config: Train) -> npt.NDArray[np.int32]:
-    """Draws for every step, int32 ``[max_steps]``, at which of the possible offsets to cut."""
-    offsets = (2 * config.shift + 1) ** 2
-    generator = np.random.default_rng(config.seed)
-    return generator.integers(offsets, size=config.max_steps, dtype=np.int32)
-
-
-def pad(images: tf.Tensor, shift: int) -> tf.Tensor:
-    """Pads images ``[n, height, width]`` with background by ``shift`` pixels on each side."""
-    return tf.pad(images, [[0, 0], [shift, shift], [shift, shift]])

@@ -6,13 +6,12 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from components.shared.manifests import Score
-from components.shared.records import IMAGE_SHAPE
-from components.train import model
+from components.train import model, shifts
 from components.train.batches import Block
 from components.train.state import State
 from pipeline.config import Train
 
-HEIGHT, WIDTH = IMAGE_SHAPE
+PARTS = 2  # of a batch, see _gradients
 
 Figures = dict[str, tf.Tensor]  # loss, gradient_norm, learning_rate: float32 scalars
 Steps = Callable[[Block], Figures]  # takes one step a batch; tells of the last
@@ -39,12 +38,21 @@ def compile_steps(config: Train, state: State, strategy: tf.distribute.Strategy)
 def _gradients(
     config: Train, weights: model.Weights, block: Block, rows: tf.Tensor, shift: tf.Tensor
 ) -> tuple[tf.Tensor, model.Weights]:
-    """Returns the loss over some rows of a block and its gradients."""
-    pixels = batch_pixels(block.images, rows, shift, config.precision)
-    labels = tf.gather(block.labels, rows)
+    """Returns the loss over some rows of a block and its gradients.
+
+    On a CPU, XLA computes side by side what does not depend on each other. The layers of one batch
+    do; two halves of it are two such chains, and what one leaves idle the other uses.
+    """
+    on_gpu = tf.config.list_physical_devices("GPU")
+    parts = 1 if on_gpu else math.gcd(PARTS, rows.shape[0])
+
+    def loss_over(part: tf.Tensor) -> tf.Tensor:
+        pixels = shifts.cut(block.images, part, shift, config.shift, config.precision)
+        return model.loss(model.inference(weights, pixels), tf.gather(block.labels, part))
+
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        loss = model.loss(model.inference(weights, pixels), labels)
+        loss = tf.reduce_mean([loss_over(part) for part in tf.split(rows, parts)])
     return loss, tape.gradient(loss, weights)
 
 
@@ -134,32 +142,3 @@ def compile_score(state: State) -> Callable[[tf.data.Dataset], Score]:
         return Score(examples=sum(examples), correct=sum(hits))
 
     return score
-
-
-def batch_pixels(
-    images: tf.Tensor, rows: tf.Tensor, shift: tf.Tensor, precision: str = "float32"
-) -> tf.Tensor:
-    """Cuts a batch out of padded images, all at the same offset, as the network's input.
-
-    Args:
-        images: uint8 ``[examples, 28 + 2·radius, 28 + 2·radius]``.
-        rows: int32 ``[batch]``.
-        shift: int32 scalar, which of the (2·radius + 1)² offsets, row by row.
-        precision: See :func:`components.train.model.normalize`.
-
-    Returns:
-        ``[batch, 784]``, 0 to 1.
-    """
-    offsets = images.shape[1] - HEIGHT + 1
-
-    def cut_at(top: int, left: int) -> Callable[[], tf.Tensor]:
-        def cut() -> tf.Tensor:
-            batch = tf.gather(images, rows)[:, top : top + HEIGHT, left : left + WIDTH]
-            return model.normalize(batch, precision)
-
-        return cut
-
-    # A begin that is computed would have XLA compile anew for each block, and one pass over the
-    # batch is only made of what is in one branch.
-    cuts = [cut_at(top, left) for top in range(offsets) for left in range(offsets)]
-    return cuts[0]() if len(cuts) == 1 else tf.switch_case(shift, cuts)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,12 +97,3 @@ def test_a_block_is_never_empty_and_never_passes_the_last_step(
     assert end <= last
     assert end > step or step >= last
     assert end % every == 0 or end == last
-
-
-def test_shift_pads_with_background(share: Share) -> None:
-    block = next(Resident(Train(max_steps=10, shift=2), share).blocks(0))
-    assert block.images.shape[1:] == (32, 32)
-    border = tf.reduce_sum(tf.cast(block.images, tf.int64)) - tf.reduce_sum(
-        tf.cast(block.images[:, 2:-2, 2:-2], tf.int64)
-    )
-    assert int(border) == 0

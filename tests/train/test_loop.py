@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
+from components.train import shifts
 from components.train.batches import Block
-from components.train.loop import batch_pixels, compile_score, compile_steps, learning_rate
+from components.train.loop import compile_score, compile_steps, learning_rate
 from components.train.state import State
 from pipeline.config import Train
 from tests.conftest import ROOT
@@ -22,9 +23,9 @@ Floats = npt.NDArray[np.float64]
 def block_of_noise(batches: int, size: int, radius: int) -> Block:
     """A block of random images, each batch with other rows and another shift."""
     generator = np.random.default_rng(11)
-    side = 28 + 2 * radius
+    images = tf.constant(generator.integers(256, size=(64, 28, 28), dtype=np.uint8))
     return Block(
-        tf.constant(generator.integers(256, size=(64, side, side), dtype=np.uint8)),
+        shifts.lay_out(images, radius),
         tf.constant(generator.integers(10, size=64, dtype=np.int32)),
         tf.constant(generator.integers(64, size=(batches, size), dtype=np.int32)),
         tf.constant(generator.integers((2 * radius + 1) ** 2, size=batches, dtype=np.int32)),
@@ -53,22 +54,21 @@ def plain_loss_and_gradients(
 
 
 @pytest.mark.parametrize("xla", [True, False])
-@pytest.mark.parametrize("radius", [0, 1])
-def test_block_of_steps_equals_plain_gradient_descent(xla: bool, radius: int) -> None:
+@pytest.mark.parametrize(("radius", "size"), [(0, 10), (1, 10), (1, 9)])
+def test_block_of_steps_equals_plain_gradient_descent(xla: bool, radius: int, size: int) -> None:
     config = Train(max_steps=40, learning_rate=0.1, hidden1=16, hidden2=8, xla=xla, shift=radius)
     state = State.initial(config)
     weights = [weight.numpy().astype(np.float64) for weight in state.weights]
-    block = block_of_noise(batches=6, size=10, radius=radius)
+    block = block_of_noise(batches=6, size=size, radius=radius)
 
     figures = compile_steps(config, state, tf.distribute.get_strategy())(block)
 
-    images, labels = block.images.numpy(), block.labels.numpy()
+    labels = block.labels.numpy()
     for step, (rows, shift) in enumerate(
         zip(block.order.numpy(), block.shifts.numpy(), strict=True)
     ):
-        top, left = divmod(int(shift), 2 * radius + 1)
-        cut = images[rows, top : top + 28, left : left + 28].reshape(10, -1) / 255
-        loss, gradients = plain_loss_and_gradients(weights, cut, labels[rows])
+        pixels = shifts.cut(block.images, rows, tf.constant(shift), radius).numpy()
+        loss, gradients = plain_loss_and_gradients(weights, pixels, labels[rows])
         rate = 0.1 * 0.5 * (1 + np.cos(np.pi * step / 40))
         weights = [w - rate * g for w, g in zip(weights, gradients, strict=True)]
     for got, expected in zip(state.weights, weights, strict=True):
@@ -102,7 +102,7 @@ from components.train.loop import compile_steps
 from components.train.state import State
 from pipeline.config import Train
 from tests.train.test_loop import block_of_noise
-config = Train(max_steps=40, learning_rate=0.1)
+config = Train(max_steps=40, learning_rate=0.1, shift=1)
 block = block_of_noise(batches=6, size=10, radius=1)
 ends = []
 for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
@@ -118,16 +118,6 @@ json.dump(ends, open(sys.argv[1], "w"))
     one, two = json.loads(result.read_text())
     assert (one[0], two[0]) == (1, 2)
     np.testing.assert_allclose(two[1:], one[1:], rtol=1e-5)
-
-
-def test_batch_is_cut_at_the_offset_of_the_shift_and_scaled() -> None:
-    images = block_of_noise(batches=1, size=1, radius=1).images
-    rows = [5, 0, 5]
-    for shift in range(9):
-        top, left = divmod(shift, 3)
-        expected = images.numpy()[rows, top : top + 28, left : left + 28].reshape(3, 784) / 255
-        pixels = batch_pixels(images, tf.constant(rows), tf.constant(shift))
-        np.testing.assert_allclose(pixels, expected, rtol=1e-6)
 
 
 def test_learning_rate_falls_along_a_cosine_or_stays() -> None:

@@ -1,0 +1,36 @@
+"""A shifted batch is the images moved over a background of zeros."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.train import shifts
+from pipeline.config import Train
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2, 3])
+def test_a_batch_is_cut_as_from_images_with_a_border(radius: int) -> None:
+    images = np.random.default_rng(3).integers(256, size=(8, 28, 28), dtype=np.uint8)
+    lines = shifts.lay_out(tf.constant(images), radius)
+    bordered = np.pad(images, [(0, 0), (radius, radius), (radius, radius)])
+    rows = [5, 0, 5]
+    for shift in range((2 * radius + 1) ** 2):
+        top, left = divmod(shift, 2 * radius + 1)
+        expected = bordered[rows, top : top + 28, left : left + 28].reshape(3, 784) / 255
+        pixels = shifts.cut(lines, tf.constant(rows), tf.constant(shift), radius)
+        np.testing.assert_allclose(pixels, expected, rtol=1e-6)
+
+
+def test_an_image_is_held_between_margins_of_background() -> None:
+    lines = shifts.lay_out(tf.ones([2, 28, 28], tf.uint8), radius=2).numpy()
+    assert lines.shape == (2, shifts.line_length(2))
+    assert lines.sum() == 2 * 784
+    np.testing.assert_array_equal(lines[:, 58:-58], 1)
+
+
+def test_every_step_draws_one_of_the_shifts_and_the_seed_says_which() -> None:
+    drawn = shifts.draw(Train(max_steps=500, shift=1, seed=4))
+    assert sorted(set(drawn.tolist())) == list(range(9))
+    np.testing.assert_array_equal(drawn, shifts.draw(Train(max_steps=500, shift=1, seed=4)))
+    assert (drawn != shifts.draw(Train(max_steps=500, shift=1, seed=5))).any()
+    assert not shifts.draw(Train(max_steps=500, shift=0)).any()
