@@ -41,7 +41,7 @@ def _gradients(
     """Returns the loss over some rows of a block and its gradients.
 
     On a CPU, XLA computes side by side what does not depend on each other. The layers of one batch
-    do; two halves of it are two such chains, and what one leaves idle the other uses.
+    are one chain; its halves are two, and a core that one leaves idle works on the other.
     """
     on_gpu = tf.config.list_physical_devices("GPU")
     parts = 1 if on_gpu else math.gcd(PARTS, rows.shape[0])
