@@ -120,7 +120,7 @@ class Train(Options):
         default=100, description="Steps between two status lines; also one compiled loop."
     )
     checkpoint_every: PositiveInt = Field(
-        default=1_000,
+        default=1_500,
         description="Steps between two checkpoints, each with an evaluation on all splits; up to "
         "the next status line.",
     )
@@ -256,6 +256,7 @@ PARAMETERS = (*STEPS, Run)  # together, the pipeline's parameters
 TUTORIAL = {
     "learning_rate": 0.01,
     "max_steps": 2_000,
+    "checkpoint_every": 1_000,
     "batch_size": 100,
     "decay": "none",
     "shift": 0,

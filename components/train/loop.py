@@ -6,12 +6,11 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from components.shared.manifests import Score
+from components.shared.records import PIXELS
 from components.train import model, shifts
 from components.train.batches import Block
 from components.train.state import State
 from pipeline.config import Train
-
-PARTS = 2  # of a batch, see _gradients
 
 Figures = dict[str, tf.Tensor]  # loss, gradient_norm, learning_rate: float32 scalars
 Steps = Callable[[Block], Figures]  # takes one step a batch; tells of the last
@@ -35,24 +34,28 @@ def compile_steps(config: Train, state: State, strategy: tf.distribute.Strategy)
     return _replicas(config, state, strategy)
 
 
+def _bands() -> int:
+    """Returns in how many bands of pixels hidden1 is computed.
+
+    On a CPU, XLA computes side by side what does not depend on each other. The products of the
+    pixels are nearly all of the work; of two halves of them, each core has one, with its weights.
+    """
+    return 1 if tf.config.list_physical_devices("GPU") else 2
+
+
 def _gradients(
     config: Train, weights: model.Weights, block: Block, rows: tf.Tensor, shift: tf.Tensor
 ) -> tuple[tf.Tensor, model.Weights]:
-    """Returns the loss over some rows of a block and its gradients.
-
-    On a CPU, XLA computes side by side what does not depend on each other. The layers of one batch
-    are one chain; its halves are two, and a core that one leaves idle works on the other.
-    """
-    on_gpu = tf.config.list_physical_devices("GPU")
-    parts = 1 if on_gpu else math.gcd(PARTS, rows.shape[0])
-
-    def loss_over(part: tf.Tensor) -> tf.Tensor:
-        pixels = shifts.cut(block.images, part, shift, config.shift, config.precision)
-        return model.loss(model.inference(weights, pixels), tf.gather(block.labels, part))
-
+    """Returns the loss over some rows of a block and its gradients; weights are in bands."""
+    size = PIXELS // _bands()
+    bands = [slice(start, start + size) for start in range(0, PIXELS, size)]
+    pixels = [
+        shifts.cut(block.images, rows, shift, config.shift, config.precision, band)
+        for band in bands
+    ]
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        loss = tf.reduce_mean([loss_over(part) for part in tf.split(rows, parts)])
+        loss = model.loss(model.inference(weights, *pixels), tf.gather(block.labels, rows))
     return loss, tape.gradient(loss, weights)
 
 
@@ -80,11 +83,11 @@ def _one_device(config: Train, state: State) -> Steps:
         _, weights = tf.while_loop(
             lambda batch, _: batch < last,
             lambda batch, w: (batch + 1, step(block, batch, start + batch, w)[0]),
-            (0, [variable.value() for variable in state.variables]),
+            (0, model.split([variable.value() for variable in state.variables], _bands())),
             maximum_iterations=last,
         )
         weights, figures = step(block, last, start + last, weights)
-        for variable, value in zip(state.variables, weights, strict=True):
+        for variable, value in zip(state.variables, model.join(weights, _bands()), strict=True):
             variable.assign(value)
         state.global_step.assign_add(last + 1)
         return figures
@@ -101,7 +104,8 @@ def _replicas(config: Train, state: State, strategy: tf.distribute.Strategy) -> 
 
     @tf.function(jit_compile=config.xla)
     def share(weights: model.Weights, block: Block, rows: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-        loss, gradients = _gradients(config, weights, block, rows, shift)
+        split = model.split(weights, _bands())
+        loss, gradients = _gradients(config, split, block, rows, shift)
         # One vector, since every reduction between workers costs a round trip.
         return tf.concat([tf.reshape(part, [-1]) for part in (*gradients, loss)], 0)
 

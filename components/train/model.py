@@ -35,32 +35,47 @@ def normalize(images: tf.Tensor, precision: str = "float32") -> tf.Tensor:
     """Turns images into the network's input.
 
     Args:
-        images: uint8 ``[batch, 28, 28]``.
+        images: uint8 ``[batch, 28, 28]``, or a band of their pixels ``[batch, pixels]``.
         precision: What matrices are multiplied in: ``float32`` or ``bfloat16``.
 
     Returns:
-        Of that type, ``[batch, 784]``, 0 to 1.
+        Of that type, ``[batch, 784]`` or ``[batch, pixels]``, 0 to 1.
     """
-    return tf.cast(tf.reshape(images, [-1, PIXELS]), precision) / 255
+    return tf.cast(tf.reshape(images, [-1, math.prod(images.shape[1:])]), precision) / 255
 
 
-def inference(weights: Weights, pixels: tf.Tensor) -> tf.Tensor:
+def split(weights: Weights, bands: int) -> Weights:
+    """Splits hidden1's weights into equal bands, of some pixels each."""
+    weights1, *others = weights
+    return [*tf.split(weights1, bands), *others]
+
+
+def join(weights: Weights, bands: int) -> Weights:
+    """Undoes :func:`split`."""
+    return [tf.concat(weights[:bands], 0), *weights[bands:]]
+
+
+def inference(weights: Weights, *bands: tf.Tensor) -> tf.Tensor:
     """Computes the logits.
 
     Args:
-        weights: float32, layer by layer.
-        pixels: float32 or bfloat16 ``[batch, 784]``, 0 to 1; matrices are multiplied in its type.
+        weights: float32, layer by layer; hidden1's split into as many bands as there are.
+        bands: float32 or bfloat16, 0 to 1; matrices are multiplied in their type. One of all pixels
+            ``[batch, 784]``, or several that lie side by side.
 
     Returns:
         float32 ``[batch, 10]``.
     """
-    weights = [tf.cast(weight, pixels.dtype) for weight in weights]
+    weights = [tf.cast(weight, bands[0].dtype) for weight in weights]
+    weights1, others = weights[: len(bands)], weights[len(bands) :]
+    biases1, weights2, biases2, weights3, biases3 = others
     with tf.name_scope("hidden1"):
-        hidden1 = tf.nn.relu(pixels @ weights[0] + weights[1])
+        products = [band @ part for band, part in zip(bands, weights1, strict=True)]
+        hidden1 = tf.nn.relu(tf.add_n(products) + biases1)
     with tf.name_scope("hidden2"):
-        hidden2 = tf.nn.relu(hidden1 @ weights[2] + weights[3])
+        hidden2 = tf.nn.relu(hidden1 @ weights2 + biases2)
     with tf.name_scope("softmax_linear"):
-        return tf.cast(hidden2 @ weights[4] + weights[5], tf.float32)
+        return tf.cast(hidden2 @ weights3 + biases3, tf.float32)
 
 
 def loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -37,7 +37,12 @@ def lay_out(images: tf.Tensor, radius: int) -> tf.Tensor:
 
 
 def cut(
-    lines: tf.Tensor, rows: tf.Tensor, shift: tf.Tensor, radius: int, precision: str = "float32"
+    lines: tf.Tensor,
+    rows: tf.Tensor,
+    shift: tf.Tensor,
+    radius: int,
+    precision: str = "float32",
+    band: slice = slice(0, PIXELS),
 ) -> tf.Tensor:
     """Cuts a batch out of laid-out images, all shifted alike, as the network's input.
 
@@ -48,17 +53,20 @@ def cut(
             is taken, ``radius`` up and left of it at 0, then on to the right, row by row.
         radius: Pixels of the largest shift.
         precision: See :func:`components.train.model.normalize`.
+        band: Which of the 784 pixels.
 
     Returns:
-        ``[batch, 784]``, 0 to 1.
+        ``[batch, 784]``, or as many pixels as the band has, 0 to 1.
     """
 
     def cut_at(down: int, right: int) -> Callable[[], tf.Tensor]:
         begin = _margin(radius) + down * WIDTH + right
+        inside = _inside(right)[band]
 
         def pixels() -> tf.Tensor:
-            whole = normalize(tf.gather(lines, rows)[:, begin : begin + PIXELS], precision)
-            return whole * tf.constant(_inside(right), precision) if right else whole
+            held = tf.gather(lines, rows)[:, begin + band.start : begin + band.stop]
+            moved = normalize(held, precision)
+            return moved * tf.constant(inside, precision) if right else moved
 
         return pixels
 

@@ -30,6 +30,21 @@ def test_weights_are_truncated_normal_by_fan_in_and_biases_zero() -> None:
         assert not biases.numpy().any()
 
 
+def test_logits_of_bands_of_pixels_are_those_of_the_whole() -> None:
+    weights = [variable.value() for variable in model.variables(hidden1=16, hidden2=8, seed=2)]
+    pixels = tf.constant(np.random.default_rng(5).random((3, 784), dtype=np.float32))
+    split = model.split(weights, 2)
+    assert [tuple(part.shape) for part in split[:2]] == [(392, 16), (392, 16)]
+    in_bands = model.inference(split, pixels[:, :392], pixels[:, 392:])
+    np.testing.assert_allclose(in_bands, model.inference(weights, pixels), rtol=1e-5, atol=1e-6)
+
+
+def test_weights_that_were_split_can_be_joined() -> None:
+    weights = [variable.value() for variable in model.variables(hidden1=16, hidden2=8, seed=2)]
+    for joined, whole in zip(model.join(model.split(weights, 4), 4), weights, strict=True):
+        np.testing.assert_array_equal(joined, whole)
+
+
 def test_loss_is_the_mean_cross_entropy() -> None:
     logits = tf.constant([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
     labels = tf.constant([2, 0])

@@ -21,6 +21,16 @@ def test_a_batch_is_cut_as_from_images_with_a_border(radius: int) -> None:
         np.testing.assert_allclose(pixels, expected, rtol=1e-6)
 
 
+def test_a_band_is_a_part_of_the_batch() -> None:
+    images = np.random.default_rng(3).integers(256, size=(8, 28, 28), dtype=np.uint8)
+    lines = shifts.lay_out(tf.constant(images), radius=1)
+    for shift in range(9):
+        whole = shifts.cut(lines, tf.constant([1, 7]), tf.constant(shift), radius=1)
+        band = slice(100, 500)
+        pixels = shifts.cut(lines, tf.constant([1, 7]), tf.constant(shift), radius=1, band=band)
+        np.testing.assert_array_equal(pixels, whole[:, 100:500])
+
+
 def test_an_image_is_held_between_margins_of_background() -> None:
     lines = shifts.lay_out(tf.ones([2, 28, 28], tf.uint8), radius=2).numpy()
     assert lines.shape == (2, shifts.line_length(2))
