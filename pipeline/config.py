@@ -120,7 +120,7 @@ class Train(Options):
         default=100, description="Steps between two status lines; also one compiled loop."
     )
     checkpoint_every: PositiveInt = Field(
-        default=1_500,
+        default=2_000,
         description="Steps between two checkpoints, each with an evaluation on all splits; up to "
         "the next status line.",
     )
