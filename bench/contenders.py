@@ -1,7 +1,7 @@
 """Other ways to train the same network on the same data.
 
-PyTorch and JAX are imported where they are used: they may live in another environment, which has
-nothing of this project but this file.
+Every framework is imported where it is used: PyTorch and JAX may live in another environment, which
+has neither TensorFlow nor this project's packages.
 """
 
 import gzip

@@ -47,7 +47,7 @@ def _gradients(
     config: Train, weights: model.Weights, block: Block, rows: tf.Tensor, shift: tf.Tensor
 ) -> tuple[tf.Tensor, model.Weights]:
     """Returns the loss over some rows of a block and its gradients; weights are in bands."""
-    size = PIXELS // _bands()
+    size = weights[0].shape[0]  # pixels of a band
     bands = [slice(start, start + size) for start in range(0, PIXELS, size)]
     pixels = [
         shifts.cut(block.images, rows, shift, config.shift, config.precision, band)
