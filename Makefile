@@ -80,6 +80,10 @@ test-kills: $(INSTALLED) ## Prove that training killed twenty times ends with th
 bench-train: $(INSTALLED) ## Measure training beside other ways to do it: make bench-train PEERS=PYTHON
 	@PEERS=$(or $(PEERS),$(PYTHON)) $(PYTHON) -m bench.train
 
+.PHONY: bench-memory
+bench-memory: $(INSTALLED) ## Measure training's memory as its data grows (Linux, 8 GB of disk)
+	@$(PYTHON) -m bench.memory
+
 .PHONY: bench-accuracy
 bench-accuracy: $(INSTALLED) ## Measure accuracy over seeds and draw the curves of docs/training.md
 	@$(PYTHON) -m bench.accuracy

@@ -11,6 +11,10 @@ from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from components.shared.records import CLASSES, IMAGE_SHAPE, PIXELS
 
+# Records read at a time. Each thread's heap keeps the room that its batches took, and evaluations
+# use ever new threads: with larger batches a long run's memory grows by some hundred MiB.
+READ_BATCH = 1_000
+
 FEATURES = {
     "image": tf.io.FixedLenFeature([], tf.string),
     "label": tf.io.FixedLenFeature([], tf.int64),
@@ -37,13 +41,13 @@ def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.reshape(pixels, [-1, *IMAGE_SHAPE]), labels
 
 
-def read_split(files: list[str], batch_size: int) -> tf.data.Dataset:
+def read_split(files: list[str], batch_size: int = READ_BATCH) -> tf.data.Dataset:
     """Reads a split once, in order, the last batch as short as it comes.
 
     Returns:
         A dataset of ``(images, labels)`` as :func:`parse` gives them.
     """
-    records = tf.data.TFRecordDataset(files, buffer_size=8 << 20)
+    records = tf.data.TFRecordDataset(files, buffer_size=1 << 20)
     return records.batch(batch_size).map(parse, tf.data.AUTOTUNE).prefetch(1)
 
 

@@ -18,7 +18,6 @@ from components.shared.examples import parse, read_split
 from components.train import shifts
 from pipeline.config import Train
 
-READ_BATCH = 5_000  # records, when reading a split into memory
 CHUNK = 64  # records that streaming reads and shuffles as one
 SHUFFLE_BUFFER = 256  # chunks
 
@@ -63,7 +62,7 @@ class Resident:
         self._shifts = shifts.draw(config)
         self._permutation = lru_cache(maxsize=2)(self._shuffle)
         images, labels = [], []
-        for some_images, some_labels in read_split(share.files, READ_BATCH):
+        for some_images, some_labels in read_split(share.files):
             images.append(shifts.lay_out(some_images, config.shift))
             labels.append(some_labels)
         self._images = tf.concat(images, 0)

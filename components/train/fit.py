@@ -28,7 +28,7 @@ from components.train.state import State
 from components.train.summaries import HISTORY, Summaries
 from pipeline.config import Train
 
-EVALUATION_BATCH = 5_000
+CACHED_BATCH = 5_000  # examples that an evaluation scores at once, where the splits are in memory
 STOPPED = 128 + signal.SIGTERM  # the exit code that a shell gives a process ended by SIGTERM
 
 Evaluate = Callable[[], dict[str, Score]]
@@ -71,9 +71,9 @@ def _share(config: Train, cluster: Cluster, dataset: Dataset, examples: Path) ->
 
 
 def _evaluation(dataset: Dataset, examples: Path, state: State, in_memory: bool) -> Evaluate:
-    splits = {s: read_split(dataset.files(examples, s), EVALUATION_BATCH) for s in SPLITS}
+    splits = {s: read_split(dataset.files(examples, s)) for s in SPLITS}
     if in_memory:
-        splits = {name: split.cache() for name, split in splits.items()}
+        splits = {name: split.rebatch(CACHED_BATCH).cache() for name, split in splits.items()}
     score = compile_score(state)
     return lambda: {name: score(split) for name, split in splits.items()}
 
