@@ -1,11 +1,14 @@
 """Ingestion: from a source to TFRecord shards, their statistics and their manifest."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from pyarrow import fs
 
 from components.ingest import anomalies, digests, filesystem, report
@@ -79,6 +82,18 @@ def _flags(records: int, beam_arguments: Sequence[str]) -> list[str]:
     return [*flags, *beam_arguments]
 
 
+def _pipeline(options: PipelineOptions) -> beam.Pipeline:
+    """Returns a pipeline for Beam's options; where they ask for processes here, these are ours."""
+    direct = options.view_as(DirectOptions)
+    here = options.view_as(StandardOptions).runner == "FnApiRunner"
+    if not here or direct.direct_running_mode != "multi_processing":
+        return beam.Pipeline(options=options)
+    direct.direct_running_mode = None  # or the runner would take Beam's own worker again
+    worker = f"{sys.executable} -m components.ingest.worker"
+    environment = SubprocessSDKEnvironment.from_command_string(worker)
+    return beam.Pipeline(FnApiRunner(environment), options)
+
+
 def _run(plan: Plan, ranges: list[Range], flags: list[str]) -> dict[str, int]:
     """Runs the pipeline and returns its counters.
 
@@ -86,7 +101,7 @@ def _run(plan: Plan, ranges: list[Range], flags: list[str]) -> dict[str, int]:
         StepError: The runner failed, whatever it is; Beam has no exception of its own for it.
     """
     try:
-        pipeline = beam.Pipeline(options=PipelineOptions(flags))
+        pipeline = _pipeline(PipelineOptions(flags))
         _ = (
             pipeline
             | "Ranges" >> beam.Create(ranges, reshuffle=True)

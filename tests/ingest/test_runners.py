@@ -53,8 +53,9 @@ def expected(source: Path, tmp_path_factory: pytest.TempPathFactory, command: Co
 def test_workers_on_this_machine(
     flags: tuple[str, ...], source: Path, expected: str, tmp_path: Path, command: Command
 ) -> None:
-    command(*_arguments(source, tmp_path / "examples"), "--", *flags)
+    process = command(*_arguments(source, tmp_path / "examples"), "--", *flags)
     assert sha256_of_directory(tmp_path / "examples") == expected
+    assert process.stderr == ""
 
 
 def test_a_job_server_with_workers_of_its_own(

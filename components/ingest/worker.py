@@ -1,0 +1,17 @@
+"""Beam's worker process, which logs to its runner alone: ``python -m components.ingest.worker``."""
+
+import logging
+import sys
+
+# Beam logs as it is imported, and the first log without a handler makes one for the terminal.
+logging.getLogger().addHandler(logging.NullHandler())
+
+from apache_beam.runners.worker import sdk_worker_main  # noqa: E402
+
+# It warns that it finds no pickled session; no function here comes from one.
+logging.getLogger(sdk_worker_main.__name__).addFilter(
+    lambda record: "semi_persistent_directory" not in record.getMessage()
+)
+
+if __name__ == "__main__":
+    sdk_worker_main.main(sys.argv)
