@@ -1,4 +1,4 @@
-"""How much memory training takes, and whether streaming takes more as its data grows.
+"""How much memory training and evaluation take, and whether they take more as the data grows.
 
 Every figure is the peak of a process of its own. Run it with ``make bench-memory``; Linux only.
 """
@@ -7,67 +7,100 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from components.train.train import train_and_evaluate
-from pipeline.config import Train
+import components  # noqa: F401  # sets TensorFlow up
 
 SIZES = (70_000, 700_000, 7_000_000)  # images, made up
-LIMIT = 1_024  # MiB above TensorFlow's import, in memory
-GROWTH = 1.1  # of streaming's peak, from the least data to the most
+LIMIT = 1_024  # MiB above TensorFlow's import, of training in memory
+GROWTH = 1.15  # of a peak, from the least data to the most
 
 
-def peak(examples: Path | None = None, **options: Any) -> int:
-    """Returns the peak memory of a training run in MiB; without examples, of TensorFlow's import.
+def imports() -> None:
+    """Imports TensorFlow, as the steps do."""
+    import tensorflow  # noqa: F401
 
-    Args:
-        examples: The directory that ingest wrote.
-        options: Fields of :class:`pipeline.config.Train`.
-    """
-    command = [sys.executable, "-m", "bench.memory", str(examples or ""), json.dumps(options)]
+
+def train(examples: str, **options: Any) -> None:
+    """Trains, and leaves nothing behind."""
+    from components.train.train import train_and_evaluate
+    from pipeline.config import Train
+
+    with tempfile.TemporaryDirectory() as scratch:
+        output, logs = Path(scratch) / "model", Path(scratch) / "logs"
+        train_and_evaluate(Train(**options), Path(examples), output, logs)
+
+
+def evaluate(examples: str, model: str) -> None:
+    """Evaluates a model, and leaves nothing behind."""
+    from components.evaluate import evaluate as step
+    from pipeline.config import Evaluate
+
+    with tempfile.TemporaryDirectory() as scratch:
+        step.evaluate(Evaluate(), Path(examples), Path(model), Path(scratch) / "evaluation")
+
+
+RUNS: dict[str, Callable[..., None]] = {run.__name__: run for run in (imports, train, evaluate)}
+
+
+def peak(run: Callable[..., None], **arguments: Any) -> int:
+    """Returns the peak memory in MiB of one of the runs above, in a process of its own."""
+    command = [sys.executable, "-m", "bench.memory", run.__name__, json.dumps(arguments)]
     process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return int(process.stdout.splitlines()[-1])
 
 
-def _run(examples: str, options: dict[str, Any]) -> None:
-    import tensorflow  # noqa: F401
-
-    if examples:
-        with tempfile.TemporaryDirectory() as scratch:
-            output = Path(scratch)
-            train_and_evaluate(Train(**options), Path(examples), output / "model", output / "logs")
+def _one(name: str, arguments: str) -> None:
+    RUNS[name](**json.loads(arguments))
     # Not getrusage, whose maximum begins with what the parent held when it forked.
     status = Path("/proc/self/status").read_text()
     print(int(status.split("VmHWM:")[1].split()[0]) >> 10)
 
 
-def _ingest(images: int, examples: Path) -> None:
-    command = [sys.executable, "-m", "components.ingest", "--source", f"fake://{images}"]
-    subprocess.run([*command, "--output", examples], stdout=subprocess.DEVNULL, check=True)
+def _step(name: str, **options: object) -> None:
+    command = [sys.executable, "-m", f"components.{name}"]
+    for option, value in options.items():
+        command += [f"--{option.replace('_', '-')}", str(value)]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+
+
+def _measure(directory: Path, imported: int) -> dict[str, list[int]]:
+    """Prints a line a run, and returns the peaks of each way, from the least data to the most."""
+    peaks: dict[str, list[int]] = {}
+    model = directory / "model"
+    for size in SIZES:
+        examples = directory / str(size)
+        _step("ingest", source=f"fake://{size}", output=examples)
+        ways: dict[str, tuple[Callable[..., None], dict[str, str]]] = {
+            "train, streaming": (train, {"data_path": "streaming"}),
+            "evaluate": (evaluate, {"model": str(model)}),
+        }
+        if size == SIZES[0]:
+            _step("train", examples=examples, model=model, logs=directory / "logs", max_steps=500)
+            ways = {"train, resident": (train, {"data_path": "resident"}), **ways}
+        for way, (run, options) in ways.items():
+            taken = peak(run, examples=str(examples), **options)
+            peaks.setdefault(way, []).append(taken)
+            print(f"{way:<18}{size:>12,}{taken:>10,}{taken - imported:>18,}", flush=True)
+    return peaks
 
 
 def main() -> None:
     """Measures default runs, prints the table, and fails where a limit is missed."""
-    imported = peak()
+    imported = peak(imports)
     print(f"TensorFlow's import: {imported:,} MiB\n")
-    print(f"{'data path':<12}{'images':>12}{'peak MiB':>10}{'above the import':>18}")
-    peaks: dict[str, list[int]] = {"resident": [], "streaming": []}
-    for size in SIZES:
-        with tempfile.TemporaryDirectory() as scratch:
-            examples = Path(scratch) / "examples"
-            _ingest(size, examples)
-            for data_path in ("resident", "streaming") if size == SIZES[0] else ("streaming",):
-                taken = peak(examples, data_path=data_path)
-                peaks[data_path].append(taken)
-                print(f"{data_path:<12}{size:>12,}{taken:>10,}{taken - imported:>18,}", flush=True)
-    fits = peaks["resident"][0] - imported < LIMIT
-    flat = peaks["streaming"][-1] < GROWTH * peaks["streaming"][0]
+    print(f"{'':<18}{'images':>12}{'peak MiB':>10}{'above the import':>18}")
+    with tempfile.TemporaryDirectory() as scratch:
+        peaks = _measure(Path(scratch), imported)
+    fits = peaks["train, resident"][0] - imported < LIMIT
+    flat = all(max(taken) < GROWTH * taken[0] for taken in peaks.values())
     sys.exit(not (fits and flat))
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        _run(sys.argv[1], json.loads(sys.argv[2]))
+        _one(*sys.argv[1:])
     else:
         main()

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.shared.errors import StepError
-from components.shared.examples import FEATURES, parse
+from components.shared.examples import FEATURES, READ_BATCH, parse
 from components.shared.manifests import Dataset
 from components.shared.records import CLASSES, IMAGE_SHAPE
 
 BATCH = 5_000
-PARSERS = 2  # batches parsed at a time, and as many held ready while the model runs
+PARSERS = 2  # small batches parsed at a time
+READY = 2  # batches held ready while the model runs
 TOLERANCE = 1e-3  # by which probabilities may miss a sum of 1
 MISSING = {tf.int64: np.iinfo(np.int64).min, tf.string: b""}  # a feature that a record lacks
 
@@ -136,8 +137,8 @@ def read(dataset: Dataset, examples: Path, split: str) -> Iterator[Read]:
     try:
         records = tf.data.TFRecordDataset(dataset.files(examples, split), buffer_size=1 << 20)
         features = _extra_features(next(records.take(1).as_numpy_iterator()))
-        batches = records.batch(BATCH).map(partial(_parse, features=features), PARSERS)
-        for batch in batches.prefetch(PARSERS):
+        batches = records.batch(READ_BATCH).map(partial(_parse, features=features), PARSERS)
+        for batch in batches.rebatch(BATCH).prefetch(READY):
             found += len(batch[1])
             yield batch
     except (tf.errors.OpError, StopIteration) as error:
