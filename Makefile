@@ -81,7 +81,7 @@ bench-train: $(INSTALLED) ## Measure training beside other ways to do it: make b
 	@PEERS=$(or $(PEERS),$(PYTHON)) $(PYTHON) -m bench.train
 
 .PHONY: bench-memory
-bench-memory: $(INSTALLED) ## Measure training's memory as its data grows (Linux, 8 GB of disk)
+bench-memory: $(INSTALLED) ## Measure memory as the data grows (Linux, 8 GB of disk)
 	@$(PYTHON) -m bench.memory
 
 .PHONY: bench-accuracy
