@@ -34,7 +34,14 @@ export ENGINE=podman DOCKER_HOST=unix://$socket/podman.sock
 
 podman system service --time=0 "$DOCKER_HOST" 2>"$home/service.log" &
 service=$!
-trap 'kill "$service"; wait "$service" || true; rm -rf "$socket"; umount --quiet --lazy "$home/storage/overlay" || true' EXIT
+finish() {
+  kill "$service"
+  wait "$service" || true
+  rm -rf "$socket"
+  # More than one podman may have mounted it, and make clean fails where one is left.
+  while umount --quiet --lazy "$home/storage/overlay" 2>/dev/null; do :; done
+}
+trap finish EXIT
 for _ in $(seq 100); do
   [ -S "$socket/podman.sock" ] && break
   sleep 0.1
