@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from components.shared.command_line import flag
 from components.shared.manifests import Model
 from pipeline.config import TUTORIAL
 
@@ -48,7 +49,7 @@ def train(examples: Path, directory: Path, options: dict[str, object]) -> tuple[
     command = [sys.executable, "-u", "-m", "components.train"]
     places = {"examples": examples, "model": directory / "model", "logs": directory / "logs"}
     for name, value in {**places, **options}.items():
-        command += [f"--{name.replace('_', '-')}", str(value)]
+        command += [flag(name), str(value)]
     started = 0.0
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

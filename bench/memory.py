@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import components  # noqa: F401  # sets TensorFlow up
+from components.shared.command_line import flag
 
 SIZES = (70_000, 700_000, 7_000_000)  # images, made up
 LIMIT = 1_024  # MiB above TensorFlow's import, of training in memory
@@ -62,7 +62,7 @@ def _one(name: str, arguments: str) -> None:
 def _step(name: str, **options: object) -> None:
     command = [sys.executable, "-m", f"components.{name}"]
     for option, value in options.items():
-        command += [f"--{option.replace('_', '-')}", str(value)]
+        command += [flag(option), str(value)]
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.shared.command_line import flag
 from components.train.train import train_and_evaluate
 from pipeline.config import Train
 from tests.conftest import ROOT
@@ -44,7 +45,7 @@ def start(examples: Path, tmp_path: Path) -> Iterator[Start]:
             }
             command = [sys.executable, "-u", "-m", "components.train"]
             for name, value in {**arguments, **options}.items():
-                command += [f"--{name.replace('_', '-')}", str(value)]
+                command += [flag(name), str(value)]
             task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
             process = subprocess.Popen(
                 command,
