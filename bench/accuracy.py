@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from components.config import TUTORIAL
 from components.shared.command_line import flag
 from components.shared.manifests import Model
-from pipeline.config import TUTORIAL
 
 SEEDS = int(os.environ.get("SEEDS", "5"))
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,8 +97,8 @@ def draw(histories: dict[str, Path], target: Path) -> None:
 
 def main() -> None:
     """Trains every setting with its seeds, prints the table and draws the curves."""
+    from components.config import Ingest
     from components.ingest.ingest import ingest
-    from pipeline.config import Ingest
 
     with tempfile.TemporaryDirectory() as directory:
         scratch = Path(directory)

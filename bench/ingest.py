@@ -19,10 +19,10 @@ from typing import Any
 import click
 import numpy as np
 
+from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.manifests import SPLITS, Dataset
 from components.shared.records import Images, Labels, decode
-from pipeline.config import Ingest
 
 Write = Callable[[Path, Images, Labels], None]
 LOAD = (70_000, 700_000, 7_000_000)  # images

@@ -25,8 +25,8 @@ def imports() -> None:
 
 def train(examples: str, **options: Any) -> None:
     """Trains, and leaves nothing behind."""
+    from components.config import Train
     from components.train.train import train_and_evaluate
-    from pipeline.config import Train
 
     with tempfile.TemporaryDirectory() as scratch:
         output, logs = Path(scratch) / "model", Path(scratch) / "logs"
@@ -35,8 +35,8 @@ def train(examples: str, **options: Any) -> None:
 
 def evaluate(examples: str, model: str) -> None:
     """Evaluates a model, and leaves nothing behind."""
+    from components.config import Evaluate
     from components.evaluate import evaluate as step
-    from pipeline.config import Evaluate
 
     with tempfile.TemporaryDirectory() as scratch:
         step.evaluate(Evaluate(), Path(examples), Path(model), Path(scratch) / "evaluation")

@@ -73,6 +73,7 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
 
     import tensorflow as tf
 
+    from components.config import Train
     from components.shared.manifests import Dataset
     from components.train.batches import Share, open_batches
     from components.train.checkpoints import Checkpoints
@@ -80,7 +81,6 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
     from components.train.fit import _evaluation, _Training
     from components.train.state import State
     from components.train.summaries import Summaries
-    from pipeline.config import Train
 
     examples = Path(os.environ["EXAMPLES"])
     dataset = Dataset.read(examples)
@@ -107,7 +107,7 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
 
 def resident() -> tuple[float, float]:
     """This trainer, the split in memory; a default run, all that it tells and saves on."""
-    from pipeline.config import Train
+    from components.config import Train
 
     return _trainer("resident", Train().max_steps)
 
@@ -159,8 +159,8 @@ def main() -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from components.config import Ingest, Train
     from components.ingest.ingest import ingest
-    from pipeline.config import Ingest, Train
 
     with tempfile.TemporaryDirectory() as directory:
         examples = Path(directory) / "examples"

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from components.config import PARAMETERS, TUTORIAL
 from components.shared.command_line import build, build_all, flag, options, reported
-from pipeline.cluster import Cluster, compile_to
-from pipeline.config import PARAMETERS, TUTORIAL
+from pipeline.cluster import Cluster
 from pipeline.remote import PIPELINE_YAML, schedule, submit
 
 
@@ -83,6 +83,8 @@ def compile_pipeline(output: str, **values: Any) -> None:
     """Compile the pipeline for a cluster."""
     cluster = build(Cluster, values)
     with reported():
+        from pipeline.compile import compile_to
+
         compile_to(output, cluster)
     click.echo(f"Wrote {output}")
 

@@ -1,7 +1,6 @@
 """What only a cluster needs, compiled into the pipeline; a local run has none of it."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from components.config import Options
 from components.shared.errors import StepError
-from pipeline.config import DESCRIPTION, PIPELINE_NAME, Options
+from components.shared.images import IMAGE
+from components.train.environment import RUN_ID, TRAINJOB, VOLUME
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 QUANTITY = r"^([1-9]\d*|0\.\d*[1-9])(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 LABEL = r"^$|^[A-Za-z0-9][\w./-]*=[\w.-]*$"
 SECRETS = "/secrets/gcs"
-# The environment by which training finds the directory that outlives a pod. Not parameters: those
-# are part of the backend's cache key, and a run's own name in it would never be found again.
-VOLUME, RUN_ID = "RUN_VOLUME", "RUN_ID"
-TRAINJOB = "TRAINJOB_SETTINGS"  # where training finds how to train on several nodes, as JSON
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Cluster(Options):
     """What only a cluster needs, compiled into the pipeline."""
 
     image: str = Field(
-        default="mnist-pipeline-{step}:latest",
+        default=IMAGE,
         pattern=r"\{step\}",
         description="Address of a step's image; {step} stands for the step.",
     )
@@ -109,13 +106,12 @@ class Cluster(Options):
 _current: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
 
 
-def image(step: str, cluster: Cluster | None = None) -> str:
+def image(step: str, cluster: Cluster) -> str:
     """Returns the image a step runs in.
 
     Raises:
         StepError: The file of digests cannot be read, or lacks the step.
     """
-    cluster = cluster or _current.get() or Cluster()
     if not cluster.images:
         return cluster.image.format(step=step)
     try:
@@ -127,33 +123,9 @@ def image(step: str, cluster: Cluster | None = None) -> str:
         ) from None
 
 
-def run_directory(step: str) -> str:
-    """Returns, within a step, the directory that every attempt of this run finds; "" if none."""
-    volume, run = os.environ.get(VOLUME), os.environ.get(RUN_ID)
-    return str(Path(volume) / run / step) if volume and run else ""
-
-
-def compile_to(output: str, cluster: Cluster) -> None:
-    """Compiles the pipeline with the settings of a cluster.
-
-    Raises:
-        StepError: The settings do not fit together.
-    """
-    if cluster.nodes > 1 and not cluster.pvc:
-        raise StepError(f"{cluster.nodes} nodes, but no --pvc that they share; name one")
-    from kfp import dsl
-    from kfp.compiler import Compiler
-
-    from pipeline.pipeline import mnist
-
-    config = dsl.PipelineConfig(ttl_seconds_after_finished=cluster.ttl or None)
-    decorate = dsl.pipeline(name=PIPELINE_NAME, description=DESCRIPTION, pipeline_config=config)
-    with _settings(cluster):
-        Compiler().compile(decorate(mnist.pipeline_func), output)
-
-
 @contextmanager
-def _settings(cluster: Cluster) -> Iterator[None]:
+def compiling_for(cluster: Cluster) -> Iterator[None]:
+    """Has :func:`configure` give the tasks what a cluster is to give them."""
     token = _current.set(cluster)
     try:
         yield

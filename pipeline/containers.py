@@ -16,6 +16,7 @@ from docker.types import Mount
 from kfp.local import DockerRunner
 
 from components.shared.errors import StepError
+from components.shared.images import image as default_image
 from pipeline.cluster import Cluster, image
 
 IMAGES = ("ingest", "train", "evaluate", "push")
@@ -90,7 +91,7 @@ def names(images: str) -> dict[str, str]:
     Raises:
         StepError: No container engine answers, or an image is not to be had; says what to do.
     """
-    found = {image(step): image(step, Cluster(images=images)) for step in IMAGES}
+    found = {default_image(step): image(step, Cluster(images=images)) for step in IMAGES}
     try:
         client = docker.from_env()
     except docker.errors.DockerException as error:

@@ -19,7 +19,7 @@ from typing import IO, Any
 import kfp.local
 from kfp.local import subprocess_task_handler
 
-from pipeline.config import STEPS
+from components.config import STEPS
 from pipeline.display import Display
 from pipeline.pipeline import mnist
 

@@ -2,13 +2,13 @@
 
 from kfp import dsl
 
+from components.config import DESCRIPTION, PIPELINE_NAME, Evaluate, Ingest, Push, Run, Train
 from components.evaluate.component import evaluate
 from components.ingest.component import ingest
 from components.push.component import push
 from components.summary.component import summary
 from components.train.component import train
 from pipeline.cluster import configure
-from pipeline.config import DESCRIPTION, PIPELINE_NAME, Evaluate, Ingest, Push, Run, Train
 
 
 @dsl.pipeline(name=PIPELINE_NAME, description=DESCRIPTION)

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from components.config import PARAMETERS, PIPELINE_NAME
 from components.shared.command_line import build_all, reported
-from pipeline.config import PARAMETERS, PIPELINE_NAME
 
 PIPELINE_YAML = "pipeline.yaml"
 CONNECTION = ("host", "token", "cookies", "namespace")

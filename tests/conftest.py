@@ -49,8 +49,8 @@ def small_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def examples(small_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The examples directory of the small source, not to be written to."""
+    from components.config import Ingest
     from components.ingest.ingest import ingest
-    from pipeline.config import Ingest
 
     output = tmp_path_factory.mktemp("ingested") / "examples"
     config = Ingest(source=str(small_source), validation_size=VALIDATION, shard_size=1_000)
@@ -61,8 +61,8 @@ def examples(small_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def model(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory trained for 300 steps on the small source, not to be written to."""
+    from components.config import Train
     from components.train.train import train_and_evaluate
-    from pipeline.config import Train
 
     directory = tmp_path_factory.mktemp("trained")
     train_and_evaluate(Train(max_steps=300), examples, directory / "model", directory / "logs")
@@ -72,8 +72,8 @@ def model(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def evaluation(examples: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The evaluation directory of that model, blessed, not to be written to."""
+    from components.config import Evaluate
     from components.evaluate.evaluate import evaluate
-    from pipeline.config import Evaluate
 
     output = tmp_path_factory.mktemp("evaluated") / "evaluation"
     lenient = Evaluate(min_precision=0.5, min_digit_recall=0.2, max_gap=0.5)

@@ -1,7 +1,7 @@
 """The rules by which a model may go out."""
 
+from components.config import Evaluate
 from components.shared.evaluation import Champion, Serving, SplitEvaluation, Verdict
-from pipeline.config import Evaluate
 
 SIGNIFICANT = 0.05  # a p-value below this is not put down to chance
 

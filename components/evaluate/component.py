@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from pipeline.cluster import image
+from components.shared.images import image
 
 
 @dsl.component(base_image=image("evaluate"), packages_to_install=[], install_kfp_package=False)
@@ -27,10 +27,10 @@ def evaluate(
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
+    from components.config import Evaluate
     from components.evaluate.evaluate import evaluate
-    from components.push.registry import champion_saved_model
+    from components.registry.registry import champion_saved_model
     from components.shared.command_line import reported
-    from pipeline.config import Evaluate
 
     given = locals()
     output = Path(evaluation.path)

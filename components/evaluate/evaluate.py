@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from components.config import Evaluate
 from components.evaluate import model_card, predictions, report, samples
 from components.evaluate.blessing import judge
 from components.evaluate.champion import Comparison
@@ -25,7 +26,6 @@ from components.evaluate.serving import check
 from components.shared.evaluation import Champion, Mistake, Roc, Serving, Slice, SplitEvaluation
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model, Score
 from components.shared.storage import sha256_of_directory, whole_directory
-from pipeline.config import Evaluate
 
 
 class Measured(NamedTuple):

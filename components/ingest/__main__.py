@@ -2,8 +2,8 @@
 
 import click
 
+from components.config import Ingest
 from components.shared.command_line import step_command
-from pipeline.config import Ingest
 
 
 @step_command(Ingest)

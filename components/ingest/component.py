@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from pipeline.cluster import image
+from components.shared.images import image
 
 
 @dsl.component(base_image=image("ingest"), packages_to_install=[], install_kfp_package=False)
@@ -25,10 +25,10 @@ def ingest(
     import shutil
     from pathlib import Path
 
+    from components.config import Ingest
     from components.ingest.ingest import ingest
     from components.ingest.report import FILE
     from components.shared.command_line import reported
-    from pipeline.config import Ingest
 
     given = locals()
     with reported():

@@ -11,6 +11,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from pyarrow import fs
 
+from components.config import Ingest
 from components.ingest import anomalies, digests, filesystem, report
 from components.ingest.open_source import open_source
 from components.ingest.output import make_directory, whole_dataset
@@ -20,7 +21,6 @@ from components.ingest.statistics import read_notes, summarize
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from components.shared.records import CLASSES, IMAGE_SHAPE
-from pipeline.config import Ingest
 
 # From so many records on, two worker processes make up for the seconds that they take to start.
 WORTH_PROCESSES = 2_000_000

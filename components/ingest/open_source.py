@@ -2,6 +2,7 @@
 
 from pyarrow import fs
 
+from components.config import Ingest
 from components.ingest.fake_source import SCHEME, open_fake
 from components.ingest.filesystem import open_filesystem
 from components.ingest.idx_source import open_idx
@@ -9,7 +10,6 @@ from components.ingest.parquet_source import is_parquet, open_parquet
 from components.ingest.selection import DATE
 from components.ingest.source import Source
 from components.shared.errors import StepError
-from pipeline.config import Ingest
 
 SCHEMES = (SCHEME, "gs://", "https://", "http://")
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from kubernetes import client, config
 
+from components.config import Train
 from components.launch.trainjob import GROUP, PLURAL, VERSION, Settings, trainjob
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset, Model
 from components.shared.storage import whole_directory
-from pipeline.config import Train
 
 NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 CHIEF = "jobset.sigs.k8s.io/jobset-name={},batch.kubernetes.io/job-completion-index=0"

@@ -1,1 +1,1 @@
-"""A blessed SavedModel to a registry in TensorFlow Serving's layout."""
+"""A blessed SavedModel to a registry."""

@@ -1,13 +1,11 @@
-"""The shell face of push: the step itself, and behind its name the commands for people."""
+"""The shell face of push."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from components.push.commands import registry_commands
+from components.config import Push
 from components.shared.command_line import step_command
-from pipeline.config import Push
 
 
 @step_command(Push)
@@ -24,8 +22,7 @@ from pipeline.config import Push
 def main(config: Push, model: str, evaluation: str, run_id: str) -> None:
     """Publish a blessed model as the next version in a registry.
 
-    The registry itself is looked after by: python -m components.push COMMAND, where COMMAND is
-    list, show, verify, promote, rollback, prune or serving-config.
+    The registry itself is looked after by: python -m components.registry.
     """
     from components.push.push import push
 
@@ -33,5 +30,4 @@ def main(config: Push, model: str, evaluation: str, run_id: str) -> None:
 
 
 if __name__ == "__main__":
-    named = registry_commands.commands.get(sys.argv[1]) if len(sys.argv) > 1 else None
-    (registry_commands if named else main)(prog_name="python -m components.push")
+    main(prog_name="python -m components.push")

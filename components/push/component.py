@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from pipeline.cluster import image
+from components.shared.images import image
 
 
 @dsl.component(base_image=image("push"), packages_to_install=[], install_kfp_package=False)
@@ -19,9 +19,9 @@ def push(
     """Publishes the blessed model and returns where its version lies."""
     from pathlib import Path
 
+    from components.config import Push
     from components.push.push import push
     from components.shared.command_line import reported
-    from pipeline.config import Push
 
     given = locals()
     with reported():

@@ -1,6 +1,6 @@
 """The fresh process of infra validation: loads a SavedModel, answers samples, measures.
 
-Prints one line: a :class:`components.push.validation.Validation` as JSON.
+Prints one line: a :class:`components.registry.contents.Validation` as JSON.
 """
 
 import statistics
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.push.validation import Validation
+from components.registry.contents import Validation
 from components.shared.command_line import reported
 from components.shared.errors import StepError
 

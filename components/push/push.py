@@ -3,12 +3,13 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.push.registry import Registry, Release
-from components.push.validation import SAMPLES, Validation, run_fresh, validate
+from components.config import Push
+from components.push.validation import SAMPLES, run_fresh, validate
+from components.registry.contents import Validation
+from components.registry.registry import Registry, Release
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
 from components.shared.storage import sha256_of_directory
-from pipeline.config import Push
 
 MODEL_CARD = "model_card.md"
 EXPORTS = {"litert": "model.tflite", "onnx": "model.onnx"}

@@ -8,23 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from components.config import Push
+from components.registry.contents import Validation
 from components.shared.errors import StepError
-from pipeline.config import Push
 
 SAMPLES = "samples.npz"  # written by evaluate: images, and what the model said of them
 TIMEOUT = 600  # seconds
 TOLERANCE = 1e-4  # by which a probability may depend on batch size and machine
-
-
-class Validation(BaseModel):
-    """What the fresh process found."""
-
-    samples: int
-    largest_difference: float  # between a probability and the one evaluate saw
-    latency_ms: dict[int, float]  # median, by batch size
-    size_bytes: int  # of the SavedModel
 
 
 def validate(config: Push, saved_model: Path, samples: Path) -> Validation:

@@ -1,7 +1,7 @@
 """The shell face of the try-out server."""
 
+from components.config import Serve
 from components.shared.command_line import step_command
-from pipeline.config import Serve
 
 
 @step_command(Serve)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from components.push.registry import Registry
+from components.registry.registry import Registry
 from components.shared.errors import StepError
 from components.shared.records import IMAGE_SHAPE
 

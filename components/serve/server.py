@@ -5,9 +5,9 @@ import threading
 
 import uvicorn
 
-from components.push.registry import Registry
+from components.config import Serve
+from components.registry.registry import Registry
 from components.shared.errors import StepError
-from pipeline.config import Serve
 
 
 def serve(config: Serve) -> None:

@@ -9,8 +9,8 @@ import click
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from components.config import Options
 from components.shared.errors import StepError
-from pipeline.config import Options
 
 Config = TypeVar("Config", bound=Options)
 

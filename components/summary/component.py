@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from pipeline.cluster import image
+from components.shared.images import image
 
 
 @dsl.component(base_image=image("push"), packages_to_install=[], install_kfp_package=False)

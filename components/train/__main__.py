@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from components.config import Train
 from components.shared.command_line import step_command
-from pipeline.config import Train
 
 
 @step_command(Train)

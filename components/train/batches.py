@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.config import Train
 from components.shared.errors import StepError
 from components.shared.examples import parse, read_split
 from components.train import shifts
-from pipeline.config import Train
 
 CHUNK = 64  # records that streaming reads and shuffles as one
 SHUFFLE_BUFFER = 256  # chunks

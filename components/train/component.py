@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from pipeline.cluster import image
+from components.shared.images import image
 
 
 @dsl.component(base_image=image("train"), packages_to_install=[], install_kfp_package=False)
@@ -33,9 +33,9 @@ def train(
     import os
     from pathlib import Path
 
+    from components.config import Train
     from components.shared.command_line import reported
-    from pipeline.cluster import TRAINJOB, run_directory
-    from pipeline.config import Train
+    from components.train.environment import TRAINJOB, run_directory
 
     given = locals()
     directory = Path(checkpoints or run_directory("train") or logs.path)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from components.config import Train
 from components.shared.errors import StepError
 from components.shared.examples import read_split
 from components.shared.manifests import SPLITS, Dataset, Model, Score
@@ -26,7 +27,6 @@ from components.train.loop import compile_score, compile_steps
 from components.train.saved_model import export
 from components.train.state import State
 from components.train.summaries import HISTORY, Summaries
-from pipeline.config import Train
 
 CACHED_BATCH = 5_000  # examples that an evaluation scores at once, where the splits are in memory
 STOPPED = 128 + signal.SIGTERM  # the exit code that a shell gives a process ended by SIGTERM

@@ -4,9 +4,9 @@ import dataclasses
 import json
 from pathlib import Path
 
+from components.config import Train
 from components.shared.errors import StepError
 from components.shared.storage import write_text
-from pipeline.config import Train
 
 FILE = "run.json"
 # These may change between the attempts of a run, since they do not touch the weights.

@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from components.config import Train
 from components.shared.manifests import Score
 from components.shared.records import PIXELS
 from components.train import model, shifts
 from components.train.batches import Block
 from components.train.state import State
-from pipeline.config import Train
 
 Figures = dict[str, tf.Tensor]  # loss, gradient_norm, learning_rate: float32 scalars
 Steps = Callable[[Block], Figures]  # takes one step a batch; tells of the last

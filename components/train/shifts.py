@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.config import Train
 from components.shared.records import IMAGE_SHAPE, PIXELS
 from components.train.model import normalize
-from pipeline.config import Train
 
 HEIGHT, WIDTH = IMAGE_SHAPE
 

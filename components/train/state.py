@@ -5,8 +5,8 @@ from typing import Self
 
 import tensorflow as tf
 
+from components.config import Train
 from components.train import model
-from pipeline.config import Train
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
+from components.config import Train
 from components.shared.manifests import Score
 from components.shared.records import IMAGE_SHAPE
 from components.train.model import LAYERS, inference, normalize
 from components.train.state import State
-from pipeline.config import Train
 
 HISTORY = "history.jsonl"
 BUCKETS = 30  # of a histogram, as many as TensorBoard shows

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from components.config import Train
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset, Model
 from components.train.cluster import Cluster
 from components.train.identity import claim
-from pipeline.config import Train
 
 
 def train_and_evaluate(config: Train, examples: Path, output: Path, logs: Path) -> Model | None:

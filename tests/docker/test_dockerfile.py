@@ -21,8 +21,6 @@ STEPS = {
     "push": ["push", "summary"],
 }
 IMAGES = tuple(STEPS)
-# Imported where the pipeline is compiled, and in no step.
-COMPILING = "pipeline.pipeline"
 TEXT = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
 
 
@@ -84,12 +82,12 @@ def reached(image: str) -> tuple[set[Path], set[str]]:
     others: set[str] = set()
     while todo:
         path = todo.pop()
-        for module in set(imports(path)) - {COMPILING, f"{COMPILING}.mnist"}:
+        for module in set(imports(path)):
             file = file_of(module)
             if file and file not in files:
                 files.add(file)
                 todo.append(file)
-            elif not module.startswith(("components", "pipeline")):
+            elif not module.startswith("components"):
                 others.add(module.split(".")[0])
     return files, others - sys.stdlib_module_names
 

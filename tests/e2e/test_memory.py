@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bench.memory import LIMIT, evaluate, imports, peak, train
+from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.records import PIXELS
-from pipeline.config import Ingest
 
 LITTLE, MUCH = 60_000, 300_000  # images
 HELD = (MUCH - LITTLE) * PIXELS >> 20  # MiB more, if a step held the pixels

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
+from components.config import Evaluate
 from components.evaluate.scoring import Batch
 from components.shared.manifests import Evaluation
-from pipeline.config import Evaluate
 from tests.conftest import MNIST, TEST
 from tests.idx_files import read_mnist
 

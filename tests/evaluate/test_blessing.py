@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from components.config import Evaluate
 from components.evaluate.blessing import judge
 from components.evaluate.significance import mcnemar
 from components.shared.evaluation import Champion, Serving, SplitEvaluation, Verdict
 from components.shared.manifests import Evaluation
-from pipeline.config import Evaluate
 
 Judged = Callable[..., dict[str, Verdict]]
 SOUND = Serving(latency_ms=1.0, problem="")

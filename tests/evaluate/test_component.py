@@ -11,9 +11,9 @@ import kfp.local
 import pytest
 from kfp import dsl
 
+from components.config import Evaluate, Push
 from components.evaluate.component import evaluate
 from components.shared.manifests import Evaluation
-from pipeline.config import Evaluate, Push
 from tests.conftest import ROOT
 from tests.evaluate.conftest import LENIENT
 

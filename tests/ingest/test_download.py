@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.config import Ingest
 from components.ingest import idx_source
 from components.ingest.download import ATTEMPTS, Download
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
-from pipeline.config import Ingest
 from tests.conftest import TEST, TRAIN, VALIDATION
 from tests.idx_files import write_source
 from tests.ingest.conftest import digits

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from components.shared.records import decode
 from components.shared.storage import sha256_of_directory
-from pipeline.config import Ingest
 from tests.conftest import MNIST, TEST, TRAIN, VALIDATION, Command
 from tests.idx_files import encode_idx, read_mnist, write_source
 from tests.ingest.conftest import Array, digits

@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.storage import sha256_of_directory
-from pipeline.config import Ingest
 from tests.conftest import ROOT
 
 KILLS = int(os.environ.get("KILLS", "3"))

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from components.config import Ingest
 from components.ingest.filesystem import open_filesystem
 from components.ingest.ingest import ingest
 from components.ingest.parquet_source import open_parquet
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
-from pipeline.config import Ingest
 from tests.ingest.conftest import Array, digits, png, write_parquet
 from tests.ingest.test_ingest import read
 

@@ -147,7 +147,7 @@ def test_documented_flags_are_beams_own(runner: str, caplog: pytest.LogCaptureFi
 PEAK = """
 import resource, sys
 from components.ingest.ingest import ingest
-from pipeline.config import Ingest
+from components.config import Ingest
 ingest(Ingest(source=sys.argv[1]), sys.argv[2])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

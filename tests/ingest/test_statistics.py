@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.config import Ingest
 from components.ingest import digests
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
 from components.shared.manifests import SPLITS, Dataset
-from pipeline.config import Ingest
 from tests.idx_files import write_source
 from tests.ingest.conftest import digits, write_parquet
 

@@ -14,13 +14,13 @@ import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime as TrainingRuntime
 from kubernetes import client
 
+from components.config import Train
 from components.launch import launch
 from components.launch.launch import Watched
 from components.launch.trainjob import RUNTIME, Settings, trainjob
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset, Model
 from components.train.__main__ import main as train_command
-from pipeline.config import Train
 from tests.conftest import ROOT
 from tests.launch.fake_kubernetes import FakeKubernetes, serve
 

@@ -11,7 +11,6 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.launch.trainjob import Settings
-from pipeline import cluster
 from tests.pipeline.conftest import Cli
 
 STEPS = ("ingest", "train", "evaluate", "push", "summary")
@@ -157,16 +156,6 @@ def test_training_finds_the_volume_and_its_runs_own_name(compiled: Compile) -> N
     assert variables == {"RUN_VOLUME": "/data"}
     (run_id,) = pod.field_path_as_env
     assert (run_id.name, run_id.field_path) == ("RUN_ID", "metadata.labels['pipeline/runid']")
-
-
-def test_a_runs_directory_is_its_own_and_the_same_for_every_attempt(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert cluster.run_directory("train") == ""
-    monkeypatch.setenv("RUN_VOLUME", "/data")
-    assert cluster.run_directory("train") == ""
-    monkeypatch.setenv("RUN_ID", "6a1b")
-    assert cluster.run_directory("train") == "/data/6a1b/train"
 
 
 def test_secrets_and_the_pull_policy_reach_every_pod(compiled: Compile) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from components.config import PARAMETERS
 from components.shared.errors import StepError
-from pipeline.config import PARAMETERS
 from pipeline.containers import runner
 from tests.conftest import Command
 

@@ -7,9 +7,9 @@ from typing import Any
 import click
 import pytest
 
+from components.config import PARAMETERS, TUTORIAL
 from pipeline.__main__ import main
 from pipeline.cluster import Cluster
-from pipeline.config import PARAMETERS, TUTORIAL
 from tests.pipeline.conftest import Cli
 
 COMMANDS: dict[str, Any] = {"local": PARAMETERS, "compile": (Cluster,)}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config import PARAMETERS, STEPS
+from components.config import PARAMETERS, STEPS
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Cli
 

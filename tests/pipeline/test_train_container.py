@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.config import Train
+from components.config import Train
 from tests.conftest import ROOT
 
 SETTINGS = {"max_steps": 600, "checkpoint_every": 100, "log_every": 50}

@@ -15,10 +15,10 @@ import pytest
 import tensorflow as tf
 from onnxruntime import InferenceSession
 
-from components.push.registry import Registry
+from components.registry.registry import Registry
 from tests.conftest import ROOT, Command
-from tests.push.conftest import MakeRelease
-from tests.push.publisher import write_release
+from tests.registry.conftest import MakeRelease
+from tests.registry.publisher import write_release
 
 KILLS = int(os.environ.get("KILLS", "4"))
 
@@ -60,7 +60,7 @@ def test_a_push_killed_at_random_moments(
 ) -> None:
     first = make_release("first", files=20, size=100_000)
     process = start(
-        "tests.push.publisher", destination, write_release(first, tmp_path / "r"), until="ready"
+        "tests.registry.publisher", destination, write_release(first, tmp_path / "r"), until="ready"
     )
     began = time.perf_counter()
     finish(process)
@@ -71,7 +71,7 @@ def test_a_push_killed_at_random_moments(
         before = assert_sound(registry)
         release = make_release(f"run-{number}", files=20, size=100_000)
         prepared = write_release(release, tmp_path / "r")
-        process = start("tests.push.publisher", destination, prepared, until="ready")
+        process = start("tests.registry.publisher", destination, prepared, until="ready")
         time.sleep(takes * moments.random())  # the moment itself is what is tried
         process.kill()
         process.wait()
@@ -81,7 +81,7 @@ def test_a_push_killed_at_random_moments(
         assert len(published) <= 1
         found_partial += bool(registry.storage.leftovers())
 
-        finish(start("tests.push.publisher", destination, prepared, until="ready"))
+        finish(start("tests.registry.publisher", destination, prepared, until="ready"))
         assert len([v for v in registry.versions() if v > before]) == 1
         assert assert_sound(registry) == registry.versions()[-1] > before
     registry.remove(*registry.removable(keep=1_000, grace=0))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.push.registry import Registry
+from components.registry.registry import Registry
 from components.shared.manifests import Evaluation, Model
 from components.shared.storage import sha256_of_directory
 from tests.conftest import ROOT, Command
@@ -104,7 +104,7 @@ def test_an_evaluation_without_samples_says_what_to_do(
 
 
 def test_push_itself_does_without_tensorflow() -> None:
-    modules = "components.push.push, components.push.commands, components.push.gcs_storage"
+    modules = "components.push.push, components.registry.commands, components.registry.gcs_storage"
     script = f"import sys, {modules}; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 

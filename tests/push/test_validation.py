@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from components.push.validation import Validation, judge, run_fresh
+from components.config import Push
+from components.push.validation import judge, run_fresh
+from components.registry.contents import Validation
 from components.shared.errors import StepError
-from pipeline.config import Push
 
 FOUND = Validation(
     samples=100, largest_difference=1e-6, latency_ms={1: 0.3, 100: 0.6}, size_bytes=1 << 20

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from selenium import webdriver
 
-from components.push.registry import Registry, Release
-from components.push.validation import Validation
+from components.registry.contents import Validation
+from components.registry.registry import Registry, Release
 from components.shared.storage import sha256_of_directory
 from tests.browser import open_browser
 from tests.conftest import ROOT

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.push.registry import Registry
+from components.registry.registry import Registry
 from tests.conftest import ROOT, Command
 from tests.serve.conftest import Ask
 

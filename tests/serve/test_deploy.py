@@ -8,8 +8,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from components.push.registry import Registry, Release
-from components.push.validation import Validation
+from components.registry.contents import Validation
+from components.registry.registry import Registry, Release
 from tests.conftest import ROOT, Command
 
 DEPLOY = ROOT / "deploy" / "serving"
@@ -103,7 +103,7 @@ def test_the_config_map_is_what_the_registry_writes(tmp_path: Path, command: Com
             )
         )
     )
-    printed = command("components.push", "serving-config", "--destination", tmp_path).stdout
+    printed = command("components.registry", "serving-config", "--destination", tmp_path).stdout
     documents = yaml.safe_load_all((DEPLOY / "tensorflow-serving.yaml").read_text())
     shipped = next(documents)["data"]["models.config"]
     assert printed.replace(str(tmp_path), "gs://BUCKET/registry") == shipped

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.config import Train
 from components.shared.command_line import flag
 from components.train.train import train_and_evaluate
-from pipeline.config import Train
 from tests.conftest import ROOT
 
 Start = Callable[..., subprocess.Popen[str]]

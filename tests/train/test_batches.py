@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.config import Train
 from components.shared.manifests import Dataset
 from components.train.batches import Block, Resident, Share, Streaming, end_of_block
-from pipeline.config import Train
 
 # A batch size that leaves some of the 4,000 records over in each epoch.
 CONFIG = Train(max_steps=60, batch_size=150, log_every=7, shift=0, seed=5)

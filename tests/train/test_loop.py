@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
+from components.config import Train
 from components.train import shifts
 from components.train.batches import Block
 from components.train.loop import compile_score, compile_steps, learning_rate
 from components.train.state import State
-from pipeline.config import Train
 from tests.conftest import ROOT
 
 Floats = npt.NDArray[np.float64]
@@ -104,7 +104,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from components.train.loop import compile_steps
 from components.train.state import State
-from pipeline.config import Train
+from components.config import Train
 from tests.train.test_loop import block_of_noise
 config = Train(max_steps=40, learning_rate=0.1)
 block = block_of_noise(batches=6, size=10, radius=1)

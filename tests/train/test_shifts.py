@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.config import Train
 from components.train import shifts
-from pipeline.config import Train
 
 
 @pytest.mark.parametrize("radius", [0, 1, 2, 3])

@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 @pytest.fixture(scope="module")
 def run(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from components.config import Train
     from components.train.train import train_and_evaluate
-    from pipeline.config import Train
 
     directory = tmp_path_factory.mktemp("summaries")
     config = Train(max_steps=60, log_every=20, checkpoint_every=40)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from components.push.registry import Registry, champion_saved_model
+from components.registry.registry import Registry, champion_saved_model
 from components.shared.errors import StepError
-from tests.push.conftest import MakeRelease
+from tests.registry.conftest import MakeRelease
 
 ON_DISK = pytest.mark.parametrize("destination", ["directory"], indirect=True)
 

@@ -1,14 +1,14 @@
 """A process that publishes a prepared release, for tests that kill it.
 
-``python -m tests.push.publisher DESTINATION RELEASE.json`` says ``ready`` and goes to work.
+``python -m tests.registry.publisher DESTINATION RELEASE.json`` says ``ready`` and goes to work.
 """
 
 import json
 import sys
 from pathlib import Path
 
-from components.push.registry import Registry, Release
-from components.push.validation import Validation
+from components.registry.contents import Validation
+from components.registry.registry import Registry, Release
 from components.shared.command_line import reported
 
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.push.storage import checked_name, open_storage
+from components.registry.open_storage import open_storage
+from components.registry.storage import checked_name
 from components.shared.errors import StepError
 
 

@@ -5,9 +5,17 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from components.push.storage import Digest
-from components.push.validation import Validation
+from components.registry.storage import Digest
 from components.shared.manifests import Manifest
+
+
+class Validation(BaseModel):
+    """What push found of a model in a fresh process, before it published it."""
+
+    samples: int
+    largest_difference: float  # between a probability and the one evaluate saw
+    latency_ms: dict[int, float]  # median, by batch size
+    size_bytes: int  # of the SavedModel
 
 
 class Version(Manifest):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from components.push.registry import Registry
+from components.registry.registry import Registry
 from tests.conftest import Command
-from tests.push.conftest import MakeRelease
+from tests.registry.conftest import MakeRelease
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_a_day_in_the_life_of_a_registry(
 ) -> None:
     def run(*arguments: object, expect: int = 0) -> str:
         options = ("--destination", destination)
-        process = command("components.push", *arguments, *options, expect=expect)
+        process = command("components.registry", *arguments, *options, expect=expect)
         return process.stdout if expect == 0 else process.stderr
 
     def champion() -> int:
@@ -54,7 +54,7 @@ def test_a_day_in_the_life_of_a_registry(
 @pytest.mark.parametrize("destination", ["directory"], indirect=True)
 def test_tables_are_for_people(filled: Registry, destination: str, command: Command) -> None:
     def run(*arguments: object) -> str:
-        return command("components.push", *arguments, "--destination", destination).stdout
+        return command("components.registry", *arguments, "--destination", destination).stdout
 
     assert "champion" in run("list")
     shown = run("show", 2)
@@ -73,27 +73,26 @@ def test_verify_fails_on_a_flipped_bit(
     data = bytearray(path.read_bytes())
     data[7] ^= 1
     path.write_bytes(data)
-    process = command("components.push", "verify", "--destination", destination, expect=1)
+    process = command("components.registry", "verify", "--destination", destination, expect=1)
     assert "saved_model.pb: sha256" in process.stdout
     assert "not whole: 2; publish" in process.stderr
-    command("components.push", "verify", 3, "--destination", destination)
+    command("components.registry", "verify", 3, "--destination", destination)
 
 
 def test_an_empty_registry_is_no_error(destination: str, command: Command) -> None:
-    assert command("components.push", "list", "--json", "--destination", destination).stdout == (
-        "[]\n"
-    )
+    options = ("list", "--json", "--destination", destination)
+    assert command("components.registry", *options).stdout == "[]\n"
     assert "no earlier champion" in (
-        command("components.push", "rollback", "--destination", destination, expect=1).stderr
+        command("components.registry", "rollback", "--destination", destination, expect=1).stderr
     )
 
 
 @pytest.mark.parametrize("arguments", [("prune",), ("prune", "--keep", 0), ("show", "0")])
 def test_wrong_options_exit_with_2(arguments: tuple, command: Command) -> None:
-    command("components.push", *arguments, expect=2)
+    command("components.registry", *arguments, expect=2)
 
 
 def test_help_names_the_commands(command: Command) -> None:
-    assert "list, show, verify, promote, rollback, prune" in command(
-        "components.push", "--help"
-    ).stdout.replace("\n ", "")
+    said = command("components.registry", "--help").stdout
+    commands = ("list", "show", "verify", "promote", "rollback", "prune", "serving-config")
+    assert [name for name in commands if f"\n  {name} " not in said] == []

@@ -10,16 +10,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Self
 
-from components.push.contents import Champion, Claim, Runs, Version, content_sha256
-from components.push.storage import (
-    Digest,
-    Part,
-    Storage,
-    checked_name,
-    open_storage,
+from components.registry.contents import (
+    Champion,
+    Claim,
+    Runs,
+    Validation,
+    Version,
+    content_sha256,
 )
-from components.push.swap import parse, read, swap
-from components.push.validation import Validation
+from components.registry.open_storage import open_storage
+from components.registry.storage import Digest, Part, Storage, checked_name
+from components.registry.swap import parse, read, swap
 from components.shared.errors import StepError
 
 

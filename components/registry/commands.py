@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components.push.registry import Registry
+from components.config import Push
+from components.registry.registry import Registry
 from components.shared.command_line import build, options, reported
 from components.shared.errors import StepError
-from pipeline.config import Push
 
 WHERE = {"destination", "model_name"}
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from components.push.storage import Conflict, Storage
+from components.registry.storage import Conflict, Storage
 from components.shared.errors import StepError
 from components.shared.manifests import Manifest
 

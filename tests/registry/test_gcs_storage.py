@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from google.cloud import storage
 
-from components.push import gcs_storage
-from components.push.registry import Registry
+from components.registry import gcs_storage
+from components.registry.registry import Registry
 from components.shared.errors import StepError
-from tests.push.conftest import MakeRelease
-from tests.push.fake_gcs import Fault, FaultProxy, objects
+from tests.registry.conftest import MakeRelease
+from tests.registry.fake_gcs import Fault, FaultProxy, objects
 
 CUT, ANSWER_LOST = Fault(), Fault(after=True)
 

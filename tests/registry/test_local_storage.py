@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from components.push.registry import Registry
-from components.push.storage import Digest, Part
+from components.registry.registry import Registry
+from components.registry.storage import Digest, Part
 from components.shared.errors import StepError
 from tests.conftest import ROOT
-from tests.push.conftest import MakeRelease
-from tests.push.publisher import write_release
+from tests.registry.conftest import MakeRelease
+from tests.registry.publisher import write_release
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def test_a_full_disk_changes_nothing(make_release: MakeRelease, tmp_path: Path) 
     if trial.returncode:
         pytest.skip(f"no file system of our own can be mounted here: {trial.stderr.decode()}")
     small = write_release(make_release("a", files=1), tmp_path / "small.json")
-    push = f"{sys.executable} -m tests.push.publisher {disk}/registry"
-    verify = f"{sys.executable} -m components.push verify --destination {disk}/registry"
+    push = f"{sys.executable} -m tests.registry.publisher {disk}/registry"
+    verify = f"{sys.executable} -m components.registry verify --destination {disk}/registry"
     script = f"{mount} && {push} {small} && {push} {prepared}; echo exit $?; {verify}; find {disk}"
     process = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=True

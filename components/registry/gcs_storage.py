@@ -33,7 +33,7 @@ from requests import RequestException
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from components.push.storage import SERVABLE, STAGING, Conflict, Part, Stored, checked_name
+from components.registry.storage import SERVABLE, STAGING, Conflict, Part, Stored, checked_name
 from components.shared.errors import StepError
 
 CONNECTIONS = 8

@@ -116,35 +116,3 @@ def checked_name(name: str) -> str:
             f"{name!r}: no file name for a registry, expected a plain relative path without '..'"
         )
     return name
-
-
-def open_storage(destination: str, model_name: str) -> Storage:
-    """Opens the storage of a model.
-
-    Args:
-        destination: A directory, or ``gs://bucket`` or ``gs://bucket/prefix``.
-        model_name: The model's name, one path component.
-
-    Raises:
-        StepError: Destination or name are not of this form.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", model_name):
-        raise StepError(
-            f"model name {model_name!r}: expected letters, digits, '_' and '-', a letter or digit "
-            "first"
-        )
-    if destination.startswith("gs://"):
-        from components.push.gcs_storage import GcsStorage
-
-        bucket, _, prefix = destination.removeprefix("gs://").rstrip("/").partition("/")
-        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", bucket):
-            raise StepError(f"{destination!r}: expected gs://bucket or gs://bucket/prefix")
-        return GcsStorage(bucket, checked_name(f"{prefix}/{model_name}" if prefix else model_name))
-    if "://" in destination:
-        scheme = destination.partition("://")[0]
-        raise StepError(f"{destination!r}: {scheme}:// is not known, name a directory or gs://")
-    if not destination or "\0" in destination:
-        raise StepError(f"destination {destination!r}: expected a directory or gs://bucket")
-    from components.push.local_storage import LocalStorage
-
-    return LocalStorage(Path(destination) / model_name)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from components.push.storage import SERVABLE, STAGING, Conflict, Digest, Part, Stored
+from components.registry.storage import SERVABLE, STAGING, Conflict, Digest, Part, Stored
 from components.shared.errors import StepError
 from components.shared.storage import fsync, fsync_tree
 
