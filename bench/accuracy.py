@@ -35,7 +35,7 @@ SETTINGS = (
     Setting("default", {}, SEEDS),
     Setting("tutorial", TUTORIAL, SEEDS),
     Setting("no shifts", {"shift": 0}, 1),
-    Setting("wide", {"hidden1": 800, "hidden2": 200}, 1),
+    Setting("wide", {"hidden": "800,200"}, 1),
 )
 
 

@@ -98,8 +98,11 @@ class Ingest(Options):
 class Train(Options):
     """TFRecord splits to a SavedModel."""
 
-    hidden1: PositiveInt = Field(default=128, description="Units of the first hidden layer.")
-    hidden2: PositiveInt = Field(default=32, description="Units of the second hidden layer.")
+    hidden: str = Field(
+        default="128,32",
+        pattern=r"^[1-9]\d{0,4}(,[1-9]\d{0,4})*$",
+        description="Units of each hidden layer, from the pixels on: as many layers as numbers.",
+    )
     batch_size: PositiveInt = Field(default=100, description="Examples a step.")
     max_steps: PositiveInt = Field(default=16_500, description="Steps of gradient descent.")
     learning_rate: PositiveFloat = Field(default=0.5, description="Learning rate at the start.")
@@ -146,6 +149,11 @@ class Train(Options):
     resident_mib: PositiveInt = Field(
         default=512, description="Largest training split, in MiB, that auto holds in memory."
     )
+
+    @property
+    def hidden_units(self) -> tuple[int, ...]:
+        """Units of each hidden layer."""
+        return tuple(int(units) for units in self.hidden.split(","))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Source: TensorFlow Mechanics 101, ``mnist.py``.
 """
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -11,17 +12,20 @@ from components.shared.records import CLASSES, PIXELS
 
 Weights = list[tf.Tensor]  # or tf.Variable: weights and biases, layer by layer
 
-LAYERS = ("hidden1", "hidden2", "softmax_linear")
 
-
-def variables(hidden1: int, hidden2: int, seed: int) -> list[tf.Variable]:
+def variables(hidden: Sequence[int], seed: int) -> list[tf.Variable]:
     """Creates the variables ``hidden1/weights``, ``hidden1/biases``, … ``softmax_linear/biases``.
 
     Weights are drawn from a truncated normal with a standard deviation of 1/√fan_in; biases are 0.
+
+    Args:
+        hidden: Units of each hidden layer.
+        seed: Of the weights; each layer has its own draw.
     """
-    units = (PIXELS, hidden1, hidden2, CLASSES)
+    units = (PIXELS, *hidden, CLASSES)
+    scopes = [*(f"hidden{number}" for number in range(1, len(units) - 1)), "softmax_linear"]
     created = []
-    for layer, (scope, fan_in, fan_out) in enumerate(zip(LAYERS, units, units[1:], strict=False)):
+    for layer, (scope, fan_in, fan_out) in enumerate(zip(scopes, units, units[1:], strict=False)):
         with tf.name_scope(scope):
             weights = tf.random.stateless_truncated_normal(
                 [fan_in, fan_out], seed=[seed, layer], stddev=1 / math.sqrt(fan_in)
@@ -67,15 +71,16 @@ def inference(weights: Weights, *bands: tf.Tensor) -> tf.Tensor:
         float32 ``[batch, 10]``.
     """
     weights = [tf.cast(weight, bands[0].dtype) for weight in weights]
-    weights1, others = weights[: len(bands)], weights[len(bands) :]
-    biases1, weights2, biases2, weights3, biases3 = others
+    weights1, (biases1, *deeper) = weights[: len(bands)], weights[len(bands) :]
     with tf.name_scope("hidden1"):
         products = [band @ part for band, part in zip(bands, weights1, strict=True)]
-        hidden1 = tf.nn.relu(tf.add_n(products) + biases1)
-    with tf.name_scope("hidden2"):
-        hidden2 = tf.nn.relu(hidden1 @ weights2 + biases2)
+        units = tf.nn.relu(tf.add_n(products) + biases1)
+    *hidden, (last_weights, last_biases) = zip(deeper[::2], deeper[1::2], strict=True)
+    for number, (layer_weights, layer_biases) in enumerate(hidden, start=2):
+        with tf.name_scope(f"hidden{number}"):
+            units = tf.nn.relu(units @ layer_weights + layer_biases)
     with tf.name_scope("softmax_linear"):
-        return tf.cast(hidden2 @ weights3 + biases3, tf.float32)
+        return tf.cast(units @ last_weights + last_biases, tf.float32)
 
 
 def loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

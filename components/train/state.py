@@ -20,7 +20,7 @@ class State:
     def initial(cls, config: Train) -> Self:
         """Creates the state of a run at step 0."""
         return cls(
-            model.variables(config.hidden1, config.hidden2, config.seed),
+            model.variables(config.hidden_units, config.seed),
             tf.Variable(0, name="global_step", dtype=tf.int64),
         )
 

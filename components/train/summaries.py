@@ -21,7 +21,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 from components.config import Train
 from components.shared.manifests import Score
 from components.shared.records import IMAGE_SHAPE
-from components.train.model import LAYERS, inference, normalize
+from components.train.model import inference, normalize
 from components.train.state import State
 
 HISTORY = "history.jsonl"
@@ -66,13 +66,12 @@ class Summaries:
         for split, score in scores.items():
             print(f"{split.capitalize()} Data Eval:\n  {score}", flush=True)
         precisions = {f"precision_at_1/{split}": score.precision for split, score in scores.items()}
-        names = [f"{layer}/{kind}" for layer in LAYERS for kind in ("weights", "biases")]
         self._tell(
             state.step,
             *(scalar_pb(name, value) for name, value in precisions.items()),
             *(
-                _histogram(name, variable.numpy())
-                for name, variable in zip(names, state.variables, strict=True)
+                _histogram(variable.name.removesuffix(":0"), variable.numpy())
+                for variable in state.variables
             ),
         )
         self._record(state.step, precisions)

@@ -51,6 +51,7 @@ def test_what_comes_from_outside_is_escaped(beside_champion: Path) -> None:
 
 def test_the_model_card_has_every_split_and_every_rule(evaluation: Path) -> None:
     card = (evaluation / "model_card.md").read_text()
+    assert "A network with hidden layers of 128, 32 units (ReLU)" in card
     result = Evaluation.read(evaluation)
     for name, split in result.splits.items():
         assert f"| {name} | {split.examples:,} | {split.correct:,} |" in card

@@ -36,9 +36,11 @@ def plain_loss_and_gradients(
     weights: list[Floats], pixels: Floats, labels: npt.NDArray[np.int32]
 ) -> tuple[float, list[Floats]]:
     """Forward and backward through the network in numpy, float64."""
-    hidden1 = np.maximum(pixels @ weights[0] + weights[1], 0)
-    hidden2 = np.maximum(hidden1 @ weights[2] + weights[3], 0)
-    logits = hidden2 @ weights[4] + weights[5]
+    layers = list(zip(weights[::2], weights[1::2], strict=True))
+    inputs = [pixels]
+    for matrix, biases in layers[:-1]:
+        inputs.append(np.maximum(inputs[-1] @ matrix + biases, 0))
+    logits = inputs[-1] @ weights[-2] + weights[-1]
     logits -= logits.max(axis=1, keepdims=True)
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     rows = np.arange(len(labels))
@@ -46,17 +48,22 @@ def plain_loss_and_gradients(
     delta = probabilities.copy()
     delta[rows, labels] -= 1
     delta /= len(labels)
-    gradients = [hidden2.T @ delta, delta.sum(0)]
-    delta = delta @ weights[4].T * (hidden2 > 0)
-    gradients = [hidden1.T @ delta, delta.sum(0), *gradients]
-    delta = delta @ weights[2].T * (hidden1 > 0)
-    return loss, [pixels.T @ delta, delta.sum(0), *gradients]
+    gradients: list[Floats] = []
+    for (matrix, _), given in zip(reversed(layers), reversed(inputs), strict=True):
+        gradients = [given.T @ delta, delta.sum(0), *gradients]
+        delta = delta @ matrix.T * (given > 0)
+    return loss, gradients
 
 
 @pytest.mark.parametrize("xla", [True, False])
-@pytest.mark.parametrize(("radius", "size"), [(0, 10), (1, 10), (1, 9)])
-def test_block_of_steps_equals_plain_gradient_descent(xla: bool, radius: int, size: int) -> None:
-    config = Train(max_steps=40, learning_rate=0.1, hidden1=16, hidden2=8, xla=xla, shift=radius)
+@pytest.mark.parametrize(
+    ("radius", "size", "hidden"),
+    [(0, 10, "16,8"), (1, 10, "16,8"), (1, 9, "16,8"), (1, 10, "16"), (1, 10, "16,8,8")],
+)
+def test_block_of_steps_equals_plain_gradient_descent(
+    xla: bool, radius: int, size: int, hidden: str
+) -> None:
+    config = Train(max_steps=40, learning_rate=0.1, hidden=hidden, xla=xla, shift=radius)
     state = State.initial(config)
     weights = [weight.numpy().astype(np.float64) for weight in state.weights]
     block = block_of_noise(batches=6, size=size, radius=radius)

@@ -25,7 +25,9 @@ def arguments(examples: Path, directory: Path) -> tuple[object, ...]:
     [
         ("--batch-size", 0, "should be greater than 0, got 0"),
         ("--learning-rate", -1, "should be greater than 0, got -1.0"),
-        ("--hidden1", 0, "should be greater than 0, got 0"),
+        ("--hidden", "128,0", "should match pattern"),
+        ("--hidden", "", "should match pattern"),
+        ("--hidden", "128;32", "should match pattern"),
         ("--shift", 9, "should be less than or equal to 3, got 9"),
         ("--decay", "linear", "'linear' is not one of 'cosine', 'none'"),
     ],

@@ -1,13 +1,17 @@
 """The network of TensorFlow Mechanics 101."""
 
+import itertools
+import math
+
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from components.train import model
 
 
 def test_variables_have_the_tutorials_names_and_shapes() -> None:
-    created = model.variables(hidden1=128, hidden2=32, seed=0)
+    created = model.variables((128, 32), seed=0)
     assert [(variable.name.split(":")[0], tuple(variable.shape)) for variable in created] == [
         ("hidden1/weights", (784, 128)),
         ("hidden1/biases", (128,)),
@@ -18,8 +22,25 @@ def test_variables_have_the_tutorials_names_and_shapes() -> None:
     ]
 
 
+@pytest.mark.parametrize("hidden", [(16,), (16, 8), (16, 8, 4), (16, 8, 4, 2)])
+def test_there_are_as_many_hidden_layers_as_numbers(hidden: tuple[int, ...]) -> None:
+    created = model.variables(hidden, seed=0)
+    weights = {variable.name.split("/")[0]: tuple(variable.shape) for variable in created[::2]}
+    assert list(weights) == [f"hidden{n + 1}" for n in range(len(hidden))] + ["softmax_linear"]
+    assert list(weights.values()) == list(itertools.pairwise((784, *hidden, 10)))
+    assert model.inference(created, tf.zeros([3, 784])).shape == (3, 10)
+
+
+def test_weights_of_a_layer_are_drawn_by_the_seed_and_its_place() -> None:
+    created = model.variables((128, 32), seed=3)
+    for place, weights in enumerate(created[::2]):
+        stddev = 1 / math.sqrt(weights.shape[0])
+        drawn = tf.random.stateless_truncated_normal(weights.shape, [3, place], stddev=stddev)
+        np.testing.assert_array_equal(weights, drawn)
+
+
 def test_weights_are_truncated_normal_by_fan_in_and_biases_zero() -> None:
-    created = model.variables(hidden1=800, hidden2=400, seed=1)
+    created = model.variables((800, 400), seed=1)
     for weights, biases in zip(created[::2], created[1::2], strict=True):
         limit = 1 / np.sqrt(weights.shape[0])
         values = weights.numpy()
@@ -31,7 +52,7 @@ def test_weights_are_truncated_normal_by_fan_in_and_biases_zero() -> None:
 
 
 def test_logits_of_bands_of_pixels_are_those_of_the_whole() -> None:
-    weights = [variable.value() for variable in model.variables(hidden1=16, hidden2=8, seed=2)]
+    weights = [variable.value() for variable in model.variables((16, 8), seed=2)]
     pixels = tf.constant(np.random.default_rng(5).random((3, 784), dtype=np.float32))
     split = model.split(weights, 2)
     assert [tuple(part.shape) for part in split[:2]] == [(392, 16), (392, 16)]
@@ -40,7 +61,7 @@ def test_logits_of_bands_of_pixels_are_those_of_the_whole() -> None:
 
 
 def test_weights_that_were_split_can_be_joined() -> None:
-    weights = [variable.value() for variable in model.variables(hidden1=16, hidden2=8, seed=2)]
+    weights = [variable.value() for variable in model.variables((16, 8), seed=2)]
     for joined, whole in zip(model.join(model.split(weights, 4), 4), weights, strict=True):
         np.testing.assert_array_equal(joined, whole)
 

@@ -103,12 +103,12 @@ def test_other_configuration_is_refused_by_name_unless_restarted(
     train_here: TrainHere, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train_here(tmp_path, max_steps=100)
-    with pytest.raises(StepError, match=r"hidden1 128 there, 64 here; seed 0 there, 1 here"):
-        train_here(tmp_path, max_steps=100, hidden1=64, seed=1)
+    with pytest.raises(StepError, match=r"hidden '128,32' there, '64' here; seed 0 there, 1 here"):
+        train_here(tmp_path, max_steps=100, hidden="64", seed=1)
     capsys.readouterr()
-    train_here(tmp_path, max_steps=100, hidden1=64, seed=1, restart=True)
+    train_here(tmp_path, max_steps=100, hidden="64", seed=1, restart=True)
     assert "Going on" not in capsys.readouterr().out
-    train_here(tmp_path, max_steps=100, hidden1=64, seed=1)
+    train_here(tmp_path, max_steps=100, hidden="64", seed=1)
     assert "Going on" in capsys.readouterr().out
 
 
