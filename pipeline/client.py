@@ -15,6 +15,7 @@ import kfp_server_api
 import urllib3
 import yaml
 
+from components.shared.addresses import shown
 from components.shared.errors import StepError
 
 FINISHED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
@@ -30,6 +31,11 @@ class Connection:
     token: str = ""  # bearer token
     cookies: str = ""
     namespace: str = ""  # of a multi-user installation
+
+    @property
+    def address(self) -> str:
+        """The server's address as people may see it."""
+        return shown(self.host.rstrip("/"))
 
     def open(self) -> kfp.Client:
         """Connects.
@@ -64,6 +70,11 @@ def explained(host: str) -> Iterator[None]:
     Raises:
         StepError: One line on what the server answered, and what to do.
     """
+    server = shown(host)
+
+    def without_it(said: object) -> str:
+        return str(said).replace(host, server)
+
     advice = {
         401: "it does not know you; give --token or --cookies",
         403: "you may not do that; give the right --namespace, or ask for the right",
@@ -75,19 +86,19 @@ def explained(host: str) -> Iterator[None]:
             yield
     except kfp_server_api.ApiException as error:
         if not error.status:
-            raise StepError(f"{host}: {error.reason}") from None
+            raise StepError(f"{server}: {without_it(error.reason)}") from None
         said = _message(error)
         hint = advice.get(error.status, "")
         raise StepError(
-            ": ".join(filter(None, [host, f"HTTP {error.status} {error.reason}", said, hint]))
+            ": ".join(filter(None, [server, f"HTTP {error.status} {error.reason}", said, hint]))
         ) from None
     except (urllib3.exceptions.HTTPError, OSError, TimeoutError) as error:
-        reason = str(getattr(error, "reason", None) or error).splitlines()[0]
+        reason = without_it(getattr(error, "reason", None) or error).splitlines()[0]
         raise StepError(
-            f"{host}: cannot be reached ({reason}); check --host, or forward its port first"
+            f"{server}: cannot be reached ({reason}); check --host, or forward its port first"
         ) from None
     except ValueError as error:
-        raise StepError(f"{host}: {error}") from None
+        raise StepError(f"{server}: {without_it(error)}") from None
 
 
 def _message(error: kfp_server_api.ApiException) -> str:
@@ -145,7 +156,7 @@ def submit(connection: Connection, request: Request) -> tuple[str, str]:
             request.parameters,
             service_account=request.service_account or None,
         )
-    return run.run_id, f"{connection.host.rstrip('/')}/#/runs/details/{run.run_id}"
+    return run.run_id, f"{connection.address}/#/runs/details/{run.run_id}"
 
 
 def wait(

@@ -1,23 +1,38 @@
 """The pipeline as a file that Kubeflow Pipelines takes."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from kfp import dsl
 from kfp.compiler import Compiler
 
 from components.config import DESCRIPTION, PIPELINE_NAME
 from components.shared.errors import StepError
+from components.shared.storage import write_text
 from pipeline.cluster import Cluster, compiling_for
 from pipeline.pipeline import mnist
+
+ENDINGS = (".yaml", ".yml")
 
 
 def compile_to(output: str, cluster: Cluster) -> None:
     """Compiles the pipeline with the settings of a cluster.
 
+    Args:
+        output: The file to write, which appears whole or stays as it is.
+        cluster: The settings.
+
     Raises:
         StepError: The settings do not fit together.
+        OSError: The file cannot be written.
     """
     if cluster.nodes > 1 and not cluster.pvc:
         raise StepError(f"{cluster.nodes} nodes, but no --pvc that they share; name one")
     config = dsl.PipelineConfig(ttl_seconds_after_finished=cluster.ttl or None)
     decorate = dsl.pipeline(name=PIPELINE_NAME, description=DESCRIPTION, pipeline_config=config)
-    with compiling_for(cluster):
-        Compiler().compile(decorate(mnist.pipeline_func), output)
+    if Path(output).suffix not in ENDINGS:
+        raise StepError(f"{output}: expected a name that ends with {' or '.join(ENDINGS)}")
+    with compiling_for(cluster), TemporaryDirectory() as aside:
+        compiled = Path(aside) / "pipeline.yaml"
+        Compiler().compile(decorate(mnist.pipeline_func), str(compiled))
+        write_text(Path(output), compiled.read_text(encoding="utf-8"))

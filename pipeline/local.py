@@ -19,7 +19,8 @@ from typing import IO, Any
 import kfp.local
 from kfp.local import subprocess_task_handler
 
-from components.config import STEPS
+from components.config import SECRET, STEPS
+from components.shared.addresses import shown_in
 from pipeline.display import Display
 from pipeline.pipeline import mnist
 
@@ -69,6 +70,7 @@ def run(parameters: dict[str, Any], runs: Path, debug: bool, runner: str, images
     """
     display = Display(sys.stdout, parameters["max_steps"], debug)
     steps: list[StepRun] = []
+    secrets = [parameters[name] for name in SECRET if parameters[name]]
 
     def run_step(command: list[str], execute: Execute) -> int:
         step = _identify(command)
@@ -76,7 +78,7 @@ def run(parameters: dict[str, Any], runs: Path, debug: bool, runner: str, images
             _point_latest(runs, step.directory.parent)
         steps.append(step)
         with display.step(step.name):
-            _run_step(step, execute, display)
+            _run_step(step, execute, display, secrets)
         return step.exit_code
 
     in_images = runner == "docker"
@@ -158,13 +160,13 @@ def _point_latest(runs: Path, directory: Path) -> None:
     link.symlink_to(directory.name, target_is_directory=True)
 
 
-def _run_step(step: StepRun, execute: Execute, display: Display) -> None:
+def _run_step(step: StepRun, execute: Execute, display: Display, secrets: list[str]) -> None:
     step.directory.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     with step.log.open("w", encoding="utf-8") as log:
 
         def show(output: Iterable[str]) -> None:
-            for line in _own_lines(output, log):
+            for line in _own_lines(_without(secrets, output), log):
                 step.lines.append(line)
                 display.line(line)
 
@@ -186,6 +188,14 @@ def _run_process(command: list[str], variables: dict[str, str], show: Show) -> i
         assert process.stdout is not None
         show(process.stdout)
     return process.wait()
+
+
+def _without(secrets: list[str], output: Iterable[str]) -> Iterator[str]:
+    """Takes out of a step's output what nobody may read there: KFP's executor prints parameters."""
+    for line in output:
+        for secret in secrets:
+            line = line.replace(secret, "…")
+        yield shown_in(line)
 
 
 def _own_lines(output: Iterable[str], log: IO[str]) -> Iterator[str]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from components.config import PARAMETERS, PIPELINE_NAME
+from components.config import PARAMETERS, PIPELINE_NAME, SECRET
+from components.shared.addresses import shown_in
 from components.shared.command_line import build_all, reported
 
 PIPELINE_YAML = "pipeline.yaml"
@@ -112,7 +113,10 @@ def _dry(request: Any, **more: Any) -> None:
         "file": str(request.package),
         "experiment": request.experiment,
         "name": request.name,
-        "parameters": request.parameters,
+        "parameters": {
+            name: "…" if name in SECRET else shown_in(value) if isinstance(value, str) else value
+            for name, value in request.parameters.items()
+        },
     }
     click.echo(json.dumps(told | more, indent=2))
 
@@ -172,7 +176,7 @@ def schedule(context: click.Context, /, cron: str, dry_run: bool, **values: Any)
             _dry(request, cron=cron, next=[time.isoformat() for time in times])
             return
         schedule_id, replaced = schedules.create(connection, request, cron)
-    link = f"{connection.host.rstrip('/')}/#/recurringrun/details/{schedule_id}"
+    link = f"{connection.address}/#/recurringrun/details/{schedule_id}"
     click.echo(f"Schedule {request.name}: {link}")
     if replaced:
         click.echo(f"It replaces {replaced} of the same name")

@@ -130,7 +130,7 @@ def change(connection: Connection, name: str, action: str) -> int:
     """
     schedules = named(connection, name)
     if not schedules:
-        raise StepError(f"{connection.host}: no schedule {name!r}; see 'schedule list'")
+        raise StepError(f"{connection.address}: no schedule {name!r}; see 'schedule list'")
     client = connection.open()
     act = {
         "pause": client.disable_recurring_run,

@@ -38,6 +38,8 @@ def evaluate(
         config = Evaluate.pick(given)
         champion = champion_saved_model(destination, model_name, Path(cache))
         result = evaluate(config, Path(examples.path), Path(model.path), output, champion)
+        shutil.copy(output / "report.html", report.path)
+        shutil.copy(output / "model_card.md", model_card.path)
     for split, figures in result.splits.items():
         metrics.log_metric(f"{split}_precision_at_1", figures.precision_at_1)
         metrics.log_metric(f"{split}_log_loss", figures.log_loss)
@@ -47,6 +49,4 @@ def evaluate(
     classification.log_roc_curve(
         result.roc.false_positive_rate, result.roc.true_positive_rate, result.roc.thresholds
     )
-    shutil.copy(output / "report.html", report.path)
-    shutil.copy(output / "model_card.md", model_card.path)
     return result.blessed

@@ -34,7 +34,7 @@ def ingest(
     with reported():
         config = Ingest.pick(given)
         dataset = ingest(config, Path(examples.path))
-    shutil.copy(Path(examples.path) / FILE, statistics.path)
+        shutil.copy(Path(examples.path) / FILE, statistics.path)
     examples.metadata["fingerprint"] = dataset.fingerprint
     for name, split in dataset.splits.items():
         examples.metadata[name] = split.records

@@ -15,6 +15,7 @@ import urllib3
 from pyarrow import fs
 
 from components.ingest.filesystem import open_filesystem
+from components.shared.addresses import shown
 from components.shared.errors import StepError
 from components.shared.storage import write_text
 
@@ -106,14 +107,14 @@ class Download:
             return None
         except InterruptedDownloadError as error:
             raise StepError(
-                f"{address}: {error}; gave up after {ATTEMPTS} attempts in a row without progress, "
-                "what has come is kept: run again to go on from there"
+                f"{shown(address)}: {error}; gave up after {ATTEMPTS} attempts in a row without "
+                "progress, what has come is kept: run again to go on from there"
             ) from None
 
     def _fetch(self, address: str, remote: Remote, version: Version) -> Path:
         place = self.directory / hashlib.sha256(address.encode()).hexdigest()[:16]
         place.mkdir(parents=True, exist_ok=True)
-        path = place / address.rsplit("/", 1)[-1]
+        path = place / shown(address).removesuffix("?…").rsplit("/", 1)[-1]
         partial, known = place / ".partial", place / "version.json"
         with (place / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed: runs may share a cache
@@ -249,6 +250,6 @@ def _check(address: str, response: requests.Response) -> None:
         )
     if not response.ok:
         raise StepError(
-            f"{address}: the server answers {response.status_code} {response.reason}; "
+            f"{shown(address)}: the server answers {response.status_code} {response.reason}; "
             "expected a file that may be read"
         )

@@ -10,6 +10,7 @@ from pyarrow import fs
 from components.ingest.download import Download, is_remote
 from components.ingest.idx import IdxFile, unpack
 from components.ingest.source import Range, Records, Segment, cut, number
+from components.shared.addresses import joined, shown
 from components.shared.errors import StepError
 from components.shared.records import IMAGE_SHAPE
 
@@ -101,11 +102,11 @@ def _find(directory: str, name: str, download: Download) -> tuple[str, Path]:
     """The address of a file of the directory, plain or gzip, and where it lies on disk."""
     # Who publishes digits publishes them packed: on a network that is one request less.
     for candidate in (f"{name}.gz", name) if is_remote(directory) else (name, f"{name}.gz"):
-        address = f"{directory.rstrip('/')}/{candidate}"
+        address = joined(directory, candidate)
         path = _on_disk(address, download)
         if path:
-            return address, path
-    raise StepError(f"{directory.rstrip('/')}/{name}: not found, neither plain nor as {name}.gz")
+            return shown(address), path
+    raise StepError(f"{shown(joined(directory, name))}: not found, neither plain nor as {name}.gz")
 
 
 def _on_disk(address: str, download: Download) -> Path | None:
@@ -115,12 +116,12 @@ def _on_disk(address: str, download: Download) -> Path | None:
 
 
 def _published_sums(directory: str, download: Download) -> dict[str, str]:
-    address = f"{directory.rstrip('/')}/{SUMS}"
+    address = joined(directory, SUMS)
     path = _on_disk(address, download)
     if path is None:
         return {}
     text = path.read_text(encoding="utf-8", errors="replace")
     lines = [line.split() for line in text.splitlines() if line.strip()]
     if any(len(line) != 2 for line in lines):
-        raise StepError(f"{address}: expected lines of an MD5 sum and a file name")
+        raise StepError(f"{shown(address)}: expected lines of an MD5 sum and a file name")
     return {name.lstrip("*"): md5.lower() for md5, name in lines}

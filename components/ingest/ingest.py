@@ -18,6 +18,7 @@ from components.ingest.output import make_directory, whole_dataset
 from components.ingest.shards import COUNTERS, NAMESPACE, WORK, Note, Plan, WriteShards
 from components.ingest.source import Range, Source
 from components.ingest.statistics import read_notes, summarize
+from components.shared.addresses import shown
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from components.shared.records import CLASSES, IMAGE_SHAPE
@@ -150,7 +151,7 @@ def _dataset(
     return Dataset(
         image_shape=IMAGE_SHAPE,
         classes=CLASSES,
-        source=config.source,
+        source=shown(config.source),
         source_fingerprint=source.fingerprint,
         metrics=counters,
         splits=outcome.splits,

@@ -9,7 +9,8 @@ from components.ingest.idx_source import open_idx
 from components.ingest.parquet_source import is_parquet, open_parquet
 from components.ingest.selection import DATE
 from components.ingest.source import Source
-from components.shared.errors import StepError
+from components.shared.addresses import shown
+from components.shared.errors import StepError, explain
 
 SCHEMES = (SCHEME, "gs://", "https://", "http://")
 
@@ -27,9 +28,11 @@ def open_source(config: Ingest, unpacked: fs.FileSystem) -> Source:
     source = config.source
     scheme, separator, _ = source.partition("://")
     if separator and f"{scheme}://" not in SCHEMES:
-        raise StepError(f"{source}: expected a path, or an address with {', '.join(SCHEMES)}")
+        raise StepError(
+            f"{shown(source)}: expected a path, or an address with {', '.join(SCHEMES)}"
+        )
     if config.span and DATE not in source:
-        raise StepError(f"{source}: --span {config.span} needs {DATE} in --source")
+        raise StepError(f"{shown(source)}: --span {config.span} needs {DATE} in --source")
     if source.startswith(SCHEME):
         return open_fake(source)
     if not source.startswith(("http://", "https://")):
@@ -40,5 +43,5 @@ def open_source(config: Ingest, unpacked: fs.FileSystem) -> Source:
                     source, filesystem, path, config.validation_size, config.span, config.until
                 )
         except OSError as error:  # pyarrow raises it for whatever a bucket answers
-            raise StepError(f"{source}: {str(error).splitlines()[0]}") from None
+            raise StepError(f"{shown(source)}: {explain(error)}") from None
     return open_idx(source, config.validation_size, config.cache, unpacked)

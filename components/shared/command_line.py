@@ -1,5 +1,6 @@
 """Command lines made from the configuration, so that no option has a second home."""
 
+import errno
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,8 +10,9 @@ import click
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from components.config import Options
-from components.shared.errors import StepError
+from components.config import SECRET, Options
+from components.shared.addresses import shown_in
+from components.shared.errors import StepError, explain
 
 Config = TypeVar("Config", bound=Options)
 
@@ -69,35 +71,44 @@ def build_all(configs: Iterable[type[Options]], values: dict[str, Any]) -> dict[
 
 def _first_problem(error: ValidationError) -> tuple[str, str]:
     first = error.errors()[0]
+    name = str(first["loc"][0])
     expectation = first["msg"].removeprefix("Input ")
-    return flag(str(first["loc"][0])), f"{expectation}, got {first['input']!r}"
+    secret = name in SECRET
+    got = "what is not shown here" if secret else shown_in(repr(first["input"]))
+    return flag(name), f"{expectation}, got {got}"
 
 
 @contextmanager
 def reported(debug: bool = False) -> Iterator[None]:
-    """Turns a StepError, or a wrong configuration, into one line and exit code 1.
+    """Turns what a person can mend into one line and exit code 1.
+
+    That is a StepError, a wrong configuration, and what the system has against a file: that the
+    disk is full, say.
 
     Args:
         debug: Lets the error through with its traceback instead.
     """
     try:
         yield
-    except (StepError, ValidationError) as error:
-        if debug:
+    except (StepError, ValidationError, OSError) as error:
+        # Where who read the output has gone, click ends without a word.
+        if debug or getattr(error, "errno", None) == errno.EPIPE:
             raise
         if isinstance(error, ValidationError):
-            message = ": ".join(_first_problem(error))
+            told = StepError(": ".join(_first_problem(error)))
+        elif isinstance(error, OSError):
+            told = StepError(explain(error))
         else:
-            message = str(error)
-        print(f"error: {message}", file=sys.stderr, flush=True)
+            told = error
+        print(f"error: {told}", file=sys.stderr, flush=True)
         sys.exit(1)
 
 
 def step_command(config: type[Options]) -> Callable[[Callable], click.Command]:
     """Makes a function, with the click options of its own, the command line of a step.
 
-    The function receives the built configuration as ``config``. A StepError ends the process with
-    one line and exit code 1, a wrong option with exit code 2.
+    The function receives the built configuration as ``config``. What :func:`reported` tells ends
+    the process with exit code 1, a wrong option with exit code 2.
     """
 
     def decorate(function: Callable) -> click.Command:

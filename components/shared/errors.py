@@ -1,8 +1,65 @@
 """Errors meant for people."""
 
+import errno
+import os
+import re
+
+from components.shared.addresses import shown_in
+
+# What to do about what the system says.
+_ADVICE = {
+    errno.ENOSPC: "make room there, or name a place on another disk",
+    errno.EDQUOT: "make room there, or name a place on another disk",
+    errno.EROFS: "name a place that can be written to",
+    errno.EACCES: "give this user the right to it, or name another place",
+    errno.EPERM: "give this user the right to it, or name another place",
+    errno.ENAMETOOLONG: "shorten the name",
+    errno.ENOENT: "check the name",
+    errno.ENOTDIR: "expected a directory where a file is; name another place",
+    errno.EEXIST: "remove it, or name another place",
+    errno.EISDIR: "expected a file; name another place",
+    errno.ENOTEMPTY: "something else writes there; name another place",
+    errno.ELOOP: "links lead in a circle; name another place",
+    errno.EBUSY: "a disk is mounted there or it is in use; name a directory in it",
+    errno.EMFILE: "allow more open files: ulimit -n",
+    errno.EIO: "the disk or its server fails; try again, or name another place",
+}
+_NUMBER = re.compile(r"\[errno (\d+)\]", re.IGNORECASE)
+_QUOTED = re.compile(r"'([^']*/[^']*)'")
+
 
 class StepError(Exception):
     """A step cannot go on, for a reason the user can mend.
 
-    The message is one line: what is wrong, where, what was expected, what to do.
+    The message is one line: what is wrong, where, what was expected, what to do. Whatever it is
+    made of, it has no control characters and no secrets of addresses.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(shown_in(message)))
+
+
+def printable(text: str) -> str:
+    """Returns a text with blanks for what would break its line or steer a terminal."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def explain(error: BaseException) -> str:
+    """Says what the system had against a file: which, why, and what to do.
+
+    Libraries wrap what the system says in texts of their own, shutil and pyarrow among them: then
+    number and file are taken from the text.
+
+    Returns:
+        One line; where the error is none of the system's, the first line of its own text.
+    """
+    text = str(error)
+    found = _NUMBER.search(text)
+    number = getattr(error, "errno", None) or (int(found[1]) if found else 0)
+    if number not in errno.errorcode:
+        return (text.strip().splitlines() or [type(error).__name__])[0]
+    name = getattr(error, "filename2", None) or getattr(error, "filename", None)
+    quoted = _QUOTED.search(text)
+    where = os.fsdecode(name) if isinstance(name, str | bytes) else quoted[1] if quoted else ""
+    reason = os.strerror(number).lower()
+    return ": ".join(filter(None, [where, reason])) + "; " + _ADVICE.get(number, "see --debug")

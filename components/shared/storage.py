@@ -1,5 +1,6 @@
 """Output that appears whole or not at all."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -43,12 +44,24 @@ def whole_directory(output: Path, marker: str) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces a file's text in one rename, so that a reader sees the old text or the new."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    fsync(partial)
-    partial.replace(path)
-    fsync(path.parent)
+    """Replaces a file's text in one rename, so that a reader sees the old text or the new.
+
+    A link stays one: what it points to is replaced.
+
+    Raises:
+        OSError: It cannot be written, and is as it was; names it.
+    """
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        fsync(partial)
+        partial.replace(target)
+        fsync(target.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def _refuse_foreign(output: Path, marker: str) -> None:

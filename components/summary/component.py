@@ -17,11 +17,13 @@ def summary(
     import dataclasses
     from pathlib import Path
 
+    from components.shared.command_line import reported
     from components.summary.summary import summarize
     from components.summary.webhook import notify
 
     parameters = {"source": source, "destination": destination}
-    line = summarize(dataclasses.asdict(status), parameters, Path(summary.path))
+    with reported():
+        line = summarize(dataclasses.asdict(status), parameters, Path(summary.path))
     print(line)
     if webhook:
         print(notify(webhook, line))

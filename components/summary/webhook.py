@@ -39,7 +39,9 @@ def notify(address: str, text: str, attempts: int = ATTEMPTS, pause: float = PAU
             problem = f"it answered {error.code}"
             if error.code < 500 and error.code != 429:
                 break  # it will not like the same message any better
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            problem = str(reason).replace(address, "…") or type(error).__name__
+        except (ValueError, http.client.InvalidURL):  # their texts have the address in them
+            problem = "its address is none of http(s)"
+            break
+        except (OSError, http.client.HTTPException) as error:
+            problem = str(getattr(error, "reason", error)) or type(error).__name__
     return f"warning: the webhook was not told: {problem}"

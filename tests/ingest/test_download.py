@@ -63,7 +63,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         def _answer(self, body: bool) -> None:
             span = self.headers.get("Range", "")
             state.requests.append((self.command, self.path, span))
-            path = state.directory / self.path.lstrip("/")
+            path = state.directory / self.path.lstrip("/").partition("?")[0]
             if state.failures:
                 state.failures -= 1
                 return self._send(state.status, b"", {}, body)
@@ -300,3 +300,20 @@ def test_a_missing_bucket_is_one_line(fake_bucket: Callable[[str], None], tmp_pa
         ingest(Ingest(source="gs://nowhere/*.parquet"), tmp_path / "out")
     assert str(caught.value).startswith("gs://nowhere/*.parquet: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", ["user:hunter2@", "?sig=hunter2"])
+def test_no_secret_of_an_address_is_written(
+    server: Server, tmp_path: Path, secret: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_source(server.directory, digits(120, 1), digits(30, 2))
+    user, query = ("", secret) if secret.startswith("?") else (secret, "")
+    address = server.address.replace("://", f"://{user}") + query
+    cache, output = tmp_path / "cache", tmp_path / "examples"
+    ingest(Ingest(source=address, validation_size=20, cache=str(cache)), output)
+    for path in tmp_path.rglob("*"):
+        assert "hunter2" not in path.name
+        assert not path.is_file() or b"hunter2" not in path.read_bytes(), path
+    told = capsys.readouterr()
+    assert "hunter2" not in told.out + told.err
+    assert all(secret in path for _, path, _ in server.requests if query)

@@ -1,0 +1,56 @@
+"""Addresses as people may see them: without the passwords, signatures and tokens in them."""
+
+import re
+
+# As far as an address goes in a text: these characters are legal in none.
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"<>\\]*", re.IGNORECASE)
+_QUERY = re.compile(r"(?<=\S)\?[^\s\"<>?=]*=[^\s\"<>]*")  # of a path without its host
+_AUTHORITY = re.compile(r"[^/?#]*")
+_HOST = re.compile(r"([^:@\[\]]*|\[[^@\]]*\])(:\d*)?")
+_PUNCTUATION = "'),.:;]}"  # what a text may put behind an address
+
+
+def shown(address: str) -> str:
+    """Returns an address without what lets its bearer in.
+
+    That is user and password, the query, where signatures and tokens stand, and the fragment. A
+    webhook's path is a secret too, which only its caller can know.
+
+    Args:
+        address: A path, which stays as it is; or an address with ``://``, or one that starts with
+            ``user:password@``. It may be malformed: rather more of it goes than less.
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return re.sub(r"^[^/@]*:[^/@]*@", "", address)
+    host, tail = _split(rest)
+    host = host.rpartition("@")[2]
+    if not _HOST.fullmatch(host):  # a password with a slash in it, say
+        host, tail = _split(rest.rpartition("@")[2])
+    # On gs:// a question mark may be a glob's; a name and a value are a query's.
+    secret = r"\?[^/]*=" if scheme.lower() == "gs" else r"[?#;]"
+    public = re.split(secret, tail, maxsplit=1)[0]
+    return f"{scheme}://{host}{public}" + ("" if public == tail else "?…")
+
+
+def shown_in(text: str) -> str:
+    """Returns a text, such as a line of a log, with every address in it as :func:`shown`."""
+
+    def replace(match: re.Match[str]) -> str:
+        address = match[0].rstrip(_PUNCTUATION)
+        return shown(address) + match[0][len(address) :]
+
+    return _QUERY.sub("?…", _ADDRESS.sub(replace, text))
+
+
+def joined(directory: str, name: str) -> str:
+    """Returns the address of a file in a directory, whose query, if it has one, is its own."""
+    query = re.search(r"\?.*", directory) if "://" in directory else None
+    path = directory[: query.start()] if query else directory
+    return f"{path.rstrip('/')}/{name}" + (query[0] if query else "")
+
+
+def _split(rest: str) -> tuple[str, str]:
+    authority = _AUTHORITY.match(rest)
+    assert authority is not None  # it may be empty
+    return authority[0], rest[authority.end() :]
