@@ -104,7 +104,7 @@ WAYS: dict[Write, float | None] = {
 def _read(examples: Path) -> tuple[Images, Labels]:
     dataset = Dataset.read(examples)
     files = [Path(file) for split in SPLITS for file in dataset.files(examples, split)]
-    parts = [decode(file.read_bytes()) for file in files]
+    parts = [decode(file.read_bytes(), dataset.image_shape) for file in files]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 

@@ -38,7 +38,7 @@ class Ingest(Options):
         default="data/mnist",
         description="Where the digits are: a directory of the four IDX files, plain or gzip, on "
         "disk, gs:// or https://; Parquet files, by directory or glob, on disk or gs://, also with "
-        "{date} in the address; or fake://N.",
+        "{date} in the address; or fake://N, also as fake://N?classes=47&shape=32x32.",
     )
     validation_size: PositiveInt = Field(
         default=5_000,
@@ -69,7 +69,8 @@ class Ingest(Options):
     )
     shard_size: PositiveInt = Field(
         default=16_384,
-        description="Records a TFRecord shard at most; a worker holds one shard in memory.",
+        description="Records a TFRecord shard at most, and no more than 64 MiB of pixels; a worker "
+        "holds one shard in memory.",
     )
     max_rejected: float = Field(
         default=0.0,

@@ -1,6 +1,7 @@
 """Digits in the columns of a Parquet table: in the layouts that data sets come in."""
 
 import io
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ from PIL import Image
 
 from components.ingest.source import WRONG_SIZE, Records, Unusable
 from components.shared.errors import StepError
-from components.shared.records import IMAGE_SHAPE, PIXELS, Images
+from components.shared.records import Images, ImageShape
 
 COLUMNS = ("image", "label")
 LAYOUTS = (
@@ -36,13 +37,13 @@ def check_schema(schema: pa.Schema, name: str) -> None:
         raise StepError(f"{name}: column label is {label}; expected int64")
 
 
-def decode(table: pa.Table) -> Records:
+def decode(table: pa.Table, image_shape: ImageShape) -> Records:
     """Decodes a table of a checked schema; positions count its rows from 0."""
     labels, no_label = _labels(table["label"])
-    images = np.zeros((len(table), *IMAGE_SHAPE), np.uint8)
+    images = np.zeros((len(table), *image_shape), np.uint8)
     unreadable = []
     column = table["image"].combine_chunks()
-    plain = _plain(column)
+    plain = _plain(column, image_shape)
     if plain is not None:
         images[:] = plain
     else:
@@ -69,23 +70,24 @@ def _labels(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], npt.NDArray
     return values, missing
 
 
-def _plain(column: pa.Array) -> Images | None:
-    """All images at once, uint8 ``[n, 28, 28]``, if every one lies there in full."""
+def _plain(column: pa.Array, image_shape: ImageShape) -> Images | None:
+    """All images at once, uint8 ``[n, height, width]``, if every one lies there in full."""
+    pixels = prod(image_shape)
     kind = column.type
     if column.null_count:
         return None
-    if pa.types.is_fixed_size_binary(kind) and kind.byte_width == PIXELS:
+    if pa.types.is_fixed_size_binary(kind) and kind.byte_width == pixels:
         data = column.buffers()[1]
-        flat = np.frombuffer(data, np.uint8)[column.offset * PIXELS :][: len(column) * PIXELS]
+        flat = np.frombuffer(data, np.uint8)[column.offset * pixels :][: len(column) * pixels]
     elif _is_list(kind):
         flat_values = column.flatten()
         lengths = column.value_lengths().to_numpy()
-        if flat_values.null_count or (lengths != PIXELS).any():
+        if flat_values.null_count or (lengths != pixels).any():
             return None
         flat = flat_values.to_numpy()
     else:
         return None
-    return flat.reshape(-1, *IMAGE_SHAPE)
+    return flat.reshape(-1, *image_shape)
 
 
 def _read_into(image: Images, value: pa.Scalar) -> str:
@@ -95,9 +97,9 @@ def _read_into(image: Images, value: pa.Scalar) -> str:
     if _is_png(value.type):
         return _read_png(image, value["bytes"].as_py())
     pixels = _bytes(value)
-    if len(pixels) != PIXELS:
-        return f"{WRONG_SIZE}{len(pixels)} bytes, expected {PIXELS}"
-    image[:] = np.frombuffer(pixels, np.uint8).reshape(IMAGE_SHAPE)
+    if len(pixels) != image.size:
+        return f"{WRONG_SIZE}{len(pixels)} bytes, expected {image.size}"
+    image[:] = np.frombuffer(pixels, np.uint8).reshape(image.shape)
     return ""
 
 
@@ -106,9 +108,11 @@ def _read_png(image: Images, data: bytes | None) -> str:
         return "no image"
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            if picture.size[::-1] != IMAGE_SHAPE:
-                width, height = picture.size
-                return f"{WRONG_SIZE}{height} x {width} pixels, expected 28 x 28"
+            if picture.size[::-1] != image.shape:
+                found, expected = (
+                    " x ".join(map(str, shape)) for shape in (picture.size[::-1], image.shape)
+                )
+                return f"{WRONG_SIZE}{found} pixels, expected {expected}"
             if picture.mode != "L":
                 return f"PNG of mode {picture.mode}, expected L (8 bits of grey)"
             image[:] = np.asarray(picture)

@@ -12,10 +12,11 @@ from components.ingest.idx import IdxFile, unpack
 from components.ingest.source import Range, Records, Segment, cut, number
 from components.shared.addresses import joined, shown
 from components.shared.errors import StepError
-from components.shared.records import IMAGE_SHAPE
+from components.shared.records import ImageShape
 
 TRAIN, TEST = 0, 1  # Range.file
 SUMS = "MD5SUMS"
+DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,21 @@ class IdxSource:
 
     pairs: tuple[tuple[IdxFile, IdxFile], tuple[IdxFile, IdxFile]]
     validation_size: int
+    class_names: tuple[str, ...] = DIGITS
+
+    @property
+    def image_shape(self) -> ImageShape:
+        """See :class:`~components.ingest.source.Source`."""
+        _, height, width = self.pairs[TRAIN][0].shape
+        return height, width
+
+    @property
+    def splits_from(self) -> str:
+        """See :class:`~components.ingest.source.Source`."""
+        return (
+            "train and test are those of the source, validation the first "
+            f"{self.validation_size:,} records of train"
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -82,12 +98,15 @@ def open_idx(source: str, validation_size: int, cache: str, unpacked: fs.FileSys
                 f"{images.name} has {images.records} records, {labels.name} has {labels.records}; "
                 "expected as many images as labels"
             )
-        if images.shape[1:] != IMAGE_SHAPE:
-            size = " x ".join(map(str, images.shape[1:]))
-            raise StepError(f"{images.name}: images of {size} pixels, expected 28 x 28")
         return images, labels
 
     train, test = pair("train"), pair("t10k")
+    if test[0].shape[1:] != train[0].shape[1:]:
+        sizes = [" x ".join(map(str, images.shape[1:])) for images, _ in (test, train)]
+        raise StepError(
+            f"{test[0].name}: images of {sizes[0]} pixels, expected the {sizes[1]} of "
+            f"{train[0].name}"
+        )
     if test[0].records == 0:
         raise StepError(f"{test[0].name}: no records, expected some to test on")
     if validation_size >= train[0].records:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 
 import apache_beam as beam
@@ -21,10 +22,10 @@ from components.ingest.statistics import read_notes, summarize
 from components.shared.addresses import shown
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
-from components.shared.records import CLASSES, IMAGE_SHAPE
 
 # From so many records on, two worker processes make up for the seconds that they take to start.
 WORTH_PROCESSES = 2_000_000
+SHARD_BYTES = 64 << 20  # pixels that a worker holds at once
 
 
 def ingest(config: Ingest, output: Path | str, beam_arguments: Sequence[str] = ()) -> Dataset:
@@ -44,7 +45,7 @@ def ingest(config: Ingest, output: Path | str, beam_arguments: Sequence[str] = (
     previous = _read_previous(config.previous) if config.previous else None
     with whole_dataset(str(output)) as directory:
         source = open_source(config, make_directory(directory, f"{WORK}/source"))
-        ranges = source.ranges(config.shard_size)
+        ranges = source.ranges(_shard_size(config, source))
         records = sum(part.stop - part.start for part in ranges)
         plan = Plan(
             source,
@@ -64,6 +65,11 @@ def ingest(config: Ingest, output: Path | str, beam_arguments: Sequence[str] = (
         filesystem.write(directory, Dataset.FILE, dataset.text.encode())
     _tell(dataset)
     return dataset
+
+
+def _shard_size(config: Ingest, source: Source) -> int:
+    """Records a shard: fewer than asked for where images are so large that memory would grow."""
+    return min(config.shard_size, max(1, SHARD_BYTES // prod(source.image_shape)))
 
 
 def _read_previous(address: str) -> Dataset:
@@ -147,10 +153,11 @@ def _dataset(
     notes: list[Note],
     counters: dict[str, int],
 ) -> Dataset:
-    outcome = summarize(directory, ranges, notes)
+    outcome = summarize(source, directory, ranges, notes)
     return Dataset(
-        image_shape=IMAGE_SHAPE,
-        classes=CLASSES,
+        image_shape=source.image_shape,
+        class_names=list(source.class_names),
+        splits_from=source.splits_from,
         source=shown(config.source),
         source_fingerprint=source.fingerprint,
         metrics=counters,

@@ -8,7 +8,7 @@ from components.ingest.filesystem import open_filesystem
 from components.ingest.idx_source import open_idx
 from components.ingest.parquet_source import is_parquet, open_parquet
 from components.ingest.selection import DATE
-from components.ingest.source import Source
+from components.ingest.source import Source, check_bounds
 from components.shared.addresses import shown
 from components.shared.errors import StepError, explain
 
@@ -23,8 +23,15 @@ def open_source(config: Ingest, unpacked: fs.FileSystem) -> Source:
         unpacked: Where IDX files are unpacked to, for every worker to read.
 
     Raises:
-        StepError: There is nothing to read there, or it is damaged.
+        StepError: There is nothing to read there, it is damaged, or its images or classes are out
+            of bounds.
     """
+    source = _open(config, unpacked)
+    check_bounds(shown(config.source), source)
+    return source
+
+
+def _open(config: Ingest, unpacked: fs.FileSystem) -> Source:
     source = config.source
     scheme, separator, _ = source.partition("://")
     if separator and f"{scheme}://" not in SCHEMES:

@@ -13,9 +13,10 @@ from pyarrow import fs
 
 from components.ingest.columns import COLUMNS, check_schema, decode
 from components.ingest.selection import DATE, days_until, is_pattern, select
-from components.ingest.source import Range, Records, Segment, cut, number
+from components.ingest.source import BY_HASH, Range, Records, Segment, cut, number
 from components.shared.errors import StepError
 from components.shared.manifests import SPLITS
+from components.shared.records import ImageShape
 
 ENDING = ".parquet"
 BATCH = 4_096  # rows decoded at a time
@@ -53,12 +54,26 @@ class ParquetSource:
     filesystem: fs.FileSystem
     files: tuple[ParquetFile, ...]
     validation_size: int
+    image_shape: ImageShape = (28, 28)
+    class_names: tuple[str, ...] = tuple("0123456789")
 
     @property
     def has_splits(self) -> bool:
         """Whether the files say which split they belong to."""
         names = {file.split for file in self.files}
         return None not in names and {"train", "test"} <= names
+
+    @property
+    def splits_from(self) -> str:
+        """See :class:`~components.ingest.source.Source`."""
+        if not self.has_splits:
+            return BY_HASH
+        if any(file.split == "validation" for file in self.files):
+            return "train, validation and test are those that the files are named after"
+        return (
+            "train and test are those that the files are named after, validation the first "
+            f"{self.validation_size:,} records of train"
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -76,7 +91,10 @@ class ParquetSource:
         path = self.files[part.file].path
         try:
             with pq.ParquetFile(path, filesystem=self.filesystem) as file:
-                decoded = [decode(table) for table in _slices(file, part.start, part.stop)]
+                decoded = [
+                    decode(table, self.image_shape)
+                    for table in _slices(file, part.start, part.stop)
+                ]
         except (pa.ArrowException, OSError) as error:
             raise StepError(f"{path}: {_first_line(error)}; expected whole Parquet") from None
         found = sum(len(records.images) + len(records.unreadable) for records in decoded)

@@ -9,11 +9,13 @@ from PIL import Image
 from pyarrow import fs
 
 from components.shared.manifests import Dataset
-from components.shared.records import CLASSES, IMAGE_SHAPE, decode
+from components.shared.records import Images, decode
 
 FILE = "statistics.html"
-SAMPLES = 14  # of each label
-READ = 1 << 20  # bytes of a split's first shard, to take the samples from
+SAMPLES = 14  # of each class at most
+WIDEST = 400  # pixels of a class's samples side by side
+TALLEST = 64  # pixels of a sample; larger images are shown smaller
+SEARCHED = 8  # records looked at in a shard for each sample wanted
 
 
 def render(dataset: Dataset, directory: fs.FileSystem) -> str:
@@ -25,23 +27,48 @@ def render(dataset: Dataset, directory: fs.FileSystem) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    samples = {name: _samples(dataset, name, directory) for name in dataset.splits}
     template = environment.get_template("statistics.html.j2")
-    return template.render(dataset=dataset, samples=samples, classes=range(CLASSES))
+    return template.render(
+        dataset=dataset,
+        samples={
+            name: [_strip(images) for images in _samples(dataset, name, directory)]
+            for name in dataset.splits
+        },
+    )
 
 
-def _samples(dataset: Dataset, split: str, directory: fs.FileSystem) -> str:
-    """The first digits of a split, a row a label, as a PNG in base64; empty where it has none."""
-    first = next((shard for shard in dataset.splits[split].shards if shard.records), None)
-    if first is None:
+def _samples(dataset: Dataset, name: str, directory: fs.FileSystem) -> list[Images]:
+    """The first images of each class in a split, ``[n, height, width]``, as many as are shown."""
+    split, (height, width) = dataset.splits[name], dataset.image_shape
+    shown_width = width * min(1, TALLEST / max(height, width))
+    most = int(max(1, min(SAMPLES, WIDEST // shown_width)))
+    found = [np.empty((0, height, width), np.uint8) for _ in dataset.class_names]
+    for shard in (shard for shard in split.shards if shard.records):
+        wanted = [
+            min(most, records) - len(some)
+            for some, records in zip(found, split.labels, strict=True)
+        ]
+        if not any(wanted):
+            break
+        record = shard.bytes // shard.records
+        with directory.open_input_file(shard.file) as file:
+            data = file.read(SEARCHED * most * len(found) * record)
+        images, labels = decode(data, dataset.image_shape)
+        for label, count in enumerate(wanted):
+            found[label] = np.concatenate([found[label], images[labels == label][:count]])
+    return found
+
+
+def _strip(images: Images) -> str:
+    """Images side by side as a PNG in base64; empty where there are none."""
+    if not len(images):
         return ""
-    with directory.open_input_file(first.file) as file:
-        images, labels = decode(file.read(READ))
-    grid = np.zeros((CLASSES, SAMPLES, *IMAGE_SHAPE), np.uint8)
-    for label in range(CLASSES):
-        some = images[labels == label][:SAMPLES]
-        grid[label, : len(some)] = some
-    picture = grid.transpose(0, 2, 1, 3).reshape(CLASSES * IMAGE_SHAPE[0], -1)
+    count, height, width = images.shape
+    picture = Image.fromarray(images.transpose(1, 0, 2).reshape(height, count * width))
+    if (longest := max(height, width)) > TALLEST:
+        scale = TALLEST / longest
+        size = max(1, round(picture.width * scale)), max(1, round(height * scale))
+        picture = picture.resize(size)
     packed = io.BytesIO()
-    Image.fromarray(picture).save(packed, "PNG")
+    picture.save(packed, "PNG")
     return base64.b64encode(packed.getvalue()).decode()

@@ -18,7 +18,7 @@ from components.ingest import digests, filesystem
 from components.ingest.source import WRONG_SIZE, Range, Records, Source, Unusable
 from components.shared.errors import StepError
 from components.shared.manifests import SPLITS, Rejected, Shard
-from components.shared.records import CLASSES, Images, encode
+from components.shared.records import Images, encode
 
 WORK = ".work"  # notes of the workers, gone when the dataset is done
 STOP = f"{WORK}/stop"
@@ -88,6 +88,7 @@ class WriteShards(beam.DoFn):
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.classes = len(plan.source.class_names)
         self.counters = {name: Metrics.counter(NAMESPACE, name) for name in COUNTERS}
 
     def process(self, part: Range) -> Iterable[int]:
@@ -121,10 +122,10 @@ class WriteShards(beam.DoFn):
         return (part.split,) if part.split else SPLITS
 
     def _sort(self, part: Range, records: Records) -> Sorted:
-        usable = (records.labels >= 0) & (records.labels < CLASSES)
+        usable = (records.labels >= 0) & (records.labels < self.classes)
         images, labels = records.images[usable], records.labels[usable]
         hashes = digests.digest([image.tobytes() for image in images])
-        rejected = [*records.unreadable, *_with_wrong_label(records, np.flatnonzero(~usable))]
+        rejected = [*records.unreadable, *self._with_wrong_label(records, ~usable)]
         rejected.sort(key=lambda record: record.position)
         splits = self._splits_of(part, digests.digest([record.image for record in rejected]))
         named = [(SPLITS[split], record) for split, record in zip(splits, rejected, strict=True)]
@@ -152,7 +153,7 @@ class WriteShards(beam.DoFn):
             ),
             rejected=len(rejected),
             wrong_size=sum(record.reason.startswith(WRONG_SIZE) for record in rejected),
-            labels=np.bincount(labels, minlength=CLASSES).tolist(),
+            labels=np.bincount(labels, minlength=self.classes).tolist(),
             pixel_sum=int(images.sum(dtype=np.uint64)),
             pixel_square_sum=int(np.square(images, dtype=np.uint16).sum(dtype=np.uint64)),
         )
@@ -186,6 +187,17 @@ class WriteShards(beam.DoFn):
         filesystem.write(self.plan.output, digests_file(part), data)
         return [[len(some) for some in bucket] for bucket in by_bucket]
 
+    def _with_wrong_label(self, records: Records, wrong: npt.NDArray[np.bool_]) -> list[Unusable]:
+        return [
+            Unusable(
+                int(records.positions[index]),
+                f"label {records.labels[index]}, expected 0 to {self.classes - 1}",
+                records.images[index].tobytes(),
+                int(records.labels[index]),
+            )
+            for index in np.flatnonzero(wrong)
+        ]
+
     def _count(self, note: Note, rejected: int) -> None:
         self.counters["read"].inc(note.read)
         self.counters["rejected"].inc(rejected)
@@ -195,18 +207,6 @@ class WriteShards(beam.DoFn):
     def _stop(self) -> None:
         """Has the workers leave what they have not begun."""
         filesystem.write(self.plan.output, STOP, b"")
-
-
-def _with_wrong_label(records: Records, indices: npt.NDArray[np.intp]) -> list[Unusable]:
-    return [
-        Unusable(
-            int(records.positions[index]),
-            f"label {records.labels[index]}, expected 0 to {CLASSES - 1}",
-            records.images[index].tobytes(),
-            int(records.labels[index]),
-        )
-        for index in indices
-    ]
 
 
 def _line(named: Rejected, record: Unusable) -> dict[str, Any]:

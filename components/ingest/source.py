@@ -1,4 +1,4 @@
-"""Where digits come from: what every source can do, and what is read from one."""
+"""Where images come from: what every source can do, and what is read from one."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from components.shared.records import Images
+from components.shared.errors import StepError
+from components.shared.records import MAX_CLASSES, MAX_SIDE, MIN_CLASSES, Images, ImageShape
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class Range:
         return f"rejected/{self.split or 'all'}-{self.shard:05d}-of-{self.shards:05d}.jsonl"
 
 
+# What splits_from says where a source has no splits.
+BY_HASH = "a hash of each image, by the shares of --validation-share and --test-share"
+
 WRONG_SIZE = "wrong size: "  # what the reason of a record with such an image starts with
 
 
@@ -49,7 +53,7 @@ class Unusable:
 class Records(NamedTuple):
     """The records of a range."""
 
-    images: Images  # uint8 [n, 28, 28]
+    images: Images  # uint8 [n, height, width]
     labels: npt.NDArray[np.int64]  # [n], unchecked
     positions: npt.NDArray[np.int64]  # [n], in the range, from 0
     unreadable: list[Unusable]  # those without an image or a label
@@ -57,6 +61,18 @@ class Records(NamedTuple):
 
 class Source(Protocol):
     """A source; it is sent to every worker, so it holds no data."""
+
+    @property
+    def image_shape(self) -> ImageShape:
+        """Height and width of all its images."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes by name; a label is a place among them, from 0."""
+
+    @property
+    def splits_from(self) -> str:
+        """Says in one sentence what decides which split a record is in."""
 
     @property
     def fingerprint(self) -> str:
@@ -74,6 +90,31 @@ class Source(Protocol):
 
     def where(self, part: Range, position: int) -> str:
         """Names a record as the user knows it: its file and its number there, from 0."""
+
+
+def check_bounds(name: str, source: Source) -> None:
+    """Checks that a source's images and classes are such as the steps can work with.
+
+    Args:
+        name: What the user calls the source.
+        source: The source.
+
+    Raises:
+        StepError: They are too large, too many or too few, or classes cannot be told apart.
+    """
+    if not all(1 <= side <= MAX_SIDE for side in source.image_shape):
+        found = " x ".join(map(str, source.image_shape))
+        raise StepError(
+            f"{name}: images of {found} pixels, expected 1 x 1 to {MAX_SIDE} x {MAX_SIDE}"
+        )
+    names = source.class_names
+    if not MIN_CLASSES <= len(names) <= MAX_CLASSES:
+        raise StepError(f"{name}: {len(names)} classes, expected {MIN_CLASSES} to {MAX_CLASSES}")
+    if repeated := [name for name in names if names.count(name) > 1 or not name.strip()]:
+        raise StepError(
+            f"{name}: {len(repeated)} classes named {repeated[0]!r}, expected a name of its own "
+            "for each"
+        )
 
 
 class Segment(NamedTuple):

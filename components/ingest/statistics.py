@@ -10,10 +10,9 @@ from pyarrow import fs
 
 from components.ingest import digests, filesystem
 from components.ingest.shards import NAMED, Note, digests_file, note_file
-from components.ingest.source import Range
+from components.ingest.source import Range, Source
 from components.shared.errors import StepError
 from components.shared.manifests import SPLITS, Rejected, Split
-from components.shared.records import CLASSES, PIXELS
 
 
 class Outcome(NamedTuple):
@@ -42,13 +41,15 @@ def read_notes(output: fs.FileSystem, ranges: list[Range]) -> list[Note]:
     return notes
 
 
-def summarize(output: fs.FileSystem, ranges: list[Range], notes: list[Note]) -> Outcome:
+def summarize(
+    source: Source, output: fs.FileSystem, ranges: list[Range], notes: list[Note]
+) -> Outcome:
     """Adds up the notes of all ranges."""
     duplicates = _count_duplicates(output, ranges, notes)
     pairs = itertools.combinations(range(len(SPLITS)), 2)
     return Outcome(
         splits={
-            name: _split(notes, name, int(duplicates[index, index]))
+            name: _split(source, notes, name, int(duplicates[index, index]))
             for index, name in enumerate(SPLITS)
         },
         duplicates={f"{SPLITS[a]},{SPLITS[b]}": int(duplicates[a, b]) for a, b in pairs},
@@ -56,10 +57,10 @@ def summarize(output: fs.FileSystem, ranges: list[Range], notes: list[Note]) -> 
     )
 
 
-def _split(notes: list[Note], name: str, duplicates: int) -> Split:
+def _split(source: Source, notes: list[Note], name: str, duplicates: int) -> Split:
     mine = [note.splits[name] for note in notes if name in note.splits]
     records = sum(note.shard.records for note in mine)
-    pixels = max(1, records * PIXELS)
+    pixels = max(1, records * math.prod(source.image_shape))
     mean = sum(note.pixel_sum for note in mine) / pixels
     # Whole numbers as long as possible: figures that do not depend on how the source was cut.
     square = sum(note.pixel_square_sum for note in mine) / pixels
@@ -67,7 +68,9 @@ def _split(notes: list[Note], name: str, duplicates: int) -> Split:
         records=records,
         rejected=sum(note.rejected for note in mine),
         wrong_size=sum(note.wrong_size for note in mine),
-        labels=[sum(note.labels[label] for note in mine) for label in range(CLASSES)],
+        labels=[
+            sum(note.labels[label] for note in mine) for label in range(len(source.class_names))
+        ],
         pixel_mean=mean,
         pixel_stddev=math.sqrt(max(0.0, square - mean * mean)),
         duplicates=duplicates,

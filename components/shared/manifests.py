@@ -2,9 +2,9 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from components.shared.errors import StepError
 from components.shared.evaluation import (
@@ -16,9 +16,14 @@ from components.shared.evaluation import (
     SplitEvaluation,
     Verdict,
 )
+from components.shared.records import MAX_CLASSES, MAX_SIDE, MIN_CLASSES
 from components.shared.storage import write_text
 
 SPLITS = ("train", "validation", "test")
+
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
+ImageShape = tuple[Side, Side]  # pixels: height, width
+ClassNames = Annotated[list[str], Field(min_length=MIN_CLASSES, max_length=MAX_CLASSES)]
 
 
 class Manifest(BaseModel):
@@ -83,8 +88,8 @@ class Split(BaseModel):
 
     records: int
     rejected: int
-    wrong_size: int  # rejected because the image is not 28 x 28
-    labels: list[int]  # records with the label 0, 1, … 9
+    wrong_size: int  # rejected because the image has another size
+    labels: list[int]  # records of each class
     pixel_mean: float  # grey value, 0 to 255
     pixel_stddev: float
     duplicates: int  # records whose image an earlier one of the split has too
@@ -102,7 +107,7 @@ class Rejected(BaseModel):
 class Anomaly(BaseModel):
     """Something odd about a dataset that a person should look at."""
 
-    kind: str  # empty split, missing class, wrong size, leak, label drift
+    kind: str  # empty split, missing class, wrong size, leak, label drift, other classes
     split: str
     message: str
 
@@ -112,8 +117,9 @@ class Dataset(Manifest):
 
     FILE: ClassVar[str] = "dataset.json"
 
-    image_shape: tuple[int, int]  # pixels: height, width
-    classes: int
+    image_shape: ImageShape
+    class_names: ClassNames  # a label is a place in this list, from 0
+    splits_from: str  # a sentence: what decided which split a record is in
     source: str
     source_fingerprint: str  # sha256 over what identifies the source's files
     metrics: dict[str, int]  # Beam's counters: records read, written, rejected; bytes written

@@ -1,67 +1,111 @@
-"""The record format: a digit as a ``tf.train.Example`` in a TFRecord file, without TensorFlow.
+"""The record format: an image as a ``tf.train.Example`` in a TFRecord file, without TensorFlow.
 
-Every record is ``image`` (bytes, 28·28 uint8, row-major, 0 = background) and ``label`` (int64,
-0 to 9).
+Every record is ``image`` (bytes, height·width uint8, row-major, 0 = background) and ``label``
+(int64, the place of its class among the data set's classes, from 0).
 The bytes are those of TensorFlow's own writer, so any TFRecord reader takes them.
 
 Source: https://www.tensorflow.org/tutorials/load_data/tfrecord, "TFRecords format details".
 """
 
 import struct
+from functools import cache
+from math import prod
+from typing import NamedTuple
 
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
+# What the steps after ingest still take every data set for.
 IMAGE_SHAPE = (28, 28)
 PIXELS = 28 * 28
 CLASSES = 10
 
+MAX_SIDE = 256  # pixels
+MIN_CLASSES = 2
+MAX_CLASSES = 128  # so that every label is one byte as a varint, and all records have one length
+
+ImageShape = tuple[int, int]  # pixels: height, width
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8]
 
 
 def encode(images: Images, labels: Labels) -> bytes:
-    """Encodes digits as the content of a TFRecord file.
+    """Encodes images as the content of a TFRecord file.
 
     All records have one length, so everything but pixels, label and checksum is written once for
     the whole shard.
 
     Args:
-        images: uint8 ``[n, 28, 28]``.
-        labels: uint8 ``[n]``, each 0 to 9.
+        images: uint8 ``[n, height, width]``.
+        labels: uint8 ``[n]``, each below ``MAX_CLASSES``.
 
     Returns:
         The records, back to back, in the order given.
     """
-    table = np.empty((len(images), _RECORD), np.uint8)
-    table[:] = _TEMPLATE
-    table[:, _IMAGE] = images.reshape(len(images), PIXELS)
-    table[:, _LABEL] = labels
-    checksums = [_masked_crc(row.tobytes()) for row in table[:, _DATA]]
-    table[:, _CHECKSUM] = np.frombuffer(b"".join(checksums), np.uint8).reshape(-1, 4)
+    count, height, width = images.shape
+    layout = _layout((height, width))
+    table = np.empty((count, len(layout.template)), np.uint8)
+    table[:] = layout.template
+    table[:, layout.image] = images.reshape(count, height * width)
+    table[:, layout.label] = labels
+    checksums = [_masked_crc(row.tobytes()) for row in table[:, layout.data]]
+    table[:, layout.checksum] = np.frombuffer(b"".join(checksums), np.uint8).reshape(-1, 4)
     return table.tobytes()
 
 
-def decode(data: bytes) -> tuple[Images, Labels]:
+def decode(data: bytes, image_shape: ImageShape) -> tuple[Images, Labels]:
     """Decodes what :func:`encode` gave, or the start of it.
 
     Args:
         data: Records back to back; what is left over of a last one is ignored.
+        image_shape: Height and width of the images.
 
     Returns:
-        images: uint8 ``[n, 28, 28]``.
+        images: uint8 ``[n, height, width]``.
         labels: uint8 ``[n]``.
     """
-    count = len(data) // _RECORD
-    table = np.frombuffer(data, np.uint8, count * _RECORD).reshape(count, _RECORD)
-    return table[:, _IMAGE].reshape(count, *IMAGE_SHAPE), table[:, _LABEL]
+    layout = _layout(image_shape)
+    size = len(layout.template)
+    count = len(data) // size
+    table = np.frombuffer(data, np.uint8, count * size).reshape(count, size)
+    return table[:, layout.image].reshape(count, *image_shape), table[:, layout.label]
 
 
-def _masked_crc(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
-    rotated = (crc >> 15 | crc << 17) & 0xFFFFFFFF
-    return struct.pack("<I", (rotated + 0xA282EAD8) & 0xFFFFFFFF)
+class _Layout(NamedTuple):
+    """A record of images of one shape: its bytes, and where what differs stands in them."""
+
+    template: npt.NDArray[np.uint8]
+    data: slice  # what the checksum is over
+    image: slice
+    label: int
+    checksum: slice
+
+
+@cache
+def _layout(image_shape: ImageShape) -> _Layout:
+    pixels = prod(image_shape)
+    label = _entry(b"label", _INT64_LIST, bytes(1))
+    example = _message(1, _entry(b"image", _BYTES_LIST, bytes(pixels)) + label)
+    length = struct.pack("<Q", len(example))
+    header = length + _masked_crc(length)
+    end = len(header) + len(example)
+    image_end = end - len(label)
+    return _Layout(
+        template=np.frombuffer(header + example + bytes(4), np.uint8),
+        data=slice(len(header), end),
+        image=slice(image_end - pixels, image_end),
+        label=end - 1,
+        checksum=slice(end, end + 4),
+    )
+
+
+_BYTES_LIST, _INT64_LIST = 1, 3  # their fields in Feature
+
+
+def _entry(name: bytes, kind: int, value: bytes) -> bytes:
+    """An entry of ``Features.feature``; kind is the field number of the list in ``Feature``."""
+    return _message(1, _message(1, name) + _message(2, _message(kind, _message(1, value))))
 
 
 def _message(field: int, payload: bytes) -> bytes:
@@ -73,20 +117,7 @@ def _message(field: int, payload: bytes) -> bytes:
     return bytes([field << 3 | 2]) + length + bytes([size]) + payload
 
 
-def _entry(name: bytes, kind: int, value: bytes) -> bytes:
-    """An entry of ``Features.feature``; kind is the field number of the list in ``Feature``."""
-    return _message(1, _message(1, name) + _message(2, _message(kind, _message(1, value))))
-
-
-_BYTES_LIST, _INT64_LIST = 1, 3
-_LABEL_ENTRY = _entry(b"label", _INT64_LIST, bytes(1))
-_EXAMPLE = _message(1, _entry(b"image", _BYTES_LIST, bytes(PIXELS)) + _LABEL_ENTRY)
-_LENGTH = struct.pack("<Q", len(_EXAMPLE))
-_HEADER = _LENGTH + _masked_crc(_LENGTH)
-_TEMPLATE = np.frombuffer(_HEADER + _EXAMPLE + bytes(4), np.uint8)
-_RECORD = len(_TEMPLATE)
-
-_DATA = slice(len(_HEADER), _RECORD - 4)
-_CHECKSUM = slice(_RECORD - 4, _RECORD)
-_LABEL = _DATA.stop - 1
-_IMAGE = slice(_LABEL + 1 - len(_LABEL_ENTRY) - PIXELS, _LABEL + 1 - len(_LABEL_ENTRY))
+def _masked_crc(data: bytes) -> bytes:
+    crc = google_crc32c.value(data)
+    rotated = (crc >> 15 | crc << 17) & 0xFFFFFFFF
+    return struct.pack("<I", (rotated + 0xA282EAD8) & 0xFFFFFFFF)

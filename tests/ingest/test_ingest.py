@@ -23,7 +23,10 @@ from tests.ingest.conftest import Array, digits
 def read(examples: Path, split: str) -> tuple[Array, Array]:
     """All digits of a split."""
     dataset = Dataset.read(examples)
-    parts = [decode(Path(file).read_bytes()) for file in dataset.files(examples, split)]
+    parts = [
+        decode(Path(file).read_bytes(), dataset.image_shape)
+        for file in dataset.files(examples, split)
+    ]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
@@ -58,6 +61,15 @@ def test_a_rerun_replaces_the_dataset_with_the_same_bytes(tmp_path: Path) -> Non
     ingest(config, tmp_path / "examples")
     assert sha256_of_directory(tmp_path / "examples") == before
     assert [path.name for path in tmp_path.iterdir()] == ["examples"]
+
+
+def test_mnist_keeps_its_fingerprint(examples: Path) -> None:
+    dataset = Dataset.read(examples)
+    assert dataset.image_shape == (28, 28)
+    assert dataset.class_names == list("0123456789")
+    # Whoever changes this has every model trained before judged on what it was not trained on.
+    known = "715bea91cfac44b12a9e4c497f38168909fdfd9d9d13bd7580f0f4dda246e5cb"
+    assert dataset.fingerprint == known
 
 
 def test_shards_hold_what_the_manifest_says(examples: Path) -> None:
@@ -138,7 +150,7 @@ def _label_outside(source: Path) -> str:
 def _wrong_size(source: Path) -> str:
     images = np.zeros((20, 27, 28), np.uint8)
     (source / "t10k-images-idx3-ubyte").write_bytes(encode_idx(images))
-    return "images of 27 x 28 pixels, expected 28 x 28"
+    return "images of 27 x 28 pixels, expected the 28 x 28 of"
 
 
 def _wrong_sum(source: Path) -> str:
@@ -236,6 +248,12 @@ def test_a_wrong_option_ends_with_code_2(
         ("fake://", "fake://: expected fake:// and a number of records"),
         ("fake://0", "fake://0: expected fake:// and a number of records"),
         ("fake://many", "fake://many: expected fake:// and a number of records"),
+        ("fake://9?shape=28", "fake://9?shape=28: expected fake:// and a number of records"),
+        ("fake://9?shape=0x28", "fake://9?shape=0x28: expected fake:// and a number of records"),
+        ("fake://9?colour=1", "fake://9?colour=1: expected fake:// and a number of records"),
+        ("fake://9?shape=257x1", "fake://9?shape=257x1: images of 257 x 1 pixels, expected 1 x 1"),
+        ("fake://9?classes=129", "fake://9?classes=129: 129 classes, expected 2 to 128"),
+        ("fake://9?classes=1", "fake://9?classes=1: 1 classes, expected 2 to 128"),
         ("no/*.parquet", "no/*.parquet: no files, expected Parquet files"),
     ],
 )

@@ -110,10 +110,10 @@ def test_the_page_shows_samples_and_needs_nothing_else(examples: Path) -> None:
     dataset = Dataset.read(examples)
     assert "http" not in page.replace("http-equiv", "")
     pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert len(pictures) == len(SPLITS)
+    assert len(pictures) == len(SPLITS) * len(dataset.class_names)
     for data in pictures:
         with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
-            assert picture.size == (14 * 28, 10 * 28)
+            assert picture.size == (14 * 28, 28)
             assert np.asarray(picture).any()
     for split in dataset.splits.values():
         assert all(f"<td>{count:,}</td>" in page for count in split.labels)
@@ -124,3 +124,29 @@ def test_what_a_source_says_is_text_on_the_page(tmp_path: Path) -> None:
     write_parquet(source / "a.parquet", *digits(50), "binary")
     ingest(Ingest(source=str(source)), tmp_path / "out")
     assert "<script>" not in (tmp_path / "out" / "statistics.html").read_text()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (256, 3), (100, 60)])
+def test_the_page_shows_every_class_in_a_size_to_look_at(
+    shape: tuple[int, int], tmp_path: Path
+) -> None:
+    source = f"fake://2000?classes=62&shape={shape[0]}x{shape[1]}"
+    # Few records a shard, so that no shard has all of the classes.
+    ingest(Ingest(source=source, shard_size=30), tmp_path / "out")
+    page = (tmp_path / "out" / "statistics.html").read_text()
+    pictures = re.findall(r'alt="Samples of (\d+) in train" src="data:[^,]+,([^"]+)"', page)
+    assert [name for name, _ in pictures] == [str(label) for label in range(62)]
+    for _, data in pictures:
+        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+            assert picture.width <= 400
+            assert picture.height == min(64, shape[0])
+
+
+def test_drift_is_not_told_between_different_classes(tmp_path: Path) -> None:
+    ingest(Ingest(source="fake://100"), tmp_path / "ten")
+    again = Ingest(source="fake://100?classes=2", previous=str(tmp_path / "ten"))
+    found = {a.kind: a.message for a in ingest(again, tmp_path / "two").anomalies}
+    assert found["other classes"] == (
+        "2 classes (0, 1), the previous dataset had 10 (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)"
+    )
+    assert "label drift" not in found

@@ -10,14 +10,25 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from components.shared.examples import FEATURES, read_split
-from components.shared.records import Images, Labels, decode, encode
+from components.shared.records import (
+    MAX_CLASSES,
+    Images,
+    ImageShape,
+    Labels,
+    decode,
+    encode,
+)
 
 
 @pytest.fixture(scope="module")
 def digits() -> tuple[Images, Labels]:
+    return _draw((28, 28), 10)
+
+
+def _draw(image_shape: ImageShape, classes: int, count: int = 50) -> tuple[Images, Labels]:
     generator = np.random.default_rng(0)
-    images = generator.integers(256, size=(50, 28, 28), dtype=np.uint8)
-    return images, generator.integers(10, size=50, dtype=np.uint8)
+    images = generator.integers(256, size=(count, *image_shape), dtype=np.uint8)
+    return images, (np.arange(count)[::-1] % classes).astype(np.uint8)
 
 
 def _tensorflow_file(path: Path, images: Images, labels: Labels) -> bytes:
@@ -33,8 +44,17 @@ def _tensorflow_file(path: Path, images: Images, labels: Labels) -> bytes:
     return path.read_bytes()
 
 
-def test_bytes_are_those_of_tensorflow(digits: tuple[Images, Labels], tmp_path: Path) -> None:
-    assert encode(*digits) == _tensorflow_file(tmp_path / "written", *digits)
+SHAPES = (
+    *((28, 28), (1, 1), (1, 2), (8, 8), (1, 107), (9, 12), (1, 127), (8, 16), (32, 32), (100, 60)),
+    *((127, 129), (128, 128), (256, 1), (256, 256)),
+)
+
+
+# Lengths in a record take one byte more from 128 and from 16,384 on, and others before.
+@pytest.mark.parametrize("image_shape", SHAPES)
+def test_bytes_are_those_of_tensorflow(image_shape: ImageShape, tmp_path: Path) -> None:
+    records = _draw(image_shape, MAX_CLASSES, count=MAX_CLASSES)
+    assert encode(*records) == _tensorflow_file(tmp_path / "written", *records)
 
 
 def test_tensorflow_reads_every_record(digits: tuple[Images, Labels], tmp_path: Path) -> None:
@@ -61,10 +81,17 @@ def test_no_records_are_no_bytes() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(data=st.data(), count=st.integers(0, 5), surplus=st.integers(0, 100))
-def test_decode_gives_what_was_encoded(data: st.DataObject, count: int, surplus: int) -> None:
-    images = data.draw(arrays(np.uint8, (count, 28, 28)))
-    labels = data.draw(arrays(np.uint8, count, elements=st.integers(0, 9)))
-    decoded = decode(encode(images, labels) + bytes(surplus))
+@given(
+    data=st.data(),
+    count=st.integers(0, 5),
+    image_shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    surplus=st.integers(0, 30),
+)
+def test_decode_gives_what_was_encoded(
+    data: st.DataObject, count: int, image_shape: ImageShape, surplus: int
+) -> None:
+    images = data.draw(arrays(np.uint8, (count, *image_shape)))
+    labels = data.draw(arrays(np.uint8, count, elements=st.integers(0, MAX_CLASSES - 1)))
+    decoded = decode(encode(images, labels) + bytes(surplus), image_shape)
     assert np.array_equal(decoded[0], images)
     assert np.array_equal(decoded[1], labels)
