@@ -1,5 +1,6 @@
 """Push: proves a blessed model in a fresh process, publishes it, and makes it the champion."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +14,7 @@ from components.shared.storage import sha256_of_directory
 
 MODEL_CARD = "model_card.md"
 EXPORTS = {"litert": "model.tflite", "onnx": "model.onnx"}
+CONVERTERS = {"litert": ("ai_edge_litert",), "onnx": ("tf2onnx", "onnxruntime")}
 
 
 def push(config: Push, model: Path, evaluation: Path, run_id: str = "") -> str:
@@ -31,6 +33,7 @@ def push(config: Push, model: Path, evaluation: Path, run_id: str = "") -> str:
         StepError: The model is not blessed, is not the one that was evaluated, or does not answer
             as it did then; or the registry cannot be written.
     """
+    check_export(config.export)
     registry = Registry.open(config.destination, config.model_name)
     Model.read(model)
     judged = Evaluation.read(evaluation)
@@ -46,6 +49,20 @@ def push(config: Push, model: Path, evaluation: Path, run_id: str = "") -> str:
     published = f"{registry.where}/{version}"
     print(f"Published {config.model_name} version {version} to {published}", flush=True)
     return published
+
+
+def check_export(export: str) -> None:
+    """Sees that what converts a model is installed, before any work is done.
+
+    Raises:
+        StepError: It is not; says how to get it.
+    """
+    missing = [name for name in CONVERTERS.get(export, ()) if find_spec(name) is None]
+    if missing:
+        raise StepError(
+            f"--export {export}: {', '.join(missing)} not installed; run 'make development', or "
+            "publish without --export"
+        )
 
 
 def _check_judged(model: Path, evaluation: Path, judged: Evaluation) -> str:

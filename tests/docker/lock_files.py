@@ -10,7 +10,9 @@ from packaging.requirements import Requirement
 from tests.conftest import ROOT
 
 STEPS = ("ingest", "train", "evaluate", "push")
-REQUIREMENTS = ROOT / "requirements.lock"
+REQUIREMENTS = ROOT / "requirements-dev.lock"  # of the local environment, tests and lints included
+RUNNING = ROOT / "requirements.lock"  # what `make local` installs
+EXTRAS = {"push": ("push", "export")}  # where an image holds more than the extra of its name
 
 
 def lock_file(name: str) -> Path:
@@ -30,8 +32,8 @@ def pins(path: Path) -> dict[str, set[str]]:
 
 
 def _without_marker(pin: str) -> str:
-    """Drops the marker: a package that only one step needs everywhere has none in its lock."""
-    return pin.split(";")[0].strip()
+    """Drops marker and extra: they tell for whom a package is there, and not which it is."""
+    return re.sub(r"\[.*?\]", "", pin.split(";")[0]).strip()
 
 
 def packages(path: Path) -> dict[str, str]:

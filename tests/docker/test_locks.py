@@ -1,11 +1,21 @@
 """What an image holds: the versions of the local environment, and no more than its step needs."""
 
 import re
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from tests.docker.lock_files import REQUIREMENTS, STEPS, lock_file, packages, pins, project
+from tests.docker.lock_files import (
+    EXTRAS,
+    REQUIREMENTS,
+    RUNNING,
+    STEPS,
+    lock_file,
+    packages,
+    pins,
+    project,
+)
 
 ALL = ("kfp", "tensorflow", "train-gpu", *STEPS)
 
@@ -14,6 +24,12 @@ ALL = ("kfp", "tensorflow", "train-gpu", *STEPS)
 def test_an_image_holds_the_versions_of_the_local_environment(name: str) -> None:
     local = pins(REQUIREMENTS)
     assert pins(lock_file(name)).items() <= local.items(), "run: make lock"
+
+
+def test_what_runs_is_a_part_of_what_is_developed_with() -> None:
+    running, developing = pins(RUNNING), pins(REQUIREMENTS)
+    assert running.items() <= developing.items(), "run: make lock"
+    assert not {"pytest", "mypy", "selenium", "polars", "onnxruntime"} & packages(RUNNING).keys()
 
 
 def test_training_on_gpus_differs_by_what_tensorflow_needs_there() -> None:
@@ -38,10 +54,8 @@ def test_training_on_gpus_asks_for_the_same_as_training() -> None:
 @pytest.mark.parametrize("step", STEPS)
 def test_an_image_holds_what_its_step_asks_for(step: str) -> None:
     asked = project()["project"]
-    requirements = [
-        Requirement(text)
-        for text in [*asked["dependencies"], *asked["optional-dependencies"][step]]
-    ]
+    extras = [asked["optional-dependencies"][extra] for extra in EXTRAS.get(step, (step,))]
+    requirements = [Requirement(text) for text in sum(extras, asked["dependencies"])]
     held = packages(lock_file(step))
     for requirement in requirements:
         if requirement.marker is None or requirement.marker.evaluate():
@@ -69,8 +83,8 @@ def test_an_image_holds_nothing_of_other_steps(step: str, foreign: set[str]) -> 
     assert not {"kfp", "pytest", "mypy", "pip", "uv"} & held
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_every_version_has_hashes_and_no_lock_names_an_index(name: str) -> None:
-    assert all(pins(lock_file(name)).values())
-    text = lock_file(name).read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", [RUNNING, REQUIREMENTS, *map(lock_file, ALL)])
+def test_every_version_has_hashes_and_no_lock_names_an_index(path: Path) -> None:
+    assert all(pins(path).values())
+    text = path.read_text(encoding="utf-8")
     assert not re.search(r"--(extra-)?index-url|--find-links|://", text)

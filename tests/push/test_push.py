@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.config import Push
+from components.push import push as push_module
 from components.registry.registry import Registry
+from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
 from components.shared.storage import sha256_of_directory
 from tests.conftest import ROOT, Command
@@ -113,3 +116,13 @@ def test_push_itself_does_without_tensorflow() -> None:
 def test_a_model_name_with_a_path_in_it_is_a_wrong_option(name: str, command: Command) -> None:
     options = ("--model", "m", "--evaluation", "e", "--model-name", name)
     assert "--model-name" in command("components.push", *options, expect=2).stderr
+
+
+def test_an_export_whose_packages_are_not_installed_is_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(push_module.CONVERTERS, "onnx", ("tf2onnx", "no_such_package"))
+    config = Push(destination=str(tmp_path / "registry"), export="onnx")
+    with pytest.raises(StepError, match="no_such_package not installed; run 'make development'"):
+        push_module.push(config, tmp_path / "model", tmp_path / "evaluation")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,59 @@
+"""The Makefile: what it lists, and that no variable given to it is ignored in silence."""
+
+import re
+import subprocess
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def make(*arguments: str, expect: int = 0) -> str:
+    """Runs make without doing anything, and returns what it said."""
+    process = subprocess.run(
+        ["make", "--dry-run", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == expect, process.stderr
+    return process.stdout + process.stderr
+
+
+def test_make_alone_lists_what_there_is_with_the_first_two_commands_first() -> None:
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = re.findall(r"^  make ([a-z-]+)", listed, re.MULTILINE)
+    assert targets[:2] == ["local", "test"]
+    phony = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(targets) == set(" ".join(phony).split()) - {"help"}
+
+
+def test_a_variable_is_an_option_of_the_program() -> None:
+    said = make("local", "SOURCE=it's here", "MAX_STEPS=20", "ARGS=--debug")
+    assert r"-m pipeline local   --source='it'\''s here' --max-steps='20' --debug" in said
+
+
+@pytest.mark.parametrize(
+    ("target", "variable"), [("test", "SOURCE=x"), ("lint", "TESTS=x"), ("bench-memory", "PEERS=x")]
+)
+def test_a_variable_that_a_target_does_not_know_is_refused_by_name(
+    target: str, variable: str
+) -> None:
+    name = variable.partition("=")[0]
+    said = make(target, variable, expect=2)
+    assert f"{target}: no variable {name}, expected one of VENV" in said
+
+
+def test_a_directory_may_have_a_space() -> None:
+    assert "--logdir 'my logs'" in make("tensorboard", "LOGS=my logs")
+
+
+def test_clean_keeps_runs_and_published_models() -> None:
+    removed = make("clean").split()
+    assert not {"runs", "registry"} & set(removed)
+    assert ".venv" in removed
+    assert make("clean-registry") == "rm -rf registry\n"
+
+
+def test_every_target_that_the_docs_name_is_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        named = re.findall(r"(?:^|`|&& )make ([a-z][a-z-]+)", page.read_text(), re.MULTILINE)
+        assert set(named) <= targets, page.name
