@@ -3,8 +3,9 @@
 import re
 
 # As far as an address goes in a text: these characters are legal in none.
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"<>\\]*", re.IGNORECASE)
-_QUERY = re.compile(r"(?<=\S)\?[^\s\"<>?=]*=[^\s\"<>]*")  # of a path without its host
+_ADDRESS = r"[a-z][a-z0-9+.-]*://[^\s\"<>\\]*"
+_QUERY = r"(?<=\S)\?[^\s\"<>?=]*=[^\s\"<>]*"  # of a path without its host
+_EITHER = re.compile(f"{_ADDRESS}|{_QUERY}", re.IGNORECASE)
 _AUTHORITY = re.compile(r"[^/?#]*")
 _HOST = re.compile(r"([^:@\[\]]*|\[[^@\]]*\])(:\d*)?")
 _PUNCTUATION = "'),.:;]}"  # what a text may put behind an address
@@ -23,6 +24,8 @@ def shown(address: str) -> str:
     scheme, separator, rest = address.partition("://")
     if not separator:
         return re.sub(r"^[^/@]*:[^/@]*@", "", address)
+    if scheme == "fake":  # there is no bearer: the query says what to make up
+        return address
     host, tail = _split(rest)
     host = host.rpartition("@")[2]
     if not _HOST.fullmatch(host):  # a password with a slash in it, say
@@ -37,10 +40,12 @@ def shown_in(text: str) -> str:
     """Returns a text, such as a line of a log, with every address in it as :func:`shown`."""
 
     def replace(match: re.Match[str]) -> str:
+        if match[0].startswith("?"):
+            return "?…"
         address = match[0].rstrip(_PUNCTUATION)
         return shown(address) + match[0][len(address) :]
 
-    return _QUERY.sub("?…", _ADDRESS.sub(replace, text))
+    return _EITHER.sub(replace, text)
 
 
 def joined(directory: str, name: str) -> str:

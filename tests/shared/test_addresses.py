@@ -57,6 +57,7 @@ def test_a_text_shows_none_of_them(scheme: str, host: str, path: str, secret: st
     "address",
     [
         "data/mnist",
+        "fake://9?classes=47&shape=8x8",
         "/data/a@b/c?d#e",
         "C:/x@y",
         "fake://300",
