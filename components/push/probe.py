@@ -16,6 +16,7 @@ import tensorflow as tf
 from components.registry.contents import Validation
 from components.shared.command_line import reported
 from components.shared.errors import StepError
+from components.shared.storage import files_of
 
 CALLS = 30  # measured at each batch size; the median counts
 BATCHES = (1, 100)
@@ -43,7 +44,7 @@ def main(saved_model: Path, samples: Path) -> None:
             float(np.abs(probabilities - expected).max()) for probabilities in answers.values()
         ),
         latency_ms={batch: _latency(signature, images, batch) for batch in BATCHES},
-        size_bytes=sum(path.stat().st_size for path in saved_model.rglob("*") if path.is_file()),
+        size_bytes=sum(path.stat().st_size for path in files_of(saved_model).values()),
     )
     print(found.model_dump_json())
 

@@ -10,7 +10,7 @@ from components.registry.contents import Validation
 from components.registry.registry import Registry, Release
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
-from components.shared.storage import sha256_of_directory
+from components.shared.storage import files_of, sha256_of_directory
 
 MODEL_CARD = "model_card.md"
 EXPORTS = {"litert": "model.tflite", "onnx": "model.onnx"}
@@ -109,15 +109,7 @@ def _publish(
 
 def _files(model: Path, evaluation: Path) -> dict[str, Path]:
     """Returns what a version is made of, by name there: the SavedModel, and what is known of it."""
-    saved_model = model / "saved_model"
-    files = {
-        path.relative_to(saved_model).as_posix(): path
-        for path in sorted(saved_model.rglob("*"))
-        if not path.is_dir()
-    }
-    for path in files.values():
-        if path.is_symlink():
-            raise StepError(f"{path}: is a link, expected a file of the model itself")
+    files = files_of(model / "saved_model")
     files[Model.FILE] = model / Model.FILE
     files[Evaluation.FILE] = evaluation / Evaluation.FILE
     if (evaluation / MODEL_CARD).is_file():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from components.config import Push
 from components.registry.registry import Registry
+from components.registry.storage import MAX_VERSION
 from components.shared.command_line import build, options, reported
 from components.shared.errors import StepError
 
@@ -46,7 +48,8 @@ def _command(name: str, *parameters: click.Parameter) -> Callable[[Callable], Ca
     return decorate
 
 
-VERSION = click.Argument(["version"], type=click.IntRange(min=1))
+NUMBER = click.IntRange(min=1, max=MAX_VERSION)
+VERSION = click.Argument(["version"], type=NUMBER)
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, for scripts.")
 DRY_RUN = click.Option(["--dry-run"], is_flag=True, help="Say what would change, change nothing.")
 
@@ -65,6 +68,7 @@ def _print(table: Table, rows: Any, as_json: bool) -> None:
 def list_versions(registry: Registry, as_json: bool) -> None:
     """List the versions, which of them is the champion, and what they are worth."""
     champion = registry.champion()
+    in_use = champion.version if champion else None
     rows = []
     table = Table("Version", "Champion", "Created (UTC)", "Precision@1", "MiB", "Run")
     for version in registry.versions():
@@ -72,7 +76,7 @@ def list_versions(registry: Registry, as_json: bool) -> None:
         size = sum(digest.size for digest in manifest.files.values())
         row = {
             "version": version,
-            "champion": champion is not None and champion.version == version,
+            "champion": version == in_use,
             "created": manifest.created,
             "precision_at_1": manifest.precision_at_1,
             "size_bytes": size,
@@ -88,6 +92,7 @@ def list_versions(registry: Registry, as_json: bool) -> None:
             escape(manifest.run_id[:36]),
         )
     _print(table, rows, as_json)
+    registry.in_use()  # says so where the champion is not there
 
 
 @_command("show", VERSION, JSON)
@@ -108,7 +113,7 @@ def show(registry: Registry, version: int, as_json: bool) -> None:
     _print(table, manifest.model_dump(mode="json"), as_json)
 
 
-@_command("verify", click.Argument(["version"], type=click.IntRange(min=1), required=False), JSON)
+@_command("verify", click.Argument(["version"], type=NUMBER, required=False), JSON)
 def verify(registry: Registry, version: int | None, as_json: bool) -> None:
     """Read a version, or every one, through and compare each byte's checksums."""
     table = Table("Version", "Files", "Verdict")
@@ -172,7 +177,7 @@ def prune(
     """Remove old versions, never the champion, and what killed pushes left behind."""
     versions, leftovers = registry.removable(keep, 60 * grace_minutes)
     if not dry_run:
-        registry.remove(versions, leftovers)
+        versions, leftovers = registry.remove(versions, leftovers, 60 * grace_minutes)
     table = Table("Would be removed" if dry_run else "Removed", "Why")
     for version in versions:
         table.add_row(str(version), f"older than the newest {keep}")
@@ -189,13 +194,16 @@ def prune(
 )
 def serving_config(registry: Registry, base_path: str | None) -> None:
     """Print TensorFlow Serving's model configuration, which pins the champion."""
-    champion = registry.champion()
+    champion = registry.in_use()
     if champion is None:
         raise StepError(f"{registry.where}: no champion yet; push a model or promote a version")
-    base, name = base_path or registry.where, registry.where.rpartition("/")[2]
+    where = registry.where
+    if not where.startswith("gs://"):
+        where = str(Path(where).absolute())  # TensorFlow Serving refuses a relative one
+    base, name = base_path or where, where.rpartition("/")[2]
     click.echo(
         f"model_config_list {{\n  config {{\n    name: {json.dumps(name)}\n"
         f"    base_path: {json.dumps(base)}\n"
         '    model_platform: "tensorflow"\n'
-        f"    model_version_policy {{ specific {{ versions: {champion.version} }} }}\n  }}\n}}"
+        f"    model_version_policy {{ specific {{ versions: {champion} }} }}\n  }}\n}}"
     )

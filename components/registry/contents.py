@@ -1,12 +1,17 @@
 """The registry's own JSON files: a version's manifest, the champion, and which run owns what."""
 
 import hashlib
-from typing import ClassVar
+from collections.abc import Collection
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
-from components.registry.storage import Digest
-from components.shared.manifests import Manifest
+from components.registry.storage import MAX_VERSION, Digest
+from components.registry.swap import Kept
+
+Number = Annotated[int, Field(ge=1, le=MAX_VERSION)]
+Highest = Annotated[int, Field(ge=0, le=MAX_VERSION)]
+KEPT = 100  # earlier champions that a rollback can go back to
 
 
 class Validation(BaseModel):
@@ -18,12 +23,13 @@ class Validation(BaseModel):
     size_bytes: int  # of the SavedModel
 
 
-class Version(Manifest):
+class Version(Kept):
     """``manifest.json``: what a version is made of, and how it came to be."""
 
     FILE: ClassVar[str] = "manifest.json"
+    REMEDY: ClassVar[str] = "publish the model again"
 
-    version: int
+    version: Number
     run_id: str
     created: str  # ISO 8601, UTC
     model_sha256: str  # of the SavedModel as train wrote it
@@ -32,55 +38,74 @@ class Version(Manifest):
     files: dict[str, Digest]  # by name; all but this one
 
 
-class Champion(Manifest):
+class Champion(Kept):
     """``champion.json``: the version in use."""
 
     FILE: ClassVar[str] = "champion.json"
+    REMEDY: ClassVar[str] = "remove it and promote a version"
 
-    version: int
-    previous: tuple[int, ...] = ()  # champions before it, the last one first, for a rollback
-    highest: int = 0  # highest version ever champion: a push never goes back behind it
-    retired: tuple[int, ...] = ()  # removed, or about to be: never champion again
+    version: Number
+    previous: tuple[Number, ...] = ()  # champions before it, the last one first, for a rollback
+    highest: Highest = 0  # highest version ever champion: a push never goes back behind it
+    retired: tuple[int, ...] = Field(default=(), exclude=True)  # written once, now without meaning
 
-    def followed_by(self, version: int) -> "Champion":
-        """Returns the file after a promotion."""
+    @field_validator("retired")
+    @classmethod
+    def _forget(cls, _: tuple[int, ...]) -> tuple[int, ...]:
+        return ()
+
+    def ever(self, last: int) -> int:
+        """Returns the highest version that was ever champion.
+
+        Args:
+            last: The highest number ever given out. What claims to be above it is a mistake.
+        """
+        known = (self.version, *self.previous, self.highest)
+        return max((version for version in known if version <= last), default=0)
+
+    def followed_by(self, version: int, last: int) -> "Champion":
+        """Returns the file after a promotion.
+
+        Args:
+            version: The one promoted.
+            last: As for :meth:`ever`.
+        """
         if version == self.version:
             return self
-        return self._with(version, (self.version, *self.previous))
+        return self._with(version, (self.version, *self.previous), last)
 
-    def rolled_back(self) -> "Champion | None":
-        """Returns the file after a rollback, None where there is no champion to go back to."""
-        previous = tuple(version for version in self.previous if version not in self.retired)
-        return self._with(previous[0], previous[1:]) if previous else None
+    def rolled_back(self, there: Collection[int], last: int) -> "Champion | None":
+        """Returns the file after a rollback, None where there is no champion to go back to.
 
-    def retiring(self, versions: list[int]) -> "Champion":
-        """Returns the file before versions are removed; the champion is not among them."""
-        retired = {*self.retired, *versions} - {self.version}
-        return self.model_copy(update={"retired": tuple(sorted(retired))})
+        Args:
+            there: The versions that are published.
+            last: As for :meth:`ever`.
+        """
+        previous = [version for version in self.previous if version in there]
+        return self._with(previous[0], tuple(previous[1:]), last) if previous else None
 
-    def _with(self, version: int, previous: tuple[int, ...]) -> "Champion":
-        highest = max(self.highest, self.version, version)
-        return self.model_copy(
-            update={"version": version, "previous": previous, "highest": highest}
-        )
+    def _with(self, version: int, previous: tuple[int, ...], last: int) -> "Champion":
+        highest = max(version, self.ever(last))
+        return Champion(version=version, previous=previous[:KEPT], highest=highest)
 
 
 class Claim(BaseModel):
     """A version number that a run owns, with what else its attempts have to agree on."""
 
-    version: int
+    version: Number
     model_sha256: str
     content_sha256: str  # of everything the run publishes but the manifest
     created: str  # ISO 8601, UTC
     validation: Validation  # of the attempt that claimed the number
 
 
-class Runs(Manifest):
+class Runs(Kept):
     """``runs.json``: which run owns which number, so that its retries publish no second one."""
 
     FILE: ClassVar[str] = "runs.json"
+    REMEDY: ClassVar[str] = "restore it from a backup"
 
-    last: int = 0  # highest number ever given out
+    last: Highest = 0  # highest number ever given out
     runs: dict[str, Claim] = Field(default_factory=dict)
 
     def owned_by(self, run_id: str, claim: Claim) -> "Runs":
@@ -88,7 +113,7 @@ class Runs(Manifest):
         last = max(self.last, claim.version)
         return Runs(last=last, runs={**self.runs, run_id: claim})
 
-    def without(self, versions: set[int]) -> "Runs":
+    def without(self, versions: Collection[int]) -> "Runs":
         """Returns the file after versions were given up; their numbers are not given out again."""
         kept = {run: claim for run, claim in self.runs.items() if claim.version not in versions}
         return Runs(last=self.last, runs=kept)

@@ -5,13 +5,13 @@ import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
-from components.registry.storage import SERVABLE, STAGING, Conflict, Digest, Part, Stored
+from components.registry.storage import SERVABLE, STAGING, Conflict, Digest, Part, Stored, number
 from components.shared.errors import StepError
 from components.shared.storage import fsync, fsync_tree
 
@@ -19,7 +19,11 @@ LOCK = ".lock"
 
 
 class LocalStorage:
-    """The files of one model in a directory."""
+    """The files of one model in a directory.
+
+    Whoever may write to the directory may push, prune and promote, each with an umask of their own:
+    no file is made narrower than the umask makes it.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -28,16 +32,18 @@ class LocalStorage:
     def versions(self) -> list[int]:
         """Returns the numbers of the whole versions, ascending."""
         with self._explained():
-            if not self.root.is_dir():
-                return []
-            numbers = (path.name for path in self.root.iterdir() if path.name.isdecimal())
-            return sorted(int(name) for name in numbers if (self.root / name / SERVABLE).is_file())
+            return [n for n in self._numbers() if (self.root / str(n) / SERVABLE).is_file()]
+
+    def numbers(self) -> list[int]:
+        """Returns every number that something lies under, a version or not."""
+        with self._explained():
+            return self._numbers()
 
     def files(self, version: int) -> list[str]:
-        """Returns the names of a version's files, relative to it, sorted."""
+        """Returns the names of a version's files, sorted; links are not followed."""
         directory = self.root / str(version)
         with self._explained():
-            found = (path for path in directory.rglob("*") if not path.is_dir())
+            found = (path for path in directory.rglob("*") if path.is_symlink() or path.is_file())
             return sorted(path.relative_to(directory).as_posix() for path in found)
 
     def open(self, name: str) -> BinaryIO:
@@ -59,66 +65,99 @@ class LocalStorage:
         with self._explained(), self._locked():
             if self.read(name).generation != generation:
                 raise Conflict(name)
-            partial = self._staging() / name
-            partial.write_bytes(data)
-            fsync(partial)
-            partial.replace(self.root / name)
-            fsync(self.root)
+            partial = self._staged(name)
+            try:
+                partial.write_bytes(data)
+                fsync(partial)
+                partial.replace(self.root / name)
+                fsync(self.root)
+            finally:
+                partial.unlink(missing_ok=True)
 
     def publish(self, version: int, parts: Mapping[str, Part]) -> None:
         """Copies the files aside, checks and fsyncs the copies, and renames the directory."""
         with self._explained():
-            partial = Path(tempfile.mkdtemp(prefix=f"{version}-", dir=self._staging()))
+            partial = self._staged(str(version))
             try:
-                partial.chmod(0o755)
                 for name, part in parts.items():
                     _copy(part, partial / name)
                 fsync_tree(partial)
-                partial.rename(self.root / str(version))
-                fsync(self.root)
+                with self._locked():
+                    partial.rename(self.root / str(version))
+                    fsync(self.root)
             except OSError as error:
-                # A directory that is not empty: another attempt of the same run was quicker.
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
+                taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+                if taken and os.path.lexists(self.root / str(version)):
+                    raise Conflict(str(version)) from None
+                raise
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
 
-    def retire(self, version: int) -> None:
-        """Removes a version, in one rename from the sight of readers."""
+    def hold(self, version: int) -> bool:
+        """Returns whether a version is there: a removal looks for the champion under the lock."""
+        with self._explained(), self._locked():
+            return (self.root / str(version) / SERVABLE).is_file()
+
+    def remove(self, version: int, unneeded: Callable[[], bool]) -> bool:
+        """Removes a version, in one rename from the sight of readers; returns whether it did."""
+        removed = None
         with self._explained():
-            removed = Path(tempfile.mkdtemp(prefix=f"{version}-removed-", dir=self._staging()))
-            (self.root / str(version)).rename(removed / str(version))
-            shutil.rmtree(removed)
+            with self._locked():
+                if unneeded() and (self.root / str(version)).is_dir():
+                    removed = self._staged(f"{version}-removed")
+                    (self.root / str(version)).rename(removed)
+                    fsync(self.root)
+            if removed:
+                _delete(removed)
+        return removed is not None
 
     def leftovers(self) -> dict[str, float]:
         """Returns what killed pushes left in the staging directory."""
         with self._explained():
             staging = self.root / STAGING
             found = sorted(staging.iterdir()) if staging.is_dir() else []
-            return {f"{STAGING}/{path.name}": _last_write(path) for path in found}
+            writes = {f"{STAGING}/{path.name}": _last_write(path) for path in found}
+            return {name: written for name, written in writes.items() if written is not None}
 
-    def delete(self, leftover: str) -> None:
-        """Removes one of those."""
-        path = self.root / leftover
+    def clear(self, leftover: str, before: float) -> bool:
+        """Removes one of those, unless it was written to since or went live; says whether it did.
+
+        It is put aside under the lock, under which a push makes its version visible: of the two at
+        once one finds nothing to rename.
+        """
         with self._explained():
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            with self._locked():
+                written = _last_write(self.root / leftover)
+                if written is None or written > before:
+                    return False
+                aside = self._staged("removed")
+                (self.root / leftover).rename(aside)
+            _delete(aside)
+            return True
 
     def fetch(self, version: int, cache: Path) -> Path:
         """Returns the directory of a version."""
         return self.root / str(version)
 
-    def _staging(self) -> Path:
+    def _numbers(self) -> list[int]:
+        if not self.root.is_dir():
+            return []
+        numbers = (number(path.name) for path in self.root.iterdir())
+        return sorted(number for number in numbers if number is not None)
+
+    def _staged(self, name: str) -> Path:
+        """Returns a path for something of this process alone, where nobody looks for versions."""
         staging = self.root / STAGING
         staging.mkdir(parents=True, exist_ok=True)
-        return staging
+        return staging / f"{name}-{uuid4().hex}"
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            descriptor = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        except PermissionError:  # made by somebody else with a narrower umask: reading will do
+            descriptor = os.open(self.root / LOCK, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -138,7 +177,7 @@ class LocalStorage:
                 errno.EACCES: "expected to read and write there; change who may",
                 errno.EPERM: "expected to read and write there; change who may",
                 errno.EROFS: "expected to write there; name another --destination",
-            }.get(error.errno or 0, "the registry is as it was")
+            }.get(error.errno or 0, "mend that and try again")
             raise StepError(f"{place}: {error.strerror or error}; {advice}") from error
 
 
@@ -150,6 +189,17 @@ def _copy(part: Part, target: Path) -> None:
             raise StepError(f"{part.source}: changed while it was published; push it again")
 
 
-def _last_write(path: Path) -> float:
-    inside = path.rglob("*") if path.is_dir() else ()
-    return max(entry.lstat().st_mtime for entry in (path, *inside))
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _last_write(path: Path) -> float | None:
+    """Returns when a file, or anything in a directory, was written last; None if it is gone."""
+    try:
+        inside = path.rglob("*") if path.is_dir() else ()
+        return max(entry.lstat().st_mtime for entry in (path, *inside))
+    except FileNotFoundError:  # just now: by the push that it belongs to
+        return None

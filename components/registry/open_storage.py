@@ -35,4 +35,7 @@ def open_storage(destination: str, model_name: str) -> Storage:
         raise StepError(f"{destination!r}: {scheme}:// is not known, name a directory or gs://")
     if not destination or "\0" in destination:
         raise StepError(f"destination {destination!r}: expected a directory or gs://bucket")
-    return LocalStorage(Path(destination) / model_name)
+    try:
+        return LocalStorage(Path(destination).expanduser() / model_name)
+    except RuntimeError:
+        raise StepError(f"{destination!r}: whose home directory '~' is, is not known") from None

@@ -7,7 +7,7 @@ compare-and-swap, to take a version back, and to tell what was left over by a pu
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -20,11 +20,12 @@ SERVABLE = (
     "saved_model.pb"  # TensorFlow Serving takes a numbered directory for a model by this file
 )
 STAGING = ".staging"
+MAX_VERSION = 10**18 - 1  # TensorFlow Serving's versions are int64
 _CHUNK = 1 << 20
 
 
 class Conflict(Exception):  # noqa: N818 - an outcome to try again on, not an error
-    """Somebody else replaced the file since it was read."""
+    """Somebody else was quicker: a file was replaced since it was read, a number is taken."""
 
 
 class Stored(NamedTuple):
@@ -61,12 +62,20 @@ class Part(NamedTuple):
 
 
 class Storage(Protocol):
-    """The files of one model. All errors are a :class:`StepError` but for :class:`Conflict`."""
+    """The files of one model. All errors are a :class:`StepError` but for :class:`Conflict`.
+
+    Nothing is removed on the strength of an earlier look: what is removed is looked at again in the
+    moment of removal, and a version that became the champion, or a leftover that became a version,
+    stays.
+    """
 
     where: str  # the address, for people
 
     def versions(self) -> list[int]:
         """Returns the numbers of the whole versions, ascending."""
+
+    def numbers(self) -> list[int]:
+        """Returns every number that something lies under, a version or not."""
 
     def files(self, version: int) -> list[str]:
         """Returns the names of a version's files, relative to it, sorted."""
@@ -87,20 +96,45 @@ class Storage(Protocol):
     def publish(self, version: int, parts: Mapping[str, Part]) -> None:
         """Makes a version appear whole; the number belongs to the caller.
 
-        Nothing happens where the version is there already: another attempt was quicker.
+        Raises:
+            Conflict: Something lies under that number already, which is left alone.
         """
 
-    def retire(self, version: int) -> None:
-        """Removes a version, first of all from the sight of readers."""
+    def hold(self, version: int) -> bool:
+        """Returns whether a version is there, and makes a removal that is under way miss it.
+
+        Who makes a version the champion says so first and calls this then; who removes one looks
+        for the champion in between. So of the two at once, one always notices.
+        """
+
+    def remove(self, version: int, unneeded: Callable[[], bool]) -> bool:
+        """Removes a version, first of all from the sight of readers; returns whether it did.
+
+        Args:
+            version: Which.
+            unneeded: Is asked in the moment of removal; where it says no, nothing is removed.
+        """
 
     def leftovers(self) -> dict[str, float]:
         """Returns what killed pushes left: names, with the time of the last write (Unix, s)."""
 
-    def delete(self, leftover: str) -> None:
-        """Removes one of those."""
+    def clear(self, leftover: str, before: float) -> bool:
+        """Removes one of those, unless it was written to since ``before`` (Unix, s) or went live.
+
+        Returns:
+            Whether it did.
+        """
 
     def fetch(self, version: int, cache: Path) -> Path:
         """Returns a local directory with a version; ``cache`` is used where it lies elsewhere."""
+
+
+def number(name: str) -> int | None:
+    """Returns the version that a file or object of this name stands for, None if none.
+
+    Only what TensorFlow Serving writes itself counts: no sign, no leading zero, no other script.
+    """
+    return int(name) if re.fullmatch(r"[1-9][0-9]{0,17}", name) else None
 
 
 def checked_name(name: str) -> str:

@@ -1,7 +1,7 @@
 """Manifests in a storage that several processes change: each a file, by compare-and-swap."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from pydantic import ValidationError
 
@@ -11,7 +11,14 @@ from components.shared.manifests import Manifest
 
 ATTEMPTS = 30  # at a file that others keep replacing
 
-File = TypeVar("File", bound=Manifest)
+
+class Kept(Manifest):
+    """A manifest that a registry keeps."""
+
+    REMEDY: ClassVar[str]  # what to do where the file is broken
+
+
+File = TypeVar("File", bound=Kept)
 
 
 def parse(storage: Storage, kind: type[File], name: str, data: bytes) -> File:
@@ -23,8 +30,9 @@ def parse(storage: Storage, kind: type[File], name: str, data: bytes) -> File:
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors()[0]["msg"]
-        raise StepError(f"{storage.where}/{name}: {problem}; restore it from a backup") from None
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise StepError(f"{storage.where}/{name}: {where}: {first['msg']}; {kind.REMEDY}") from None
 
 
 def read(storage: Storage, kind: type[File]) -> File | None:
@@ -71,5 +79,5 @@ def _read(storage: Storage, kind: type[File]) -> tuple[File | None, str]:
     raise _too_busy(storage, kind)
 
 
-def _too_busy(storage: Storage, kind: type[Manifest]) -> StepError:
+def _too_busy(storage: Storage, kind: type[Kept]) -> StepError:
     return StepError(f"{storage.where}/{kind.FILE}: others keep replacing it; try again")

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,10 +92,42 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+def files_of(directory: Path) -> dict[str, Path]:
+    """Returns a model's files, by their names relative to its directory, in a fixed order.
+
+    Whoever takes a model's digest, copies it or measures it has to mean the same files, so this is
+    the one list of them.
+
+    Raises:
+        StepError: Something in it is neither a file nor a directory of the model itself: a link,
+            say, behind which other content could be put at any time.
+        OSError: The directory cannot be read.
+    """
+    found = []
+    for folder, directories, names in os.walk(directory, onerror=_raise):
+        for path in (Path(folder, name) for name in [*directories, *names]):
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or not path.name.isprintable():
+                kind = "a link" if stat.S_ISLNK(mode) else "nothing that can be copied"
+                raise StepError(f"{path}: is {kind}, expected a file of the model itself")
+            if stat.S_ISREG(mode):
+                found.append(path)
+    return {path.relative_to(directory).as_posix(): path for path in sorted(found)}
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
 def sha256_of_directory(directory: Path) -> str:
-    """Returns the sha256 over the names and contents of a directory's files."""
+    """Returns the sha256 over the names and contents of a directory's files.
+
+    Raises:
+        StepError: As :func:`files_of`.
+    """
     digest = hashlib.sha256()
-    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{content}  {path.relative_to(directory).as_posix()}\n".encode())
+    for name, path in files_of(directory).items():
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{content}  {name}\n".encode())
     return digest.hexdigest()

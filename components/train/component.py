@@ -16,7 +16,6 @@ def train(
     max_steps: int,
     learning_rate: float,
     decay: str,
-    momentum: float,
     shift: int,
     seed: int,
     log_every: int,

@@ -13,17 +13,14 @@ from components.train import model
 class State:
     """The variables of a run. Everything random follows from the seed and ``global_step``."""
 
-    variables: list[tf.Variable]  # weights and biases, layer by layer
-    slots: list[list[tf.Variable]]  # what the optimizer keeps beside each of them
+    variables: list[tf.Variable]
     global_step: tf.Variable  # int64 scalar: steps taken
 
     @classmethod
     def initial(cls, config: Train) -> Self:
         """Creates the state of a run at step 0."""
-        variables = model.variables(config.hidden_units, config.seed)
         return cls(
-            variables,
-            model.slots(variables, config.momentum),
+            model.variables(config.hidden_units, config.seed),
             tf.Variable(0, name="global_step", dtype=tf.int64),
         )
 
@@ -31,11 +28,6 @@ class State:
     def step(self) -> int:
         """Steps taken."""
         return int(self.global_step.numpy())
-
-    @property
-    def parameters(self) -> list[list[tf.Variable]]:
-        """All that a step changes, as :func:`components.train.model.training` takes it."""
-        return [self.variables, *self.slots]
 
     @property
     def weights(self) -> model.Weights:

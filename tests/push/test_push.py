@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from components.config import Push
 from components.push import push as push_module
+from components.push.push import _files
 from components.registry.registry import Registry
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
@@ -92,9 +93,22 @@ def test_a_link_in_the_model_is_refused(
 ) -> None:
     linked = Path(shutil.copytree(model, tmp_path / "model"))
     (linked / "saved_model" / "passwd").symlink_to("/etc/passwd")
-    edit(judged, model_sha256=sha256_of_directory(linked / "saved_model"))
     options = ("--model", linked, "--evaluation", judged, "--destination", tmp_path / "registry")
     assert "passwd: is a link" in command("components.push", *options, expect=1).stderr
+    assert not (tmp_path / "registry").exists()
+
+
+def test_what_is_judged_is_what_is_published(model: Path, judged: Path, tmp_path: Path) -> None:
+    """Variables behind a link could be others by the time they are copied."""
+    linked = Path(shutil.copytree(model, tmp_path / "model"))
+    moved = (linked / "saved_model" / "variables").rename(tmp_path / "variables")
+    (linked / "saved_model" / "variables").symlink_to(moved)
+    for use in (
+        lambda: sha256_of_directory(linked / "saved_model"),
+        lambda: _files(linked, judged),
+    ):
+        with pytest.raises(StepError, match="variables: is a link"):
+            use()
 
 
 def test_an_evaluation_without_samples_says_what_to_do(

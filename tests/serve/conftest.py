@@ -14,7 +14,7 @@ from selenium import webdriver
 
 from components.registry.contents import Validation
 from components.registry.registry import Registry, Release
-from components.shared.storage import sha256_of_directory
+from components.shared.storage import files_of, sha256_of_directory
 from tests.browser import open_browser
 from tests.conftest import ROOT
 
@@ -31,11 +31,7 @@ def published(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         model_sha256=sha256_of_directory(saved_model),
         precision_at_1=0.9,
         validation=Validation(samples=0, largest_difference=0, latency_ms={}, size_bytes=0),
-        files={
-            path.relative_to(saved_model).as_posix(): path
-            for path in saved_model.rglob("*")
-            if path.is_file()
-        },
+        files=files_of(saved_model),
     )
     registry = Registry.open(str(destination), "digits")
     registry.advance(registry.publish(release))
