@@ -36,9 +36,37 @@ class Ingest(Options):
 
     source: str = Field(
         default="data/mnist",
-        description="Where the digits are: a directory of the four IDX files, plain or gzip, on "
-        "disk, gs:// or https://; Parquet files, by directory or glob, on disk or gs://, also with "
-        "{date} in the address; or fake://N, also as fake://N?classes=47&shape=32x32.",
+        description="Where the images are: a file or a directory on disk, gs:// or https://, of "
+        "IDX files, .npz, CSV, Parquet, TFRecord, or pictures in a folder a class, also in a zip "
+        "or tar; a pattern with *, **/ or {date}; several of these with commas between; or "
+        "fake://N, also as fake://N?classes=47&shape=32x32.",
+    )
+    class_names: str = Field(
+        default="",
+        description="Names of the classes, by label: with commas between, or a number of classes, "
+        "or a file with one a line, or fashion-mnist; empty: those of the source, or 0 to 9.",
+    )
+    image_column: str = Field(
+        default="image", description="Column or feature that holds the image."
+    )
+    label_column: str = Field(
+        default="label", description="Column or feature that holds the label."
+    )
+    grey: bool = Field(
+        default=False,
+        description="Make colours grey (ITU-R 601), transparency black, and 16 bits the upper 8 of "
+        "them; without it, such images are rejected.",
+    )
+    resize: str = Field(
+        default="",
+        pattern=r"^$|^[1-9]\d{0,2}x[1-9]\d{0,2}$",
+        description="Height and width, as 28x28, that every image is resized to; without it, "
+        "images of another size than the first are rejected.",
+    )
+    transpose: bool = Field(
+        default=False,
+        description="Exchange rows and columns of every image; EMNIST's files, known by their "
+        "names, are transposed anyway.",
     )
     validation_size: PositiveInt = Field(
         default=5_000,

@@ -14,6 +14,12 @@ from pipeline.cluster import configure
 @dsl.pipeline(name=PIPELINE_NAME, description=DESCRIPTION)
 def mnist(
     source: str = Ingest.source,
+    class_names: str = Ingest.class_names,
+    image_column: str = Ingest.image_column,
+    label_column: str = Ingest.label_column,
+    grey: bool = Ingest.grey,
+    resize: str = Ingest.resize,
+    transpose: bool = Ingest.transpose,
     validation_size: int = Ingest.validation_size,
     validation_share: float = Ingest.validation_share,
     test_share: float = Ingest.test_share,

@@ -1,146 +1,97 @@
-"""The four IDX files under the names that MNIST gave them, as a source."""
+"""IDX files as a source, under whatever names they are found."""
 
-from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePath
 
-import numpy as np
-from pyarrow import fs
-
-from components.ingest.download import Download, is_remote
-from components.ingest.idx import IdxFile, unpack
-from components.ingest.source import Range, Records, Segment, cut, number
-from components.shared.addresses import joined, shown
+from components.ingest import class_names, idx, pairing, unpacking
+from components.ingest.array_source import ArraySource, open_arrays
+from components.ingest.arrays import ArrayFile, unpack
+from components.ingest.asked import Asked
+from components.ingest.class_names import Classes
+from components.ingest.locate import File, fetched
+from components.ingest.md5_sums import published
 from components.shared.errors import StepError
-from components.shared.records import ImageShape
 
-TRAIN, TEST = 0, 1  # Range.file
-SUMS = "MD5SUMS"
-DIGITS = tuple("0123456789")
+MAPPING = "mapping.txt"  # what EMNIST's names of classes end with
 
 
-@dataclass(frozen=True)
-class IdxSource:
-    """Two pairs of files: images and labels, for training and for testing."""
+def open_idx(files: Sequence[File], beside: Sequence[File], asked: Asked) -> ArraySource:
+    """Opens IDX files, plain or gzip by their content.
 
-    pairs: tuple[tuple[IdxFile, IdxFile], tuple[IdxFile, IdxFile]]
-    validation_size: int
-    class_names: tuple[str, ...] = DIGITS
-
-    @property
-    def image_shape(self) -> ImageShape:
-        """See :class:`~components.ingest.source.Source`."""
-        _, height, width = self.pairs[TRAIN][0].shape
-        return height, width
-
-    @property
-    def splits_from(self) -> str:
-        """See :class:`~components.ingest.source.Source`."""
-        return (
-            "train and test are those of the source, validation the first "
-            f"{self.validation_size:,} records of train"
-        )
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 over the sha256 sums of the unpacked files."""
-        sums = [file.sha256 for pair in self.pairs for file in pair]
-        return sha256("\n".join(sums).encode()).hexdigest()
-
-    def ranges(self, shard_size: int) -> list[Range]:
-        """See :class:`~components.ingest.source.Source`."""
-        segments = (
-            Segment("train", TRAIN, self.validation_size, self.pairs[TRAIN][0].records),
-            Segment("validation", TRAIN, 0, self.validation_size),
-            Segment("test", TEST, 0, self.pairs[TEST][0].records),
-        )
-        return number(piece for segment in segments for piece in cut(segment, shard_size))
-
-    def read(self, part: Range) -> Records:
-        """See :class:`~components.ingest.source.Source`."""
-        images, labels = (file.read(part.start, part.stop) for file in self.pairs[part.file])
-        return Records(images, labels.astype(np.int64), np.arange(len(images)), [])
-
-    def where(self, part: Range, position: int) -> str:
-        """See :class:`~components.ingest.source.Source`."""
-        return f"{self.pairs[part.file][1].name}, record {part.start + position}"
-
-
-def open_idx(source: str, validation_size: int, cache: str, unpacked: fs.FileSystem) -> IdxSource:
-    """Opens a directory of IDX files, plain or gzip, on disk, ``gs://`` or ``https://``.
-
-    A directory that has a file MD5SUMS, as ``md5sum`` writes it for the unpacked files, is checked
-    against it.
+    A directory that has a file MD5SUMS is checked against it; EMNIST's files, which hold every
+    image by columns, are known by their names and transposed.
 
     Args:
-        source: The directory.
-        validation_size: Records taken off the start of the training files for validation.
-        cache: Directory in which downloaded files are kept.
-        unpacked: Where to unpack the files to: every worker reads them there.
+        files: The IDX files.
+        beside: Other files there.
+        asked: What is asked of the source.
 
     Raises:
         StepError: A file is missing or damaged, or the files do not fit together.
     """
-    if not is_remote(source) and not Path(source).is_dir():
-        raise StepError(f"{source}: not found, expected a directory with the four IDX files")
-    download = Download(cache)
-    sums = _published_sums(source, download)
+    conversion = asked.conversion
+    files = _once(files)
+    data_set = _the_data_set(files, asked.config.source)
+    if "emnist" in data_set and not conversion.transpose:
+        print(f"{files[0].name}: EMNIST stores images by columns; they are transposed")
+        conversion = replace(conversion, transpose=True)
+    sums = published(beside)
+    if not asked.labelled:
+        files = [file for file in files if unpacking.head(file)[3:4] >= b"\x03"]
+    arrays = [_unpack(file, sums, asked, f"array-{n}") for n, file in enumerate(files)]
+    own = _mapping(beside, data_set)
+    return open_arrays(arrays, asked.config.source, asked, conversion, own)
 
-    def file(name: str, dimensions: int) -> IdxFile:
-        found, packed = _find(source, name, download)
-        return unpack(packed, found, unpacked, name, dimensions, sums.get(name))
 
-    def pair(prefix: str) -> tuple[IdxFile, IdxFile]:
-        images = file(f"{prefix}-images-idx3-ubyte", 3)
-        labels = file(f"{prefix}-labels-idx1-ubyte", 1)
-        if images.records != labels.records:
-            raise StepError(
-                f"{images.name} has {images.records} records, {labels.name} has {labels.records}; "
-                "expected as many images as labels"
-            )
-        return images, labels
+def _unpack(file: File, sums: dict[str, str], asked: Asked, path: str) -> ArrayFile:
+    packed = fetched(file, asked.config.cache)
+    name = file.name
+    chunks = unpacking.chunks(packed, sums)
+    return unpack(
+        chunks, lambda head: idx.parse(head, name), name, file.below, asked.unpacked, path
+    )
 
-    train, test = pair("train"), pair("t10k")
-    if test[0].shape[1:] != train[0].shape[1:]:
-        sizes = [" x ".join(map(str, images.shape[1:])) for images, _ in (test, train)]
+
+def _once(files: Sequence[File]) -> list[File]:
+    """Takes the plain file where it lies beside its gzip."""
+    names = {file.below for file in files}
+    kept = []
+    for file in files:
+        if file.below.removesuffix(".gz") != file.below and file.below[:-3] in names:
+            print(f"Left out {file.name}: it lies there unpacked too")
+        else:
+            kept.append(file)
+    return kept
+
+
+def _the_data_set(files: Sequence[File], source: str) -> list[str]:
+    """The words that all names share, beside split and role: which data set this is.
+
+    Raises:
+        StepError: The files are of several.
+    """
+    found: dict[str, File] = {}
+    for file in files:
+        named = pairing.Named(0, file.name, file.below, pairing.IMAGES)
+        (pair,) = pairing.match([named], labelled=False)
+        found.setdefault(pair.data_set, file)
+    if len(found) > 1 and len(files) > 2:
+        some = list(found.values())[:2]
+        pattern = PurePath(some[0].below).name.split("-train")[0].split("-test")[0]
         raise StepError(
-            f"{test[0].name}: images of {sizes[0]} pixels, expected the {sizes[1]} of "
-            f"{train[0].name}"
+            f"{source}: {len(found)} data sets, as {some[0].below} and {some[1].below}; "
+            f"name one by a pattern, as '{source.rstrip('/')}/{pattern}-*'"
         )
-    if test[0].records == 0:
-        raise StepError(f"{test[0].name}: no records, expected some to test on")
-    if validation_size >= train[0].records:
-        raise StepError(
-            f"{train[0].name}: {train[0].records} records, expected more than the "
-            f"{validation_size} of --validation-size"
-        )
-    return IdxSource((train, test), validation_size)
+    return next(iter(found)).split("-")
 
 
-def _find(directory: str, name: str, download: Download) -> tuple[str, Path]:
-    """The address of a file of the directory, plain or gzip, and where it lies on disk."""
-    # Who publishes digits publishes them packed: on a network that is one request less.
-    for candidate in (f"{name}.gz", name) if is_remote(directory) else (name, f"{name}.gz"):
-        address = joined(directory, candidate)
-        path = _on_disk(address, download)
-        if path:
-            return shown(address), path
-    raise StepError(f"{shown(joined(directory, name))}: not found, neither plain nor as {name}.gz")
-
-
-def _on_disk(address: str, download: Download) -> Path | None:
-    if is_remote(address):
-        return download(address)
-    return Path(address) if Path(address).is_file() else None
-
-
-def _published_sums(directory: str, download: Download) -> dict[str, str]:
-    address = joined(directory, SUMS)
-    path = _on_disk(address, download)
-    if path is None:
-        return {}
-    text = path.read_text(encoding="utf-8", errors="replace")
-    lines = [line.split() for line in text.splitlines() if line.strip()]
-    if any(len(line) != 2 for line in lines):
-        raise StepError(f"{shown(address)}: expected lines of an MD5 sum and a file name")
-    return {name.lstrip("*"): md5.lower() for md5, name in lines}
+def _mapping(beside: Sequence[File], data_set: list[str]) -> Classes | None:
+    """The classes of the mapping file that EMNIST has for each of its data sets."""
+    for file in beside:
+        name = file.below.rpartition("/")[2]
+        if name.endswith(MAPPING) and pairing.words(name)[:-2] == data_set:
+            with unpacking.stream(file) as opened:
+                text = opened.read(1 << 20).decode("utf-8", errors="replace")
+            return class_names.of_mapping(text, file.name)
+    return None

@@ -171,6 +171,7 @@ def _dataset(
 def _tell(dataset: Dataset) -> None:
     for anomaly in dataset.anomalies:
         print(f"Anomaly: {anomaly.split}, {anomaly.kind}: {anomaly.message}")
+    print(f"Splits: {dataset.splits_from}")
     written = ", ".join(f"{name} {split.records:,}" for name, split in dataset.splits.items())
     rejected = sum(split.rejected for split in dataset.splits.values())
     print(f"Wrote {written} examples; {rejected:,} rejected", flush=True)

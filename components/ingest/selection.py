@@ -14,6 +14,16 @@ _TOKENS = {
     "?": "[^/]",
     DATE: r"(?P<date>\d{4}-\d{2}-\d{2})",
 }
+_NO_DATA = {
+    "_SUCCESS",
+    "_temporary",
+    "_metadata",
+    "_common_metadata",
+    "_delta_log",
+    "__MACOSX",
+    "Thumbs.db",
+    "desktop.ini",
+}
 _TOKEN = re.compile("|".join(map(re.escape, _TOKENS)))
 
 
@@ -22,21 +32,36 @@ def is_pattern(address: str) -> bool:
     return _TOKEN.search(address) is not None
 
 
-def select(filesystem: fs.FileSystem, path: str, days: tuple[date, date] | None) -> list[str]:
-    """Lists the files that a pattern names, in order.
+def select(
+    filesystem: fs.FileSystem, path: str, days: tuple[date, date] | None
+) -> tuple[str, list[str]]:
+    """Lists the files that a pattern names, or that lie in the directories it names.
+
+    Hidden files, and what Spark, macOS and Windows leave beside data, are none of them.
 
     Args:
         filesystem: Where to look.
         path: With ``*``, ``?``, ``**/`` and ``{date}``; all dates in a path are the same day.
         days: The first and the last day to take, for a path with ``{date}``.
+
+    Returns:
+        The directory above all of them, and their paths in order.
     """
     first_token = _TOKEN.search(path)
     root = path[: first_token.start()].rpartition("/")[0] if first_token else path
     selector = fs.FileSelector(root or "/", recursive=True, allow_not_found=True)
     files = [info.path for info in filesystem.get_file_info(selector) if info.is_file]
-    pattern = re.compile(_regex(path))
-    matches = sorted(filter(None, map(pattern.fullmatch, files)), key=lambda match: match.string)
-    return [match.string for match in matches if days is None or _within(match["date"], days)]
+    files = [file for file in files if not _is_no_data(file[len(root) :])]
+    for pattern in (path, f"{path.rstrip('/')}/**/*"):
+        matches = filter(None, map(re.compile(_regex(pattern)).fullmatch, files))
+        found = [match.string for match in matches if days is None or _within(match["date"], days)]
+        if found:
+            return root, sorted(found)
+    return root, []
+
+
+def _is_no_data(below: str) -> bool:
+    return any(part.startswith(".") or part in _NO_DATA for part in below.split("/"))
 
 
 def days_until(span: int, until: str) -> tuple[date, date]:

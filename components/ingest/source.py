@@ -1,7 +1,7 @@
 """Where images come from: what every source can do, and what is read from one."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
@@ -56,7 +56,7 @@ class Records(NamedTuple):
     images: Images  # uint8 [n, height, width]
     labels: npt.NDArray[np.int64]  # [n], unchecked
     positions: npt.NDArray[np.int64]  # [n], in the range, from 0
-    unreadable: list[Unusable]  # those without an image or a label
+    unreadable: list[Unusable]  # those without an image or a label, in order
 
 
 class Source(Protocol):
@@ -146,3 +146,23 @@ def cut(segment: Segment, shard_size: int) -> list[Segment]:
     pieces = -(-(stop - start) // shard_size)
     bounds = [start + (stop - start) * i // pieces for i in range(pieces + 1)] if pieces else []
     return [Segment(split, file, low, high) for low, high in pairwise(bounds)]
+
+
+def ranges_of(segments: Iterable[Segment], shard_size: int) -> list[Range]:
+    """Makes ranges of segments, at most ``shard_size`` records each."""
+    return number(piece for segment in segments for piece in cut(segment, shard_size))
+
+
+def join(parts: Sequence[Records]) -> Records:
+    """Joins the records of consecutive parts of a range."""
+    positions, unreadable, begin = [], [], 0
+    for records in parts:
+        positions.append(records.positions + begin)
+        unreadable += [replace(r, position=r.position + begin) for r in records.unreadable]
+        begin += len(records.images) + len(records.unreadable)
+    return Records(
+        np.concatenate([records.images for records in parts]),
+        np.concatenate([records.labels for records in parts]),
+        np.concatenate(positions),
+        unreadable,
+    )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from components.config import Ingest
-from components.ingest import idx_source
+from components.ingest import locate
 from components.ingest.download import ATTEMPTS, Download
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
@@ -201,7 +201,7 @@ def test_no_server_is_one_line(download: Download) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ingestion waits for no other attempt."""
-    monkeypatch.setattr(idx_source, "Download", lambda cache: Download(cache, wait=0.001))
+    monkeypatch.setattr(locate, "Download", lambda cache: Download(cache, wait=0.001))
 
 
 @pytest.mark.usefixtures("quick")

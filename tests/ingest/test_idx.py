@@ -8,9 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from pyarrow.fs import LocalFileSystem
 
+from components.ingest import idx
+from components.ingest.arrays import ArrayFile, unpack
 from components.ingest.filesystem import open_directory
-from components.ingest.idx import IdxFile, unpack
+from components.ingest.locate import File
+from components.ingest.unpacking import chunks
 from components.shared.errors import StepError
 from tests.idx_files import encode_idx
 
@@ -19,10 +23,16 @@ on_files = settings(
 )
 
 
-def _unpack(directory: Path, content: bytes, packed: bool, dimensions: int) -> IdxFile:
-    path = directory / ("file.gz" if packed else "file")
+def _unpack(directory: Path, content: bytes) -> ArrayFile:
+    path = directory / "file"
     path.write_bytes(content)
-    return unpack(path, str(path), open_directory(str(directory)), "out", dimensions, None)
+    file, target = (
+        File(LocalFileSystem(), str(path), str(directory)),
+        open_directory(str(directory)),
+    )
+    return unpack(
+        chunks(file), lambda head: idx.parse(head, file.name), file.name, "", target, "out"
+    )
 
 
 @on_files
@@ -38,7 +48,7 @@ def test_any_array_is_read_back(
 ) -> None:
     content = encode_idx(array)
     content = gzip.compress(content, 1) if packed else content
-    file = _unpack(tmp_path, content, packed, array.ndim)
+    file = _unpack(tmp_path, content)
     assert file.shape == array.shape
     start = data.draw(st.integers(0, len(array)))
     stop = data.draw(st.integers(start, len(array)))
@@ -46,12 +56,10 @@ def test_any_array_is_read_back(
 
 
 @on_files
-@given(content=st.binary(max_size=200), packed=st.booleans(), dimensions=st.sampled_from([1, 3]))
-def test_any_bytes_are_read_or_named(
-    content: bytes, packed: bool, dimensions: int, tmp_path: Path
-) -> None:
+@given(content=st.binary(max_size=200), start=st.sampled_from([b"", b"\x1f\x8b", b"\0\0\x08\x03"]))
+def test_any_bytes_are_read_or_named(content: bytes, start: bytes, tmp_path: Path) -> None:
     try:
-        file = _unpack(tmp_path, content, packed, dimensions)
+        file = _unpack(tmp_path, start + content)
     except StepError as error:
         assert str(tmp_path) in str(error)
         assert "\n" not in str(error)
@@ -68,7 +76,7 @@ def test_a_damaged_file_is_read_or_named(data: st.DataObject, packed: bool, tmp_
     content[place] ^= data.draw(st.integers(1, 255))
     damaged = bytes(content[: data.draw(st.integers(0, len(content)))])
     try:
-        assert _unpack(tmp_path, damaged, packed, 3).records <= 4
+        assert _unpack(tmp_path, damaged).records <= 64
     except StepError as error:
         assert str(tmp_path) in str(error)
 
@@ -76,4 +84,4 @@ def test_a_damaged_file_is_read_or_named(data: st.DataObject, packed: bool, tmp_
 def test_a_header_that_promises_too_much_is_named_before_memory_is_taken(tmp_path: Path) -> None:
     header = b"\0\0\x08\x03" + b"\xff" * 12
     with pytest.raises(StepError, match="16 bytes unpacked, expected 792281624"):
-        _unpack(tmp_path, header, False, 3)
+        _unpack(tmp_path, header)

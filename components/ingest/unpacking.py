@@ -1,0 +1,73 @@
+"""The bytes of a file, unpacked if its content is gzip, whatever its name says."""
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import IO
+
+from components.ingest import content
+from components.ingest.locate import File
+from components.shared.errors import StepError
+
+CHUNK = 1 << 20  # bytes
+
+
+def chunks(file: File, md5s: dict[str, str] | None = None) -> Iterator[bytes]:
+    """Yields a file's bytes, unpacked; checks them against published sums when it is through.
+
+    Args:
+        file: Plain or gzip.
+        md5s: MD5 sums by the name of a file, as it lies there or as it is unpacked.
+
+    Raises:
+        StepError: It is damaged, or differs from its published sum.
+    """
+    sums, name = md5s or {}, file.below.rpartition("/")[2]
+    if name in sums and name.endswith(".gz"):  # made over the file as it lies there
+        with file.filesystem.open_input_stream(file.path, compression=None) as raw:
+            found = hashlib.file_digest(raw, _md5).hexdigest()
+        _compare(file, "the file", found, sums[name])
+    digest = _md5()
+    with stream(file) as opened:
+        while chunk := opened.read(CHUNK):
+            digest.update(chunk)
+            yield chunk
+    expected = sums.get(name.removesuffix(".gz"))
+    if expected:
+        _compare(file, "the unpacked file", digest.hexdigest(), expected)
+
+
+@contextmanager
+def stream(file: File) -> Iterator[IO[bytes]]:
+    """Opens a file to be read from its start, unpacked if it is gzip.
+
+    Raises:
+        StepError: It is damaged; also from within the block.
+    """
+    packed = content.kind_of(file.head(4)) == content.GZIP
+    try:
+        with file.filesystem.open_input_stream(file.path, compression=None) as raw:
+            yield gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[misc]
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise StepError(
+            f"{file.name}: damaged gzip ({error}); expected a whole .gz file, fetch it again"
+        ) from None
+
+
+def head(file: File) -> bytes:
+    """A file's first bytes, unpacked if it is gzip."""
+    first = file.head()
+    return content.unpacked_head(first) if content.kind_of(first) == content.GZIP else first
+
+
+def _compare(file: File, what: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise StepError(
+            f"{file.name}: MD5 of {what} is {found}, expected {expected} (MD5SUMS); fetch it again"
+        )
+
+
+_md5 = partial(hashlib.md5, usedforsecurity=False)
