@@ -126,7 +126,11 @@ development: $(DEVELOPED) ## Install what tests, lints and --export need beside 
 
 ##@ Prove it at length
 
-.PHONY: test-kills test-evaluate-kills kill-push kill-ingest test-containers test-install
+.PHONY: fuzz test-kills test-evaluate-kills kill-push kill-ingest test-containers test-install
+FUZZ ?= 2000
+fuzz: $(DEVELOPED) ## Draw many inputs for readers, manifests, addresses and routes: make fuzz FUZZ=10000
+	@FUZZ=$(FUZZ) $(PYTHON) -m pytest -n auto --maxprocesses 4 -m fuzz $(TESTS)
+
 test-kills: $(DEVELOPED) ## Prove that training killed twenty times ends with the same weights
 	@KILLS=20 $(PYTHON) -m pytest tests/train/test_resume.py -k killed
 
@@ -134,7 +138,7 @@ test-evaluate-kills: $(DEVELOPED) ## Kill evaluate at twenty random moments
 	@EVALUATE_KILLS=20 $(PYTHON) -m pytest tests/evaluate/test_evaluate.py -k killed
 
 kill-push: $(DEVELOPED) ## Kill a push at thirty random moments, on disk and in a bucket
-	KILLS=30 $(PYTHON) -m pytest tests/push/test_kill.py -k random_moments -s
+	KILLS=30 $(PYTHON) -m pytest tests/push/test_kill.py tests/registry/test_removal.py -k "random_moments or any_moment" -s
 
 kill-ingest: $(DEVELOPED) ## Kill an ingest at twenty random moments
 	KILLS=20 $(PYTHON) -m pytest tests/ingest/test_kill.py -s

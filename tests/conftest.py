@@ -1,11 +1,13 @@
 """What the tests share: a small real source, and what each step makes of it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.idx_files import read_mnist, write_source
 
@@ -13,6 +15,13 @@ ROOT = Path(__file__).resolve().parent.parent
 MNIST = ROOT / "data" / "mnist"
 # Enough to learn something from in a second: the splits of the small source.
 TRAIN, VALIDATION, TEST = 4_000, 500, 1_000
+
+# Inputs that a test with the marker fuzz draws; `make fuzz` draws more. No deadline: machines differ.
+FUZZ = int(os.environ.get("FUZZ", "50"))
+settings.register_profile(
+    "fuzz", max_examples=FUZZ, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("fuzz")
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
