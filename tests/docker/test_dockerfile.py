@@ -43,10 +43,28 @@ def arguments(stage: str, instruction: str) -> list[str]:
     return [line.removeprefix(start) for line in stages()[stage] if line.startswith(start)]
 
 
-def copied(image: str) -> set[Path]:
+def copied(stage: str) -> set[Path]:
+    """Returns what a stage has of the project's folder, by those it is built on and takes from."""
+    if stage not in stages():
+        return set()
+    found = copied(stages()[stage][0].split()[1])
+    for words in arguments(stage, "COPY"):
+        if other := re.match(r"--from=(\S+) ", words):
+            found |= copied(other[1])
+        else:
+            found |= {ROOT / word for word in words.split()[:-1]}
+    return found
+
+
+def code(image: str) -> set[Path]:
     """Returns the Python files that an image has of the project."""
-    sources = [ROOT / word for words in arguments(image, "COPY") for word in words.split()[:-1]]
-    return {file for path in sources for file in (path.rglob("*.py") if path.is_dir() else [path])}
+    files = {file for path in copied(image) for file in [path, *path.rglob("*.py")]}
+    return {file for file in files if file.suffix == ".py"}
+
+
+def package(file: Path) -> str:
+    """Returns the name of the package of components that a file belongs to."""
+    return ".".join(file.relative_to(ROOT).parts[:2]).removesuffix(".py")
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -121,13 +139,13 @@ def test_nothing_of_the_machine_that_builds_stays_in_an_image() -> None:
     assert not re.search(r"(?i)password|token|credential|index_url|://", TEXT)
     for name, lines in stages().items():
         for line in lines:
-            if "with-index.sh uv" in line or "pip install" in line:
+            if "install-lock.sh /" in line or "pip install" in line:
                 assert "type=secret,id=index" in line and "type=secret,id=ca" in line, name
 
 
 def test_images_hold_no_tools_of_the_build() -> None:
     for image in ("base", "tensorflow", *IMAGES):
-        assert not any("--from=" in line for line in arguments(image, "COPY"))
+        assert not any("--from=tools" in line for line in arguments(image, "COPY"))
         assert not any("/tools" in line.split()[-1] for line in arguments(image, "COPY"))
 
 
@@ -135,7 +153,21 @@ def test_images_hold_no_tools_of_the_build() -> None:
 def test_an_image_has_the_code_that_its_steps_import(image: str) -> None:
     files, _ = reached(image)
     assert len(files) > 3
-    assert files <= copied(image)
+    assert files <= code(image)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_has_no_other_code_which_would_change_its_digest(image: str) -> None:
+    files, _ = reached(image)
+    needed = {package(file) for file in files} | {"components.__init__"}
+    assert {package(file) for file in code(image)} <= needed
+
+
+def test_a_build_sees_neither_the_pipeline_nor_the_tests() -> None:
+    first, *rest = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()[1:]
+    seen = {line[1:].split("/")[0] for line in rest if line.startswith("!")}
+    assert first == "*"
+    assert seen == {"components", "docker", "requirements-uv.lock"}
 
 
 @pytest.mark.parametrize("image", IMAGES)
