@@ -6,7 +6,8 @@ cd "$(dirname "$0")"
 lock=$1
 venv=${VENV:-.venv}
 python=$venv/bin/python
-export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 # in an environment of its own, whatever pip is set up for
+# UV_SYSTEM_CERTS: the certificates that this machine trusts, a company's own among them.
+export UV_SYSTEM_CERTS=1 PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 # in an environment of its own, whatever pip is set up for
 
 fail() { echo "error: $*" >&2; exit 1; }
 
