@@ -4,6 +4,8 @@ ARGS ?=
 TESTS ?= tests
 LOGS ?= runs/latest/train/logs
 CRON ?= 0 0 3 * * *
+FUZZ ?= 2000
+SUITES ?= bookworm trixie sid
 
 BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
@@ -32,6 +34,8 @@ KNOWN_test-containers := BASE_IMAGE
 KNOWN_fake-gcs-server := FAKE_GCS_SERVER
 KNOWN_kserve-schema := KSERVE
 KNOWN_bench-train := PEERS
+KNOWN_fuzz := FUZZ TESTS
+KNOWN_test-roots := SUITES
 
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command%line,$(subst $() ,%,$(origin $(name)))),$(name)))
 GIVEN := $(filter-out MAKEFLAGS MAKEOVERRIDES -*-% CURDIR,$(GIVEN))
@@ -98,7 +102,7 @@ lint: $(DEVELOPED) ## Check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@test ! -x $(BIN)/hadolint || $(BIN)/hadolint docker/Dockerfile
-	@$(BIN)/shellcheck *.sh docker/*.sh
+	@$(BIN)/shellcheck *.sh docker/*.sh tests/*.sh
 
 format: $(DEVELOPED) ## Mend what the style check can mend
 	@$(BIN)/ruff check --fix .
@@ -126,8 +130,7 @@ development: $(DEVELOPED) ## Install what tests, lints and --export need beside 
 
 ##@ Prove it at length
 
-.PHONY: fuzz test-kills test-evaluate-kills kill-push kill-ingest test-containers test-install
-FUZZ ?= 2000
+.PHONY: fuzz test-kills test-evaluate-kills kill-push kill-ingest test-containers test-install test-roots
 fuzz: $(DEVELOPED) ## Draw many inputs for readers, manifests, addresses and routes: make fuzz FUZZ=10000
 	@FUZZ=$(FUZZ) $(PYTHON) -m pytest -n auto --maxprocesses 4 -m fuzz $(TESTS)
 
@@ -148,6 +151,9 @@ test-containers: $(DEVELOPED) podman ## Build the images and run the pipeline in
 
 test-install: $(DEVELOPED) ## Install with pip alone into an environment that is thrown away
 	@$(PYTHON) -m pytest -m install tests/test_install.py
+
+test-roots: ## Type the first command on bare Debian machines: make test-roots SUITES="bookworm trixie" (as root)
+	@tests/bare_roots.sh $(SUITES)
 
 ##@ Measure it
 
