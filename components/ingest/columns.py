@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from components.ingest import pictures
 from components.ingest.class_names import Classes
-from components.ingest.pictures import Conversion, UnreadableError
-from components.ingest.source import WRONG_SIZE, Records, Unusable
+from components.ingest.pictures import Conversion
+from components.ingest.source import WRONG_SIZE, Records, UnreadableError, Unusable
 from components.shared.errors import StepError
 from components.shared.records import ImageShape
 

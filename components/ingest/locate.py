@@ -1,6 +1,6 @@
 """The files that an address names, wherever they lie."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyarrow import fs
@@ -15,7 +15,6 @@ from components.shared.errors import StepError
 
 WEB = ("https://", "http://")
 BUCKET = "gs://"
-COPY = 1 << 20  # bytes copied at a time
 
 # The names that a web server, which does not list its files, is asked for.
 _PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
@@ -30,7 +29,9 @@ class File:
     filesystem: fs.FileSystem
     path: str  # there
     root: str  # of the directory that the source names
+    size: int  # bytes
     address: str = ""  # as it may be shown, of a file that was fetched from elsewhere
+    within: str = ""  # its path below that directory, where it was put elsewhere
 
     @property
     def name(self) -> str:
@@ -41,6 +42,8 @@ class File:
     @property
     def below(self) -> str:
         """Its path below the directory that the source names."""
+        if self.within:
+            return self.within
         if self.address:
             return self.address.removesuffix("?…").rpartition("/")[2]
         return self.path[len(self.root) :].lstrip("/")
@@ -74,20 +77,11 @@ def fetched(file: File, cache: str) -> File:
     path = Download(cache)(file.name)
     if path is None:
         raise StepError(f"{file.name}: not found any more")
-    return File(fs.LocalFileSystem(), str(path), "", file.name)
+    return replace(_fetched(path, file.name), within=file.below)
 
 
-def shared(file: File, unpacked: fs.FileSystem, place: str) -> File:
-    """Returns a file that all workers can read: what came from the web is copied to them."""
-    if not file.address:
-        return file
-    with (
-        file.filesystem.open_input_stream(file.path) as source,
-        unpacked.open_output_stream(place) as copy,
-    ):
-        while chunk := source.read(COPY):
-            copy.write(chunk)
-    return File(unpacked, place, "", file.address)
+def _fetched(path: Path, address: str) -> File:
+    return File(fs.LocalFileSystem(), str(path), "", path.stat().st_size, shown(address))
 
 
 def _named(config: Ingest, source: str, alone: bool) -> list[File]:
@@ -100,17 +94,18 @@ def _named(config: Ingest, source: str, alone: bool) -> list[File]:
         within = f" from {days[0]} to {days[1]}" if days else ""
         if not found:
             raise StepError(f"{source}: no files{within}; expected some to match the pattern")
-        return [File(filesystem, name, root) for name in found]
-    kind = filesystem.get_file_info(path).type
+        return [File(filesystem, info.path, root, info.size) for info in found]
+    info = filesystem.get_file_info(path)
     parent = path.rpartition("/")[0]
-    if kind == fs.FileType.File:
-        return [File(filesystem, path, parent)]
-    if kind != fs.FileType.Directory:
+    if info.is_file:
+        return [File(filesystem, path, parent, info.size)]
+    if info.type != fs.FileType.Directory:
         raise StepError(f"{source}: not found, expected a directory or a file with images")
     root, found = select(filesystem, f"{path}/**/*", None)
     if not found:
         raise StepError(f"{source}: no files, expected some with images")
-    return [File(filesystem, name, root if alone else parent) for name in found]
+    root = root if alone else parent
+    return [File(filesystem, info.path, root, info.size) for info in found]
 
 
 def _on_the_web(address: str, download: Download) -> list[File]:
@@ -125,7 +120,7 @@ def _on_the_web(address: str, download: Download) -> list[File]:
 
 def _one(address: str, download: Download) -> list[File]:
     path = download(address)
-    return [File(fs.LocalFileSystem(), str(path), "", shown(address))] if path else []
+    return [_fetched(path, address)] if path else []
 
 
 def _idx(directory: str, download: Download) -> list[File]:

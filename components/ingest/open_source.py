@@ -1,19 +1,18 @@
 """From an address to a source."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import PurePath
+from collections.abc import Callable, Sequence
 
 from pyarrow import fs
 
 from components.config import Ingest
-from components.ingest import content, unpacking
+from components.ingest import content, kinds, unpacking
 from components.ingest.asked import Asked
 from components.ingest.fake_source import SCHEME, open_fake
 from components.ingest.idx_source import open_idx
 from components.ingest.locate import File, find
 from components.ingest.npz import is_npz, open_npz
 from components.ingest.parquet_source import open_parquet
+from components.ingest.picture_source import open_archives, open_pictures
 from components.ingest.selection import DATE
 from components.ingest.source import Source, check_bounds
 from components.ingest.split_names import listed
@@ -27,9 +26,10 @@ OPEN: dict[str, Open] = {
     content.IDX: open_idx,
     content.NPZ: open_npz,
     content.PARQUET: open_parquet,
+    content.PICTURE: open_pictures,
+    content.ZIP: open_archives,
+    content.TAR: open_archives,
 }
-LOOKED_INTO = 8  # files of one suffix; where they are all alike, the others are taken to be too
-_DOCUMENTS = {"", ".md", ".txt", ".json", ".html", ".pdf", ".rst", ".py", ".yaml", ".yml", ".lock"}
 
 
 def open_source(config: Ingest, unpacked: fs.FileSystem, labelled: bool = True) -> Source:
@@ -60,7 +60,7 @@ def _open(asked: Asked) -> Source:
     if source.startswith(SCHEME):
         return open_fake(source)
     try:
-        of_kind = _by_kind(find(config, source))
+        of_kind = kinds.by_kind(find(config, source), _kind)
         beside = of_kind.pop(content.OTHER, [])
         return _opener(source, of_kind, beside)(next(iter(of_kind.values())), beside, asked)
     except OSError as error:  # pyarrow raises it for whatever a bucket answers
@@ -79,40 +79,15 @@ def _opener(source: str, of_kind: dict[str, list[File]], beside: list[File]) -> 
             f"kind that can be read, which are {', '.join(OPEN)}"
         )
     if len(of_kind) > 1:
-        kinds = " and ".join(
-            f"{kind} ({files[0].below})" for kind, files in sorted(of_kind.items())
-        )
+        found = [f"{kind} ({files[0].below})" for kind, files in sorted(of_kind.items())]
         raise StepError(
-            f"{source}: holds {kinds}; name one kind of them, by a pattern as '…/*.png'"
+            f"{source}: holds {' and '.join(found)}; name one kind of them, by a pattern as "
+            "'…/*.png'"
         )
-    left_out = [file.name for file in beside if not _is_document(file)]
-    if left_out:
-        print(f"Left out, since no images are in it: {listed(left_out)}")
+    kinds.tell_left_out(beside)
     return OPEN[next(iter(of_kind))]
-
-
-def _by_kind(files: Iterable[File]) -> dict[str, list[File]]:
-    """Sorts files by what they are."""
-    of_suffix: dict[str, list[File]] = defaultdict(list)
-    for file in files:
-        of_suffix["".join(PurePath(file.below).suffixes).lower()].append(file)
-    of_kind: dict[str, list[File]] = defaultdict(list)
-    for alike in of_suffix.values():
-        kinds = [_kind(file) for file in alike[:LOOKED_INTO]]
-        if len(set(kinds)) > 1:
-            kinds += [_kind(file) for file in alike[LOOKED_INTO:]]
-        kinds += kinds[:1] * (len(alike) - len(kinds))
-        for kind, file in zip(kinds, alike, strict=True):
-            of_kind[kind].append(file)
-    return {kind: sorted(found, key=lambda file: file.name) for kind, found in of_kind.items()}
 
 
 def _kind(file: File) -> str:
     kind = content.kind_of(unpacking.head(file))
-    if kind == content.ZIP and is_npz(file):
-        return content.NPZ
-    return content.promised_by(file.below) if kind == content.OTHER else kind
-
-
-def _is_document(file: File) -> bool:
-    return PurePath(file.below).suffix.lower() in _DOCUMENTS
+    return content.NPZ if kind == content.ZIP and is_npz(file) else kind

@@ -12,9 +12,10 @@ from components.ingest import class_names
 from components.ingest.asked import Asked
 from components.ingest.class_names import Classes
 from components.ingest.columns import Layout, check_schema, decode, shape_of
-from components.ingest.locate import File, shared
+from components.ingest.locate import File
 from components.ingest.source import Range, Records, Segment, cut, join, number
 from components.ingest.split_names import Piece, Splits, assign, split_of
+from components.ingest.unpacking import for_workers
 from components.shared.errors import StepError, explain
 from components.shared.records import ImageShape
 
@@ -113,7 +114,7 @@ def open_parquet(files: Sequence[File], _: Sequence[File], asked: Asked) -> Parq
         StepError: One is not readable, or has other columns.
     """
     config = asked.config
-    files = [shared(file, asked.unpacked, f"{n}.parquet") for n, file in enumerate(files)]
+    files = [for_workers(file, asked.unpacked, f"{n}.parquet") for n, file in enumerate(files)]
     label = config.label_column if asked.labelled else ""
     layout = Layout(config.image_column, label, Classes(()), asked.conversion)
     texts = bool(config.class_names)

@@ -11,17 +11,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from components.ingest import content
-from components.ingest.source import WRONG_SIZE, Records, Unusable
+from components.ingest.source import WRONG_SIZE, Records, UnreadableError, Unusable
 from components.shared.records import Images, ImageShape
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 # Larger pictures are refused before they are decoded: 100 of them would fill a worker's memory.
 MAX_PIXELS = 1 << 24
 SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B")
-
-
-class UnreadableError(Exception):
-    """An image cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +130,7 @@ class Conversion:
 
 
 def decode(
-    images: Iterable[bytes | None],
+    images: Iterable[bytes | UnreadableError],
     labels: npt.NDArray[np.int64],
     no_label: Sequence[str],
     shape: ImageShape,
@@ -143,7 +139,7 @@ def decode(
     """Decodes images one by one; positions count from 0.
 
     Args:
-        images: Encoded or as pixels; None where there is none.
+        images: Encoded or as pixels, or why there is none.
         labels: ``[n]``.
         no_label: For each why it has no label, or an empty text.
         shape: Of every image, once it is converted.
@@ -154,14 +150,16 @@ def decode(
     unreadable = []
     for position, data in enumerate(images):
         try:
-            if data is None:
-                raise UnreadableError("no image")
+            if isinstance(data, UnreadableError):
+                raise data
             decoded[position] = conversion.of_bytes(data, shape)
             if no_label[position]:
                 raise UnreadableError(no_label[position])
         except UnreadableError as error:
             label = None if no_label[position] else int(labels[position])
-            unreadable.append(Unusable(position, str(error), data or b"", label))
+            unreadable.append(
+                Unusable(position, str(error), data if isinstance(data, bytes) else b"", label)
+            )
     return without(unreadable, decoded, labels)
 
 

@@ -34,7 +34,7 @@ def is_pattern(address: str) -> bool:
 
 def select(
     filesystem: fs.FileSystem, path: str, days: tuple[date, date] | None
-) -> tuple[str, list[str]]:
+) -> tuple[str, list[fs.FileInfo]]:
     """Lists the files that a pattern names, or that lie in the directories it names.
 
     Hidden files, and what Spark, macOS and Windows leave beside data, are none of them.
@@ -45,22 +45,31 @@ def select(
         days: The first and the last day to take, for a path with ``{date}``.
 
     Returns:
-        The directory above all of them, and their paths in order.
+        The directory above all of them, and the files in the order of their paths.
     """
     first_token = _TOKEN.search(path)
     root = path[: first_token.start()].rpartition("/")[0] if first_token else path
     selector = fs.FileSelector(root or "/", recursive=True, allow_not_found=True)
-    files = [info.path for info in filesystem.get_file_info(selector) if info.is_file]
-    files = [file for file in files if not _is_no_data(file[len(root) :])]
+    files = [
+        info
+        for info in filesystem.get_file_info(selector)
+        if info.is_file and not is_no_data(info.path[len(root) :])
+    ]
+    files.sort(key=lambda info: info.path)
     for pattern in (path, f"{path.rstrip('/')}/**/*"):
-        matches = filter(None, map(re.compile(_regex(pattern)).fullmatch, files))
-        found = [match.string for match in matches if days is None or _within(match["date"], days)]
+        matches = re.compile(_regex(pattern)).fullmatch
+        found = [
+            info
+            for info in files
+            if (match := matches(info.path)) and (days is None or _within(match["date"], days))
+        ]
         if found:
-            return root, sorted(found)
+            return root, found
     return root, []
 
 
-def _is_no_data(below: str) -> bool:
+def is_no_data(below: str) -> bool:
+    """Whether a path, from where the user looks, is hidden or of what systems leave behind."""
     return any(part.startswith(".") or part in _NO_DATA for part in below.split("/"))
 
 

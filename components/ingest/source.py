@@ -40,6 +40,10 @@ BY_HASH = "a hash of each image, by the shares of --validation-share and --test-
 WRONG_SIZE = "wrong size: "  # what the reason of a record with such an image starts with
 
 
+class UnreadableError(Exception):
+    """An image cannot be used; the message says why."""
+
+
 @dataclass(frozen=True)
 class Unusable:
     """A record that does not make an example."""

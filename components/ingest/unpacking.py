@@ -8,11 +8,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import IO
 
+from pyarrow import fs
+
 from components.ingest import content
 from components.ingest.locate import File
 from components.shared.errors import StepError
 
 CHUNK = 1 << 20  # bytes
+# How much a gzip may unpack to: so many times its size, or so many bytes.
+RATIO, ALWAYS = 200, 100 << 20
 
 
 def chunks(file: File, md5s: dict[str, str] | None = None) -> Iterator[bytes]:
@@ -55,6 +59,33 @@ def stream(file: File) -> Iterator[IO[bytes]]:
         raise StepError(
             f"{file.name}: damaged gzip ({error}); expected a whole .gz file, fetch it again"
         ) from None
+
+
+def for_workers(file: File, target: fs.FileSystem, place: str) -> File:
+    """Returns a file that every worker can read at any place: unpacked, and not on this disk only.
+
+    Args:
+        file: Plain or gzip.
+        target: Where what has to be unpacked or copied is put.
+        place: Its path there.
+
+    Raises:
+        StepError: It is damaged, or a gzip that holds next to nothing many times over.
+    """
+    packed = content.kind_of(file.head(4)) == content.GZIP
+    if not (packed or file.address):
+        return file
+    size = 0
+    with stream(file) as opened, target.open_output_stream(place) as out:
+        while chunk := opened.read(CHUNK):
+            size += len(chunk)
+            if size > max(ALWAYS, file.size * RATIO):
+                raise StepError(
+                    f"{file.name}: a gzip that unpacks to more than {RATIO} times its "
+                    f"{file.size:,} bytes, which no data does; unpack it first"
+                )
+            out.write(chunk)
+    return File(target, place, "", size, file.name, file.below)
 
 
 def head(file: File) -> bytes:

@@ -27,7 +27,7 @@ def _unpack(directory: Path, content: bytes) -> ArrayFile:
     path = directory / "file"
     path.write_bytes(content)
     file, target = (
-        File(LocalFileSystem(), str(path), str(directory)),
+        File(LocalFileSystem(), str(path), str(directory), len(content)),
         open_directory(str(directory)),
     )
     return unpack(
