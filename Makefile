@@ -97,10 +97,11 @@ sbom: $(DEVELOPED) ## Write the bill of materials of each image to build/sbom, a
 ##@ Change it
 
 .PHONY: lint format lock development
-lint: $(DEVELOPED) ## Check style and types
+lint: $(DEVELOPED) ## Check style, types and who imports whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 	@test ! -x $(BIN)/hadolint || $(BIN)/hadolint docker/Dockerfile
 	@$(BIN)/shellcheck *.sh docker/*.sh tests/*.sh
 

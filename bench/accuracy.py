@@ -35,6 +35,7 @@ SETTINGS = (
     Setting("default", {}, SEEDS),
     Setting("tutorial", TUTORIAL, SEEDS),
     Setting("no shifts", {"shift": 0}, 1),
+    Setting("momentum", {"momentum": 0.9, "learning_rate": 0.05}, min(SEEDS, 2)),
     Setting("wide", {"hidden": "800,200"}, 1),
 )
 

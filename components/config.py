@@ -139,6 +139,13 @@ class Train(Options):
         default="cosine",
         description="How the learning rate falls: along a cosine to 0 at the last step, or not.",
     )
+    momentum: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the last step's direction that is kept; 0 is plain gradient descent. "
+        "With 0.9, a tenth of the learning rate goes as far.",
+    )
     shift: int = Field(
         default=1,
         ge=0,

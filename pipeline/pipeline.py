@@ -35,6 +35,7 @@ def mnist(
     max_steps: int = Train.max_steps,
     learning_rate: float = Train.learning_rate,
     decay: str = Train.decay,
+    momentum: float = Train.momentum,
     shift: int = Train.shift,
     seed: int = Train.seed,
     log_every: int = Train.log_every,

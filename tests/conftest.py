@@ -16,7 +16,7 @@ MNIST = ROOT / "data" / "mnist"
 # Enough to learn something from in a second: the splits of the small source.
 TRAIN, VALIDATION, TEST = 4_000, 500, 1_000
 
-# Inputs that a test with the marker fuzz draws; `make fuzz` draws more. No deadline: machines differ.
+# Inputs that a test marked fuzz draws; `make fuzz` draws more. No deadline, since machines differ.
 FUZZ = int(os.environ.get("FUZZ", "50"))
 settings.register_profile(
     "fuzz", max_examples=FUZZ, deadline=None, suppress_health_check=[HealthCheck.too_slow]

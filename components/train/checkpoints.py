@@ -25,7 +25,7 @@ class Checkpoints:
         self._directory = directory
         self._state = state
         self._checkpoint = tf.train.Checkpoint(
-            variables=state.variables, global_step=state.global_step
+            variables=state.variables, slots=state.slots, global_step=state.global_step
         )
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(directory), keep, checkpoint_name=PREFIX

@@ -16,6 +16,7 @@ def train(
     max_steps: int,
     learning_rate: float,
     decay: str,
+    momentum: float,
     shift: int,
     seed: int,
     log_every: int,

@@ -64,31 +64,41 @@ def _figures(loss: tf.Tensor, gradients: model.Weights, rate: tf.Tensor) -> Figu
     return {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
 
 
+def _values(state: State) -> model.Parameters:
+    return [[variable.value() for variable in part] for part in state.parameters]
+
+
+def _assign(state: State, parameters: model.Parameters) -> None:
+    for variables, values in zip(state.parameters, parameters, strict=True):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
 def _one_device(config: Train, state: State) -> Steps:
     """XLA turns the whole loop into one function: weights and batches never leave it."""
 
     def step(
-        block: Block, batch: tf.Tensor, number: tf.Tensor, weights: model.Weights
-    ) -> tuple[model.Weights, Figures]:
+        block: Block, batch: tf.Tensor, number: tf.Tensor, parameters: model.Parameters
+    ) -> tuple[model.Parameters, Figures]:
         rows, shift = block.order[batch], block.shifts[batch]
-        loss, gradients = _gradients(config, weights, block, rows, shift)
+        loss, gradients = _gradients(config, parameters[0], block, rows, shift)
         rate = learning_rate(config, number)
-        return model.training(weights, gradients, rate), _figures(loss, gradients, rate)
+        updated = model.training(parameters, gradients, rate, config.momentum)
+        return updated, _figures(loss, gradients, rate)
 
     @tf.function(jit_compile=config.xla)
     def steps(block: Block) -> Figures:
         last = block.order.shape[0] - 1
         start = tf.cast(state.global_step.value(), tf.int32)
         # The last step is taken outside the loop, since only its figures are wanted.
-        _, weights = tf.while_loop(
+        _, parameters = tf.while_loop(
             lambda batch, _: batch < last,
-            lambda batch, w: (batch + 1, step(block, batch, start + batch, w)[0]),
-            (0, model.split([variable.value() for variable in state.variables], _bands())),
+            lambda batch, p: (batch + 1, step(block, batch, start + batch, p)[0]),
+            (0, [model.split(part, _bands()) for part in _values(state)]),
             maximum_iterations=last,
         )
-        weights, figures = step(block, last, start + last, weights)
-        for variable, value in zip(state.variables, model.join(weights, _bands()), strict=True):
-            variable.assign(value)
+        parameters, figures = step(block, last, start + last, parameters)
+        _assign(state, [model.join(part, _bands()) for part in parameters])
         state.global_step.assign_add(last + 1)
         return figures
 
@@ -123,8 +133,8 @@ def _replicas(config: Train, state: State, strategy: tf.distribute.Strategy) -> 
             mean = strategy.reduce(tf.distribute.ReduceOp.MEAN, shares, axis=None)
             *flat, loss = tf.split(mean, [*sizes, 1])
             rate = learning_rate(config, state.global_step)
-            for variable, gradient, shape in zip(state.variables, flat, shapes, strict=True):
-                variable.assign_sub(rate * tf.reshape(gradient, shape))
+            gradients = [tf.reshape(part, shape) for part, shape in zip(flat, shapes, strict=True)]
+            _assign(state, model.training(_values(state), gradients, rate, config.momentum))
             state.global_step.assign_add(1)
             figures = _figures(loss[0], flat, rate)
         return figures

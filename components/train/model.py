@@ -11,6 +11,8 @@ import tensorflow as tf
 from components.shared.records import CLASSES, PIXELS
 
 Weights = list[tf.Tensor]  # or tf.Variable: weights and biases, layer by layer
+# The weights; then, of the same shapes, each thing that the optimizer keeps from step to step.
+Parameters = list[Weights]
 
 
 def variables(hidden: Sequence[int], seed: int) -> list[tf.Variable]:
@@ -88,9 +90,28 @@ def loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
 
-def training(weights: Weights, gradients: Weights, learning_rate: tf.Tensor) -> Weights:
-    """Returns the weights after one step of gradient descent."""
-    return [w - learning_rate * g for w, g in zip(weights, gradients, strict=True)]
+def slots(weights: list[tf.Variable], momentum: float) -> list[list[tf.Variable]]:
+    """Creates what the optimizer keeps from step to step, at step 0: with momentum, velocities."""
+    if not momentum:
+        return []
+    return [[tf.Variable(tf.zeros_like(weight), name="velocity") for weight in weights]]
+
+
+def training(
+    parameters: Parameters, gradients: Weights, learning_rate: tf.Tensor, momentum: float
+) -> Parameters:
+    """Returns the parameters after one step of gradient descent, plain or with momentum.
+
+    Source of momentum: Polyak, "Some methods of speeding up the convergence of iteration methods",
+    1964.
+    """
+    weights, *kept = parameters
+    directions = gradients
+    if momentum:
+        [velocities] = kept
+        directions = [momentum * v + g for v, g in zip(velocities, gradients, strict=True)]
+        kept = [directions]
+    return [[w - learning_rate * d for w, d in zip(weights, directions, strict=True)], *kept]
 
 
 def evaluation(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -13,14 +13,17 @@ from components.train import model
 class State:
     """The variables of a run. Everything random follows from the seed and ``global_step``."""
 
-    variables: list[tf.Variable]
+    variables: list[tf.Variable]  # weights and biases, layer by layer
+    slots: list[list[tf.Variable]]  # what the optimizer keeps beside each of them
     global_step: tf.Variable  # int64 scalar: steps taken
 
     @classmethod
     def initial(cls, config: Train) -> Self:
         """Creates the state of a run at step 0."""
+        variables = model.variables(config.hidden_units, config.seed)
         return cls(
-            model.variables(config.hidden_units, config.seed),
+            variables,
+            model.slots(variables, config.momentum),
             tf.Variable(0, name="global_step", dtype=tf.int64),
         )
 
@@ -28,6 +31,11 @@ class State:
     def step(self) -> int:
         """Steps taken."""
         return int(self.global_step.numpy())
+
+    @property
+    def parameters(self) -> list[list[tf.Variable]]:
+        """All that a step changes, as :func:`components.train.model.training` takes it."""
+        return [self.variables, *self.slots]
 
     @property
     def weights(self) -> model.Weights:

@@ -57,15 +57,29 @@ def plain_loss_and_gradients(
 
 @pytest.mark.parametrize("xla", [True, False])
 @pytest.mark.parametrize(
-    ("radius", "size", "hidden"),
-    [(0, 10, "16,8"), (1, 10, "16,8"), (1, 9, "16,8"), (1, 10, "16"), (1, 10, "16,8,8")],
+    ("radius", "size", "hidden", "momentum"),
+    [
+        (0, 10, "16,8", 0),
+        (1, 10, "16,8", 0),
+        (1, 9, "16,8", 0.9),
+        (1, 10, "16", 0),
+        (1, 10, "16,8,8", 0.5),
+    ],
 )
 def test_block_of_steps_equals_plain_gradient_descent(
-    xla: bool, radius: int, size: int, hidden: str
+    xla: bool, radius: int, size: int, hidden: str, momentum: float
 ) -> None:
-    config = Train(max_steps=40, learning_rate=0.1, hidden=hidden, xla=xla, shift=radius)
+    config = Train(
+        max_steps=40,
+        learning_rate=0.1,
+        hidden=hidden,
+        xla=xla,
+        shift=radius,
+        momentum=momentum,
+    )
     state = State.initial(config)
     weights = [weight.numpy().astype(np.float64) for weight in state.weights]
+    velocities = [np.zeros_like(weight) for weight in weights]
     block = block_of_noise(batches=6, size=size, radius=radius)
 
     figures = compile_steps(config, state, tf.distribute.get_strategy())(block)
@@ -81,7 +95,8 @@ def test_block_of_steps_equals_plain_gradient_descent(
         cut = images[rows, top : top + 28, left : left + 28].reshape(size, -1) / 255
         loss, gradients = plain_loss_and_gradients(weights, cut, labels[rows])
         rate = 0.1 * 0.5 * (1 + np.cos(np.pi * step / 40))
-        weights = [w - rate * g for w, g in zip(weights, gradients, strict=True)]
+        velocities = [momentum * v + g for v, g in zip(velocities, gradients, strict=True)]
+        weights = [w - rate * v for w, v in zip(weights, velocities, strict=True)]
     for got, expected in zip(state.weights, weights, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
     norm = np.sqrt(sum((gradient**2).sum() for gradient in gradients))
@@ -113,14 +128,14 @@ from components.train.loop import compile_steps
 from components.train.state import State
 from components.config import Train
 from tests.train.test_loop import block_of_noise
-config = Train(max_steps=40, learning_rate=0.1)
+config = Train(max_steps=40, learning_rate=0.1, momentum=0.9)
 block = block_of_noise(batches=6, size=10, radius=1)
 ends = []
 for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
     with strategy.scope():
         state = State.initial(config)
     figures = compile_steps(config, state, strategy)(block)
-    sums = [float(tf.reduce_sum(tf.abs(weight))) for weight in state.weights]
+    sums = [float(tf.reduce_sum(tf.abs(v))) for part in state.parameters for v in part]
     ends.append([strategy.num_replicas_in_sync, state.step, *sums, *map(float, figures.values())])
 json.dump(ends, open(sys.argv[1], "w"))
 """

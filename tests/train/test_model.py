@@ -73,6 +73,21 @@ def test_loss_is_the_mean_cross_entropy() -> None:
     np.testing.assert_allclose(model.loss(logits, labels), expected, rtol=1e-6)
 
 
+def test_plain_gradient_descent_keeps_nothing_and_steps_down_the_gradient() -> None:
+    weights, gradients = [tf.constant([1.0, 2.0])], [tf.constant([0.5, -1.0])]
+    assert model.slots(model.variables((4,), seed=0), momentum=0) == []
+    [[moved]] = model.training([weights], gradients, tf.constant(0.1), momentum=0)
+    np.testing.assert_array_equal(moved, weights[0] - 0.1 * gradients[0])
+
+
+def test_momentum_adds_a_share_of_the_last_step() -> None:
+    weights, velocities = [tf.constant([1.0])], [tf.constant([2.0])]
+    gradients = [tf.constant([0.5])]
+    [[moved], [velocity]] = model.training([weights, velocities], gradients, 0.1, momentum=0.9)
+    np.testing.assert_allclose(velocity, [0.9 * 2.0 + 0.5])
+    np.testing.assert_allclose(moved, [1.0 - 0.1 * (0.9 * 2.0 + 0.5)])
+
+
 def test_evaluation_counts_what_is_most_probable() -> None:
     logits = tf.constant([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
     assert int(model.evaluation(logits, tf.constant([1, 0, 0]))) == 2

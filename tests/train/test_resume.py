@@ -18,11 +18,11 @@ KILLS = int(os.environ.get("KILLS", "2"))
 STEPS = {"max_steps": 1_000, "log_every": 20, "checkpoint_every": 40}
 
 
-@pytest.mark.parametrize("data_path", ["resident", "streaming"])
+@pytest.mark.parametrize(("data_path", "momentum"), [("resident", 0.5), ("streaming", 0.0)])
 def test_run_killed_at_random_steps_ends_with_the_same_weights(
-    start: Start, train_here: TrainHere, tmp_path: Path, data_path: str
+    start: Start, train_here: TrainHere, tmp_path: Path, data_path: str, momentum: float
 ) -> None:
-    options = {**STEPS, "data_path": data_path}
+    options = {**STEPS, "data_path": data_path, "momentum": momentum}
     train_here(tmp_path / "unbroken", **options)
     lines = STEPS["max_steps"] // STEPS["log_every"]
     moments = random.Random(7)
