@@ -1,7 +1,5 @@
 #!/bin/sh
-# Installs the packages of a lock file into the image's environment and compiles them: LOCK [OPTION…] of uv.
+# Installs exactly the packages of a lock file into the image's environment, and compiles them: install-lock.sh LOCK
 set -eu
-lock=$1
-shift
-/tools/with-index.sh /tools/venv/bin/uv pip install --require-hashes --requirement "$lock" "$@"
+/tools/with-index.sh /tools/venv/bin/uv pip install --no-deps --require-hashes --requirement "$1"
 python /tools/compile.py "$VIRTUAL_ENV"

@@ -83,7 +83,7 @@ def _one_device(config: Train, state: State) -> Steps:
         rows, shift = block.order[batch], block.shifts[batch]
         loss, gradients = _gradients(config, parameters[0], block, rows, shift)
         rate = learning_rate(config, number)
-        updated = model.training(parameters, gradients, rate, config.momentum)
+        updated = model.training(config, parameters, gradients, rate)
         return updated, _figures(loss, gradients, rate)
 
     @tf.function(jit_compile=config.xla)
@@ -134,7 +134,7 @@ def _replicas(config: Train, state: State, strategy: tf.distribute.Strategy) -> 
             *flat, loss = tf.split(mean, [*sizes, 1])
             rate = learning_rate(config, state.global_step)
             gradients = [tf.reshape(part, shape) for part, shape in zip(flat, shapes, strict=True)]
-            _assign(state, model.training(_values(state), gradients, rate, config.momentum))
+            _assign(state, model.training(config, _values(state), gradients, rate))
             state.global_step.assign_add(1)
             figures = _figures(loss[0], flat, rate)
         return figures

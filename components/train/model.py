@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from components.config import Train
 from components.shared.records import CLASSES, PIXELS
 
 Weights = list[tf.Tensor]  # or tf.Variable: weights and biases, layer by layer
@@ -90,15 +91,15 @@ def loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
 
-def slots(weights: list[tf.Variable], momentum: float) -> list[list[tf.Variable]]:
+def slots(config: Train, weights: list[tf.Variable]) -> list[list[tf.Variable]]:
     """Creates what the optimizer keeps from step to step, at step 0: with momentum, velocities."""
-    if not momentum:
+    if not config.momentum:
         return []
     return [[tf.Variable(tf.zeros_like(weight), name="velocity") for weight in weights]]
 
 
 def training(
-    parameters: Parameters, gradients: Weights, learning_rate: tf.Tensor, momentum: float
+    config: Train, parameters: Parameters, gradients: Weights, learning_rate: tf.Tensor
 ) -> Parameters:
     """Returns the parameters after one step of gradient descent, plain or with momentum.
 
@@ -107,9 +108,9 @@ def training(
     """
     weights, *kept = parameters
     directions = gradients
-    if momentum:
+    if config.momentum:
         [velocities] = kept
-        directions = [momentum * v + g for v, g in zip(velocities, gradients, strict=True)]
+        directions = [config.momentum * v + g for v, g in zip(velocities, gradients, strict=True)]
         kept = [directions]
     return [[w - learning_rate * d for w, d in zip(weights, directions, strict=True)], *kept]
 

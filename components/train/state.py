@@ -23,7 +23,7 @@ class State:
         variables = model.variables(config.hidden_units, config.seed)
         return cls(
             variables,
-            model.slots(variables, config.momentum),
+            model.slots(config, variables),
             tf.Variable(0, name="global_step", dtype=tf.int64),
         )
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.config import Train
 from components.train import model
 
 
@@ -75,15 +76,16 @@ def test_loss_is_the_mean_cross_entropy() -> None:
 
 def test_plain_gradient_descent_keeps_nothing_and_steps_down_the_gradient() -> None:
     weights, gradients = [tf.constant([1.0, 2.0])], [tf.constant([0.5, -1.0])]
-    assert model.slots(model.variables((4,), seed=0), momentum=0) == []
-    [[moved]] = model.training([weights], gradients, tf.constant(0.1), momentum=0)
+    assert model.slots(Train(), model.variables((4,), seed=0)) == []
+    [[moved]] = model.training(Train(), [weights], gradients, tf.constant(0.1))
     np.testing.assert_array_equal(moved, weights[0] - 0.1 * gradients[0])
 
 
 def test_momentum_adds_a_share_of_the_last_step() -> None:
     weights, velocities = [tf.constant([1.0])], [tf.constant([2.0])]
     gradients = [tf.constant([0.5])]
-    [[moved], [velocity]] = model.training([weights, velocities], gradients, 0.1, momentum=0.9)
+    config = Train(momentum=0.9)
+    [[moved], [velocity]] = model.training(config, [weights, velocities], gradients, 0.1)
     np.testing.assert_allclose(velocity, [0.9 * 2.0 + 0.5])
     np.testing.assert_allclose(moved, [1.0 - 0.1 * (0.9 * 2.0 + 0.5)])
 
