@@ -291,6 +291,12 @@ class Run(Options):
         description="http(s):// address that gets the run's outcome as Slack-compatible JSON; "
         "empty: none.",
     )
+    run_page: str = Field(
+        default="",
+        pattern=r"^$|^https?://",
+        description="http(s):// address of a run's page, {run} standing for its id, to be told "
+        "with the outcome; empty: none.",
+    )
 
 
 SECRET = {"webhook"}  # parameters that let whoever knows them in, so that no message has them

@@ -9,7 +9,9 @@ import click
 from components.config import PARAMETERS, TUTORIAL
 from components.shared.command_line import build, build_all, flag, options, reported
 from pipeline.cluster import Cluster
-from pipeline.remote import PIPELINE_YAML, schedule, submit
+from pipeline.options import PIPELINE_YAML
+from pipeline.schedule import schedule
+from pipeline.submit import submit
 
 
 def _use_tutorial(context: click.Context, _: click.Parameter, chosen: bool) -> None:

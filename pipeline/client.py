@@ -3,24 +3,28 @@
 import contextlib
 import io
 import json
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import kfp
 import kfp_server_api
 import urllib3
-import yaml
 
 from components.shared.addresses import shown
 from components.shared.errors import StepError
+from pipeline.package import Package
 
 FINISHED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
-STEP_NAMES = ("ingest", "train", "evaluate", "push", "summary")
-LOST_CALLS = 5  # polls that may fail in a row before waiting is given up
+# What a server that starts anew, or the way to it, answers.
+AWAY = (429, 500, 502, 503, 504)
+
+
+class AwayError(StepError):
+    """The server does not answer, or not now: asking again may help."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,17 @@ class Connection:
 
     def _check_health(self) -> None:
         # Before kfp.Client, which asks five times, five seconds apart, and prints tracebacks.
-        configuration = kfp_server_api.Configuration(host=self.host.rstrip("/"))
+        with self.api() as api:
+            kfp_server_api.HealthzServiceApi(api).healthz_service_get_healthz()
+
+    def api(self) -> kfp_server_api.ApiClient:
+        """Returns the API itself, for what ``kfp.Client`` has no method for."""
+        configuration = kfp_server_api.Configuration(host=self.host)
         configuration.retries = False
         if self.token:
             configuration.api_key["authorization"] = self.token
             configuration.api_key_prefix["authorization"] = "Bearer"
-        with kfp_server_api.ApiClient(configuration, cookie=self.cookies or None) as client:
-            kfp_server_api.HealthzServiceApi(client).healthz_service_get_healthz()
+        return kfp_server_api.ApiClient(configuration, cookie=self.cookies or None)
 
 
 @contextlib.contextmanager
@@ -86,15 +94,14 @@ def explained(host: str) -> Iterator[None]:
             yield
     except kfp_server_api.ApiException as error:
         if not error.status:
-            raise StepError(f"{server}: {without_it(error.reason)}") from None
+            raise AwayError(f"{server}: {without_it(error.reason)}") from None
         said = _message(error)
         hint = advice.get(error.status, "")
-        raise StepError(
-            ": ".join(filter(None, [server, f"HTTP {error.status} {error.reason}", said, hint]))
-        ) from None
+        line = ": ".join(filter(None, [server, f"HTTP {error.status} {error.reason}", said, hint]))
+        raise (AwayError if error.status in AWAY else StepError)(line) from None
     except (urllib3.exceptions.HTTPError, OSError, TimeoutError) as error:
         reason = without_it(getattr(error, "reason", None) or error).splitlines()[0]
-        raise StepError(
+        raise AwayError(
             f"{server}: cannot be reached ({reason}); check --host, or forward its port first"
         ) from None
     except ValueError as error:
@@ -109,26 +116,11 @@ def _message(error: kfp_server_api.ApiException) -> str:
     return " ".join(str(said).split())
 
 
-def inputs(package: Path) -> set[str]:
-    """Returns the names of a compiled pipeline's parameters.
-
-    Raises:
-        StepError: The file is no compiled pipeline.
-    """
-    try:
-        spec = next(yaml.safe_load_all(package.read_text(encoding="utf-8")))
-        return set(spec["root"]["inputDefinitions"]["parameters"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
-        raise StepError(
-            f"{package}: no compiled pipeline ({type(error).__name__}); run 'make compile'"
-        ) from None
-
-
 @dataclass(frozen=True)
 class Request:
     """What to run."""
 
-    package: Path  # the compiled pipeline
+    package: Package  # the compiled pipeline
     parameters: dict[str, Any]
     experiment: str
     name: str
@@ -145,72 +137,17 @@ def submit(connection: Connection, request: Request) -> tuple[str, str]:
         StepError: The server cannot be reached or refuses.
     """
     client = connection.open()
-    with explained(connection.host):
+    with TemporaryDirectory() as scratch, explained(connection.host):
+        file = Path(scratch) / "pipeline.yaml"
+        request.package.write(file)
         experiment = client.create_experiment(
             request.experiment, namespace=connection.namespace or None
         )
         run = client.run_pipeline(
             experiment.experiment_id,
             request.name,
-            str(request.package),
+            str(file),
             request.parameters,
             service_account=request.service_account or None,
         )
     return run.run_id, f"{connection.address}/#/runs/details/{run.run_id}"
-
-
-def wait(
-    connection: Connection, run_id: str, show: Callable[[str], None], seconds: float
-) -> tuple[str, str]:
-    """Waits until a run is over.
-
-    Args:
-        connection: The server.
-        run_id: The run.
-        show: Called with a line whenever a step's state changes.
-        seconds: Time between two looks.
-
-    Returns:
-        The run's state and, where it did not succeed, why.
-
-    Raises:
-        StepError: The server was lost for several looks in a row; the run goes on.
-    """
-    client = connection.open()
-    states: dict[str, str] = {}
-    lost = 0
-    while True:
-        try:
-            with explained(connection.host):
-                run = client.get_run(run_id)
-            lost = 0
-        except StepError as error:
-            lost += 1
-            if lost == LOST_CALLS:
-                raise StepError(f"{error}; the run {run_id} goes on") from None
-            time.sleep(seconds)
-            continue
-        for task in _steps(run):
-            if task.state and states.get(task.display_name) != task.state:
-                states[task.display_name] = task.state
-                show(f"{task.display_name:>8} | {task.state.lower()}")
-        if run.state in FINISHED:
-            return run.state, _why(run)
-        time.sleep(seconds)
-
-
-def _steps(run: Any) -> list[Any]:
-    tasks = (run.run_details and run.run_details.task_details) or []
-    # The backend lists its own drivers and groups among the tasks.
-    return [task for task in tasks if task.display_name in STEP_NAMES]
-
-
-def _why(run: Any) -> str:
-    failed = [task for task in _steps(run) if task.state == "FAILED"]
-    problems = [
-        f"{task.display_name} failed" + (f": {task.error.message}" if task.error else "")
-        for task in failed
-    ]
-    if not problems and run.error:
-        problems.append(str(run.error.message))
-    return "; ".join(problems)

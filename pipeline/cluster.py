@@ -85,8 +85,9 @@ class Cluster(Options):
     )
     pvc: str = Field(
         default="",
-        description="Persistent volume claim for the checkpoints of training, so that a retried "
-        "pod goes on from the last; empty: none.",
+        description="Persistent volume claim that all steps see. Training has its checkpoints "
+        "there, so that a retried pod goes on from the last; data and registry may lie there, too; "
+        "empty: none.",
     )
     pvc_path: str = Field(
         default="/workspace", pattern="^/", description="Where that volume is mounted."
@@ -161,12 +162,25 @@ def _configure_task(cluster: Cluster, step: str, task: "PipelineTask") -> None:
     if cluster.gcs_secret:
         kubernetes.use_secret_as_volume(task, cluster.gcs_secret, mount_path=SECRETS)
         task.set_env_variable("GOOGLE_APPLICATION_CREDENTIALS", f"{SECRETS}/key.json")
+    if cluster.pvc and step != "summary":
+        kubernetes.mount_pvc(task, cluster.pvc, cluster.pvc_path)
     if cluster.retries and step != "summary":
-        task.set_retry(cluster.retries, f"{cluster.backoff}s", 2.0, f"{32 * cluster.backoff}s")
+        window = _retry_window(cluster, cluster.train_timeout if training else cluster.timeout)
+        task.set_retry(cluster.retries, f"{cluster.backoff}s", 2.0, f"{window}s")
     # The backend tells images apart by name: only a digest tells when the code behind it changed.
     # Evaluate is not cached, since the champion is an input that the cache does not know of.
     pinned = "@sha256:" in where
     task.set_caching_options(cluster.caching and pinned and step in ("ingest", "train"))
+
+
+def _retry_window(cluster: Cluster, timeout: int) -> int:
+    """Returns the seconds that all attempts and pauses of a step may take.
+
+    Counted from the start of the first attempt, nothing is retried after them, and a retried pod is
+    ended there.
+    """
+    pauses = cluster.backoff * (2**cluster.retries - 1)
+    return (cluster.retries + 1) * timeout + pauses
 
 
 def _image_name(cluster: Cluster, step: str) -> str:
@@ -179,7 +193,6 @@ def _configure_training(cluster: Cluster, task: "PipelineTask") -> None:
     from kfp import kubernetes
 
     if cluster.pvc:
-        kubernetes.mount_pvc(task, cluster.pvc, cluster.pvc_path)
         task.set_env_variable(VOLUME, cluster.pvc_path)
         kubernetes.use_field_path_as_env(task, RUN_ID, "metadata.labels['pipeline/runid']")
     if cluster.nodes > 1:

@@ -28,7 +28,13 @@ def compile_to(output: str, cluster: Cluster) -> None:
     """
     if cluster.nodes > 1 and not cluster.pvc:
         raise StepError(f"{cluster.nodes} nodes, but no --pvc that they share; name one")
-    config = dsl.PipelineConfig(ttl_seconds_after_finished=cluster.ttl or None)
+    # All three, since an installation has defaults for each, and Argo prefers the first two.
+    ttl = cluster.ttl or None
+    config = dsl.PipelineConfig(
+        ttl_seconds_after_success=ttl,
+        ttl_seconds_after_failure=ttl,
+        ttl_seconds_after_finished=ttl,
+    )
     decorate = dsl.pipeline(name=PIPELINE_NAME, description=DESCRIPTION, pipeline_config=config)
     if Path(output).suffix not in ENDINGS:
         raise StepError(f"{output}: expected a name that ends with {' or '.join(ENDINGS)}")

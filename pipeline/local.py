@@ -21,6 +21,8 @@ from kfp.local import subprocess_task_handler
 
 from components.config import SECRET, STEPS
 from components.shared.addresses import shown_in
+from components.summary.outcome import Step
+from components.summary.summary import write_steps
 from pipeline.display import Display
 from pipeline.pipeline import mnist
 
@@ -51,6 +53,11 @@ class StepRun:
         """The last line the step printed: what came of it, or why it failed."""
         return self.lines[-1].strip() if self.lines else ""
 
+    @property
+    def told(self) -> Step:
+        """What the summary of the run is told of the step."""
+        return Step(self.name, "Failed" if self.exit_code else "Succeeded", self.result, self.lines)
+
 
 def run(parameters: dict[str, Any], runs: Path, debug: bool, runner: str, images: str) -> int:
     """Runs the pipeline on this machine.
@@ -76,6 +83,9 @@ def run(parameters: dict[str, Any], runs: Path, debug: bool, runner: str, images
         step = _identify(command)
         if not steps:
             _point_latest(runs, step.directory.parent)
+        if step.name == "summary":
+            step.directory.mkdir(parents=True, exist_ok=True)
+            write_steps(step.directory, [before.told for before in steps])
         steps.append(step)
         with display.step(step.name):
             _run_step(step, execute, display, secrets)

@@ -59,10 +59,17 @@ def mnist(
     max_model_mib: float = Push.max_model_mib,
     checkpoints: str = Run.checkpoints,
     webhook: str = Run.webhook,
+    run_page: str = Run.run_page,
 ) -> None:
     """Composes the steps; the parameters are those of config.py."""
     given = locals()
-    told = summary(source=source, destination=destination, webhook=webhook)
+    told = summary(
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        run_page=run_page,
+        source=source,
+        destination=destination,
+        webhook=webhook,
+    )
     with dsl.ExitHandler(told):
         ingested = ingest(**Ingest.select(given))
         trained = train(

@@ -1,75 +1,52 @@
-"""Recurring runs on a cluster: when, and which there are."""
+"""Recurring runs on a cluster.
 
-import re
-from datetime import UTC, datetime
-from typing import Any
+A schedule owns the workflows of its runs: on a backend that knows no better, removing it kills the
+one that is running, without a summary, and leaves it RUNNING for ever.
+"""
 
-from croniter import croniter
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import kfp
+import kfp_server_api
 
 from components.shared.errors import StepError
-from pipeline.client import Connection, Request, explained, inputs
+from pipeline.client import FINISHED, Connection, Request, explained
+from pipeline.package import UNTIL
+from pipeline.waiting import patiently
 
-# The parameter that says up to when data is read, and what the backend (KFP 2.16 and later) puts
-# in its place in each run of a schedule, as a layout of Go's time package.
-UNTIL, SCHEDULE_TIME = "until", "[[ScheduledTime.2006-01-02T15:04:05Z]]"
-FIELDS = "second minute hour day month weekday"
-# What robfig/cron, the backend's parser, takes in a field; croniter would take more.
-FIELD = re.compile(
-    r"(\?|[\d*/,-]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
-    r"|sun|mon|tue|wed|thu|fri|sat)+",
-    re.IGNORECASE,
-)
+PAGE = 100
 
 
-def next_times(cron: str, count: int = 5, after: datetime | None = None) -> list[datetime]:
-    """Returns when a cron expression fires next.
+class Created(NamedTuple):
+    """A new schedule."""
 
-    Args:
-        cron: Six fields, seconds first, as Kubeflow Pipelines reads them.
-        count: How many times to return.
-        after: The time to start from, now if None.
-
-    Raises:
-        StepError: It is no such expression; says what it would have to be.
-    """
-    parts = cron.split()
-    if len(parts) == 5:
-        raise StepError(
-            f"--cron {cron!r}: five fields, but Kubeflow Pipelines reads six, seconds first; "
-            f"write '0 {' '.join(parts)}'"
-        )
-    example = f"expected '{FIELDS}', as '0 0 3 * * *' for every day at 03:00"
-    odd = next((part for part in parts if not FIELD.fullmatch(part)), "")
-    if len(parts) != 6 or odd:
-        raise StepError(f"--cron {cron!r}: {repr(odd) if odd else len(parts)} is wrong; {example}")
-    if "7" in re.split(r"[,-]", parts[5].split("/")[0]):
-        raise StepError(f"--cron {cron!r}: weekdays are 0 (Sunday) to 6 (Saturday); {example}")
-    try:
-        times = croniter(cron, after or datetime.now(UTC), second_at_beginning=True)
-        return [times.get_next(datetime) for _ in range(count)]
-    except (ValueError, KeyError) as error:
-        raise StepError(f"--cron {cron!r}: {error}; {example}") from None
+    id: str
+    told: list[str]  # what became of those of the same name, a line each
 
 
-def create(connection: Connection, request: Request, cron: str) -> tuple[str, int]:
+def create(connection: Connection, request: Request, cron: str) -> Created:
     """Creates a schedule, in place of those of the same name.
 
     Runs start one at a time; those missed while the server was down or the schedule paused are not
-    made up for. Each reads data up to its own schedule time.
-
-    Returns:
-        Its id, and the number of schedules it replaced.
+    made up for. Each reads data up to its own schedule time. One of the same name with a run that
+    is not over is paused instead of removed.
 
     Raises:
-        StepError: The cron expression is wrong, or the server cannot be reached or refuses.
+        StepError: The server cannot be reached or refuses.
     """
-    next_times(cron)
-    parameters = dict(request.parameters)
-    if UNTIL in inputs(request.package):
-        parameters.setdefault(UNTIL, SCHEDULE_TIME)
     client = connection.open()
-    before = [found.recurring_run_id for found in named(connection, request.name)]
-    with explained(connection.host):
+    before = named(connection, request.name)
+    package = request.package
+    if UNTIL not in request.parameters:
+        package = package.reading_to_schedule_time()
+    with TemporaryDirectory() as scratch, explained(connection.host):
+        file = Path(scratch) / "pipeline.yaml"
+        package.write(file)
         experiment = client.create_experiment(
             request.experiment, namespace=connection.namespace or None
         )
@@ -80,13 +57,25 @@ def create(connection: Connection, request: Request, cron: str) -> tuple[str, in
             max_concurrency=1,
             no_catchup=True,
             enabled=True,
-            params=parameters,
-            pipeline_package_path=str(request.package),
+            params=request.parameters,
+            pipeline_package_path=str(file),
             service_account=request.service_account or None,
         )
-        for old in before:  # only now: were the new one refused, the old one would still be there
-            client.delete_recurring_run(old)
-    return str(created.recurring_run_id), len(before)
+    # Only now: were the new one refused, the old one would still be there.
+    told = [_retire(connection, client, old) for old in before]
+    return Created(str(created.recurring_run_id), told)
+
+
+def _retire(connection: Connection, client: kfp.Client, old: Any) -> str:
+    with explained(connection.host):
+        client.disable_recurring_run(old.recurring_run_id)
+    if running := unfinished(connection, client, old):
+        return (
+            f"The one before of this name is paused, and stays until its run is over "
+            f"({_list(running)}); another replacement or 'schedule delete' removes it then"
+        )
+    _remove(connection, old)
+    return "It replaces the one before of this name"
 
 
 def every(connection: Connection) -> list[Any]:
@@ -96,48 +85,124 @@ def every(connection: Connection) -> list[Any]:
         StepError: The server cannot be reached or refuses.
     """
     client = connection.open()
+    namespace = connection.namespace or None
+    return _pages(connection, client.list_recurring_runs, "recurring_runs", namespace=namespace)
+
+
+def named(connection: Connection, name: str) -> list[Any]:
+    """Returns the schedules of a name, the newest last."""
+    found = [schedule for schedule in every(connection) if schedule.display_name == name]
+    return sorted(found, key=lambda schedule: str(schedule.created_at))
+
+
+def unfinished(connection: Connection, client: kfp.Client, schedule: Any) -> list[Any]:
+    """Returns the runs of a schedule that are not over."""
+    predicate = {
+        "operation": "EQUALS",
+        "key": "recurring_run_id",
+        "stringValue": schedule.recurring_run_id,
+    }
+    runs = _pages(
+        connection,
+        client.list_runs,
+        "runs",
+        namespace=connection.namespace or None,
+        filter=json.dumps({"predicates": [predicate]}),
+    )
+    return [run for run in runs if run.state not in FINISHED]
+
+
+def _pages(
+    connection: Connection, list_page: Callable[..., Any], field: str, **query: Any
+) -> list[Any]:
     found: list[Any] = []
     token = ""
     while True:
         with explained(connection.host):
-            page = client.list_recurring_runs(
-                page_token=token, page_size=100, namespace=connection.namespace or None
-            )
-        found += page.recurring_runs or []
+            page = list_page(page_token=token, page_size=PAGE, **query)
+        found += getattr(page, field) or []
         token = page.next_page_token or ""
         if not token:
             return found
 
 
-def named(connection: Connection, name: str) -> list[Any]:
-    """Returns the schedules of a name."""
-    return [schedule for schedule in every(connection) if schedule.display_name == name]
-
-
-def change(connection: Connection, name: str, action: str) -> int:
-    """Pauses, resumes or deletes the schedules of a name.
+def switch(connection: Connection, name: str, action: str) -> None:
+    """Pauses or resumes a schedule.
 
     Args:
         connection: The server.
-        name: The schedule's name.
-        action: ``pause``, ``resume`` or ``delete``.
+        name: The schedule's name. Of several, all are paused, and only the newest is resumed: the
+            others were replaced by it.
+        action: ``pause`` or ``resume``.
+
+    Raises:
+        StepError: There is none, or the server cannot be reached or refuses.
+    """
+    found = _found(connection, name)
+    client = connection.open()
+    with explained(connection.host):
+        if action == "resume":
+            client.enable_recurring_run(found[-1].recurring_run_id)
+            return
+        for schedule in found:
+            client.disable_recurring_run(schedule.recurring_run_id)
+
+
+def delete(connection: Connection, name: str, wait: bool, force: bool, seconds: float) -> int:
+    """Removes the schedules of a name; they start no run from the first look on.
+
+    Args:
+        connection: The server.
+        name: Their name.
+        wait: Waits until none of their runs is left.
+        force: Removes them though there are runs that are not over.
+        seconds: Time between two looks while waiting.
 
     Returns:
         How many there were.
 
     Raises:
-        StepError: There is none, or the server cannot be reached or refuses.
+        StepError: There is none, or a run of it is not over, or the server refuses.
     """
-    schedules = named(connection, name)
-    if not schedules:
-        raise StepError(f"{connection.address}: no schedule {name!r}; see 'schedule list'")
+    found = _found(connection, name)
     client = connection.open()
-    act = {
-        "pause": client.disable_recurring_run,
-        "resume": client.enable_recurring_run,
-        "delete": client.delete_recurring_run,
-    }[action]
+    enabled = [schedule for schedule in found if schedule.status == "ENABLED"]
     with explained(connection.host):
-        for schedule in schedules:
-            act(schedule.recurring_run_id)
-    return len(schedules)
+        for schedule in enabled:
+            client.disable_recurring_run(schedule.recurring_run_id)
+
+    def running() -> list[Any]:
+        return [run for schedule in found for run in unfinished(connection, client, schedule)]
+
+    if wait:
+        while patiently(running, seconds):
+            time.sleep(seconds)
+    elif not force and (left := running()):
+        with explained(connection.host):
+            for schedule in enabled:
+                client.enable_recurring_run(schedule.recurring_run_id)
+        raise StepError(
+            f"{connection.address}: schedule {name!r} has a run that is not over "
+            f"({_list(left)}) and may be killed with it; let it end with --wait, or give --force"
+        )
+    for schedule in found:
+        _remove(connection, schedule)
+    return len(found)
+
+
+def _found(connection: Connection, name: str) -> list[Any]:
+    if found := named(connection, name):
+        return found
+    raise StepError(f"{connection.address}: no schedule {name!r}; see 'schedule list'")
+
+
+def _list(runs: list[Any]) -> str:
+    return ", ".join(f"{run.display_name}, run {run.run_id}" for run in runs)
+
+
+def _remove(connection: Connection, schedule: Any) -> None:
+    # kfp.Client cannot say that the runs are to stay; KFP before 2.16 does not listen either.
+    with connection.api() as api, explained(connection.host):
+        kfp_server_api.RecurringRunServiceApi(api).recurring_run_service_delete_recurring_run(
+            schedule.recurring_run_id, propagation_policy="ORPHAN"
+        )

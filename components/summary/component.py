@@ -9,6 +9,8 @@ from components.shared.images import image
 def summary(
     status: dsl.PipelineTaskFinalStatus,
     summary: dsl.Output[dsl.Artifact],
+    run_id: str,
+    run_page: str,
     source: str,
     destination: str,
     webhook: str,
@@ -22,8 +24,9 @@ def summary(
     from components.summary.webhook import notify
 
     parameters = {"source": source, "destination": destination}
+    final = dataclasses.asdict(status)
     with reported():
-        line = summarize(dataclasses.asdict(status), parameters, Path(summary.path))
+        line = summarize(final, run_id, run_page, parameters, Path(summary.path))
     print(line)
     if webhook:
         print(notify(webhook, line))

@@ -37,9 +37,12 @@ class FakeKfp:
     outcome: str = "SUCCEEDED"
     fail_looks: set[int] = field(default_factory=set)  # looks at a run answered with 503
     page_size: int = 100
+    old: bool = False  # before 2.16: it does not know that the runs of a schedule are to stay
     experiments: list[dict] = field(default_factory=list)
     runs: list[dict] = field(default_factory=list)
     recurring: list[dict] = field(default_factory=list)
+    workflow: dict = field(default_factory=dict)  # of the run, as version 1 of the API shows it
+    logs: dict[str, str] = field(default_factory=dict)  # by pod
     looks: int = 0
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
@@ -50,12 +53,15 @@ class FakeKfp:
             r"POST /experiments": lambda: self._create("V2beta1Experiment", self.experiments, body),
             r"POST /runs": lambda: self._create("V2beta1Run", self.runs, body),
             r"GET /runs/(.+)": self._run,
-            r"GET /recurringruns": lambda: self._page(query),
+            r"GET /runs": lambda: self._page("runs", self._runs_of(query), query),
+            r"GET /apis/v1beta1/runs/(.+)": self._manifest,
+            r"GET /apis/v1alpha1/runs/.+/nodes/(.+)/log": self._log,
+            r"GET /recurringruns": lambda: self._page("recurringRuns", self.recurring, query),
             r"POST /recurringruns": lambda: self._create(
                 "V2beta1RecurringRun", self.recurring, body
             ),
             r"POST /recurringruns/(.+):(enable|disable)": self._switch,
-            r"DELETE /recurringruns/(.+)": self._delete,
+            r"DELETE /recurringruns/(.+)": lambda schedule: self._delete(schedule, query),
         }
         for pattern, handle in routes.items():
             if match := re.fullmatch(pattern, f"{method} {path.removeprefix(self.api)}"):
@@ -74,7 +80,7 @@ class FakeKfp:
         key = {"V2beta1Run": "run_id", "V2beta1Experiment": "experiment_id"}.get(
             model, "recurring_run_id"
         )
-        own = {"created_at": "2026-01-01T00:00:00Z", "status": "ENABLED"}
+        own = {"created_at": f"2026-01-01T00:00:{len(into):02}Z", "status": "ENABLED"}
         created = {**body, **own, key: f"{model}-{len(into)}"}
         into.append(created)
         return {name: value for name, value in created.items() if name != "pipeline_spec"}
@@ -100,20 +106,85 @@ class FakeKfp:
             "run_details": {"task_details": tasks},
         }
 
-    def _page(self, query: dict[str, str]) -> dict:
+    def _manifest(self, run_id: str) -> dict:
+        if not self.workflow:
+            raise RefusedError(404, "Not Found")
+        manifest = json.dumps(self.workflow)
+        return {"run": {"id": run_id}, "pipeline_runtime": {"workflow_manifest": manifest}}
+
+    def _log(self, pod: str) -> str:
+        # The server has sent the status before it knows whether there is a log.
+        missing = json.dumps({"error_message": f"failed to get pod {pod}", "error_details": "…"})
+        return self.logs.get(pod, missing)
+
+    def _page(self, name: str, found: list[dict], query: dict[str, str]) -> dict:
         start = int(query.get("page_token") or 0)
         end = start + self.page_size
-        more = {"next_page_token": str(end)} if end < len(self.recurring) else {}
-        return {"recurringRuns": self.recurring[start:end], **more}
+        more = {"next_page_token": str(end)} if end < len(found) else {}
+        return {name: found[start:end], **more}
+
+    def _runs_of(self, query: dict[str, str]) -> list[dict]:
+        (predicate,) = json.loads(query["filter"])["predicates"]
+        assert predicate["operation"] == "EQUALS"
+        return [r for r in self.runs if r.get(predicate["key"]) == predicate["stringValue"]]
+
+    def start(self, schedule: dict, due: str) -> dict:
+        """Starts a run of a schedule, as the backend does when one is due.
+
+        What a task gets is among the run's ``inputs``, by task and parameter.
+        """
+        number = len(self.runs)
+        document = schedule["pipeline_spec"]
+        run = {
+            "run_id": f"run-{number}",
+            "recurring_run_id": schedule["recurring_run_id"],
+            "display_name": f"{schedule['display_name']}-{number}",
+            "state": "RUNNING",
+            "created_at": due,
+            "inputs": _inputs(
+                document.get("pipeline_spec", document),
+                schedule["runtime_config"].get("parameters", {}),
+                due,
+            ),
+        }
+        self.runs.append(run)
+        return run
 
     def _switch(self, schedule: str, action: str) -> dict:
         (found,) = [each for each in self.recurring if each["recurring_run_id"] == schedule]
         found["status"] = action.upper() + "D"
         return {}
 
-    def _delete(self, schedule: str) -> dict:
+    def _delete(self, schedule: str, query: dict[str, str]) -> dict:
         self.recurring = [e for e in self.recurring if e["recurring_run_id"] != schedule]
+        for run in self.runs:
+            if run.get("recurring_run_id") == schedule and run["state"] == "RUNNING":
+                # Its workflow goes with its owner, and nobody is left to report how it ended.
+                run["killed"] = query.get("propagation_policy") != "ORPHAN" or self.old
         return {}
+
+
+def _inputs(spec: dict, parameters: dict[str, Any], due: str) -> dict[str, dict[str, Any]]:
+    """Returns what each task of a recurring run gets for its parameters, as the driver has it."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def resolve(given: dict[str, Any], outer: dict[str, Any]) -> Any:
+        if "componentInputParameter" in given:
+            return outer.get(given["componentInputParameter"])
+        constant = given.get("runtimeValue", {}).get("constant")
+        # Only a constant is replaced: in a parameter of the run this and [[ScheduledTime]] stay.
+        return due if constant == "{{$.pipeline_job_schedule_time_utc}}" else constant
+
+    def walk(component: dict, values: dict[str, Any]) -> None:
+        for name, task in component.get("dag", {}).get("tasks", {}).items():
+            given = task.get("inputs", {}).get("parameters", {})
+            found[name] = {key: resolve(value, values) for key, value in given.items()}
+            walk(spec["components"][task["componentRef"]["name"]], found[name])
+
+    defined = spec["root"]["inputDefinitions"]["parameters"]
+    defaults = {name: parameter.get("defaultValue") for name, parameter in defined.items()}
+    walk(spec["root"], defaults | parameters)
+    return found
 
 
 def _check_model(model: str, body: Any) -> None:

@@ -94,6 +94,18 @@ def test_failed_steps_are_tried_again_with_growing_pauses(compiled: Compile) -> 
     assert not pipeline.task("summary").HasField("retry_policy")
 
 
+@pytest.mark.parametrize("retries", [1, 2, 5])
+def test_every_attempt_has_its_whole_time(compiled: Compile, retries: int) -> None:
+    pipeline = compiled(
+        "--retries", retries, "--backoff", 10, "--timeout", 60, "--train-timeout", 900
+    )
+    for step in STEPS[:-1]:
+        # The backend counts it from the start of the first attempt, and ends a retried pod there.
+        window = pipeline.task(step).retry_policy.backoff_max_duration.seconds
+        pauses = sum(10 * 2**retry for retry in range(retries))
+        assert window == (retries + 1) * (900 if step == "train" else 60) + pauses
+
+
 def test_images_come_from_the_template(compiled: Compile) -> None:
     pipeline = compiled("--image", "registry/mnist-{step}:1.0")
     images = {step: pipeline.container(step).image for step in STEPS}
@@ -172,7 +184,10 @@ def test_secrets_and_the_pull_policy_reach_every_pod(compiled: Compile) -> None:
 
 def test_pods_of_finished_runs_are_removed_where_asked(compiled: Compile) -> None:
     assert not compiled().kubernetes.HasField("pipelineConfig")
-    assert compiled("--ttl", 60).kubernetes.pipelineConfig.resource_ttl_on_completion == 60
+    # Those for success and failure win over the third, and an installation has defaults for them.
+    config = compiled("--ttl", 60).kubernetes.pipelineConfig
+    assert config.resource_ttl_on_success == config.resource_ttl_on_failure == 60
+    assert config.resource_ttl_on_completion == 60
 
 
 @pytest.mark.parametrize(

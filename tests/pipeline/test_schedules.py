@@ -1,54 +1,32 @@
-"""Schedules on a server over HTTP, and when they fire."""
+"""Schedules on a server over HTTP."""
 
 import json
-from datetime import UTC, datetime
+import threading
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from components.shared.errors import StepError
-from pipeline import schedules
+from components.ingest.selection import days_until
 from tests.pipeline.conftest import Cli
 from tests.pipeline.fake_kfp import FakeKfp
 
 NIGHTLY = "0 0 3 * * *"
-MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    ("cron", "first", "second"),
-    [
-        (NIGHTLY, "2026-03-03T03:00:00", "2026-03-04T03:00:00"),
-        ("30 */20 * * * *", "2026-03-02T12:00:30", "2026-03-02T12:20:30"),
-        ("0 0 9 ? * 1-5", "2026-03-03T09:00:00", "2026-03-04T09:00:00"),
-        ("0 0 6 1 JAN,jul *", "2026-07-01T06:00:00", "2027-01-01T06:00:00"),
-    ],
-)
-def test_six_fields_fire_when_they_say(cron: str, first: str, second: str) -> None:
-    times = schedules.next_times(cron, 2, MONDAY)
-    assert [time.isoformat() for time in times] == [f"{first}+00:00", f"{second}+00:00"]
+def at(server: FakeKfp) -> tuple[str, ...]:
+    """The command that schedules there."""
+    return ("schedule", "--host", server.url, "-p", "destination=gs://bucket/registry")
 
 
-@pytest.mark.parametrize(
-    ("cron", "problem"),
-    [
-        ("0 3 * * *", "write '0 0 3 * * *'"),
-        ("nightly", "'nightly' is wrong"),
-        ("0 0 3 * * * 2026", "7 is wrong"),
-        ("0 0 25 * * *", "expected 'second minute hour day month weekday'"),
-        ("0 0 3 * * 7", "0 (Sunday) to 6 (Saturday)"),
-        ("0 0 3 L * *", "'L' is wrong"),
-        ("", "0 is wrong"),
-    ],
-)
-def test_a_wrong_expression_says_what_is_right(cron: str, problem: str) -> None:
-    with pytest.raises(StepError) as raised:
-        schedules.next_times(cron)
-    assert problem in str(raised.value)
+def listed(server: FakeKfp) -> set[tuple[str, str]]:
+    """Name and cron expression of the schedules there."""
+    crons = [(s["display_name"], s["trigger"]["cron_schedule"]["cron"]) for s in server.recurring]
+    return set(crons)
 
 
 def test_a_schedule_runs_one_at_a_time_without_catching_up(kfp_server: FakeKfp, cli: Cli) -> None:
-    result = cli("schedule", "--host", kfp_server.url, "--cron", NIGHTLY, "-p", "max_steps=20")
+    result = cli(*at(kfp_server), "--cron", NIGHTLY, "-p", "max_steps=20")
     (schedule,) = kfp_server.recurring
     assert schedule["mode"] == "ENABLE"
     assert schedule["no_catchup"] is True
@@ -59,70 +37,158 @@ def test_a_schedule_runs_one_at_a_time_without_catching_up(kfp_server: FakeKfp, 
     assert f"{kfp_server.url}/#/recurringrun/details/V2beta1RecurringRun-0" in result.output
 
 
-def test_each_run_reads_data_up_to_its_own_time(
-    kfp_server: FakeKfp, cli: Cli, dated_pipeline: Path
-) -> None:
-    arguments = ("schedule", "--host", kfp_server.url, "--cron", NIGHTLY, "--file", dated_pipeline)
-    cli(*arguments)
+def test_each_run_reads_data_up_to_its_own_time(kfp_server: FakeKfp, cli: Cli) -> None:
+    cli(*at(kfp_server), "--cron", NIGHTLY)
     (schedule,) = kfp_server.recurring
-    until = schedule["runtime_config"]["parameters"]["until"]
-    assert until == "[[ScheduledTime.2006-01-02T15:04:05Z]]"
+    for day in (25, 26):
+        run = kfp_server.start(schedule, f"2026-11-{day}T03:00:00Z")
+        until = run["inputs"]["ingest"]["until"]
+        assert until == f"2026-11-{day}T03:00:00Z"
+        assert days_until(1, until)[1] == date(2026, 11, day)
+
+
+def test_an_explicit_day_is_kept(kfp_server: FakeKfp, cli: Cli) -> None:
+    cli(*at(kfp_server), "--cron", NIGHTLY, "-p", "until=2026-11-01")
+    run = kfp_server.start(kfp_server.recurring[0], "2026-11-25T03:00:00Z")
+    assert run["inputs"]["ingest"]["until"] == "2026-11-01"
+
+
+def test_a_single_run_has_a_plain_parameter(kfp_server: FakeKfp, cli: Cli) -> None:
+    cli("submit", "--host", kfp_server.url)
+    document = kfp_server.runs[0]["pipeline_spec"]["pipeline_spec"]
+    assert "schedule_time" not in json.dumps(document)
+
+
+def test_a_pipeline_without_that_parameter_is_sent_as_it_is(
+    kfp_server: FakeKfp, cli: Cli, other_pipeline: Path
+) -> None:
+    cli(*at(kfp_server), "--cron", NIGHTLY, "--file", other_pipeline, "-p", "destination=gs://b/r")
+    run = kfp_server.start(kfp_server.recurring[0], "2026-11-25T03:00:00Z")
+    assert run["inputs"] == {"look": {"destination": "gs://b/r"}}
 
 
 @pytest.fixture
-def dated_pipeline(tmp_path: Path) -> Path:
-    """A compiled pipeline with the parameter that says up to when data is read."""
+def other_pipeline(tmp_path: Path) -> Path:
+    """A compiled pipeline that reads no data."""
     from kfp import compiler, dsl
 
-    @dsl.component(base_image="mnist-pipeline-ingest")
-    def read(until: str) -> None:
+    @dsl.component(base_image="mnist-pipeline-push")
+    def look(destination: str) -> None:
         pass
 
     @dsl.pipeline
-    def dated(until: str = "", max_steps: int = 1) -> None:
-        read(until=until)
+    def other(destination: str = "") -> None:
+        look(destination=destination).set_caching_options(False)
 
-    compiler.Compiler().compile(dated, str(tmp_path / "dated.yaml"))
-    return tmp_path / "dated.yaml"
+    compiler.Compiler().compile(other, str(tmp_path / "other.yaml"))
+    return tmp_path / "other.yaml"
 
 
 def test_a_schedule_replaces_the_one_of_its_name(kfp_server: FakeKfp, cli: Cli) -> None:
     kfp_server.page_size = 1
-    arguments = ("schedule", "--host", kfp_server.url, "--cron")
-    cli(*arguments, NIGHTLY, "--name", "other")
-    cli(*arguments, NIGHTLY, "--name", "nightly")
-    result = cli(*arguments, "0 0 4 * * *", "--name", "nightly")
-    assert "replaces 1" in result.output
-    left = {
-        (s["display_name"], s["trigger"]["cron_schedule"]["cron"]) for s in kfp_server.recurring
-    }
-    assert left == {("other", NIGHTLY), ("nightly", "0 0 4 * * *")}
+    cli(*at(kfp_server), "--cron", NIGHTLY, "--name", "other")
+    cli(*at(kfp_server), "--cron", NIGHTLY, "--name", "nightly")
+    result = cli(*at(kfp_server), "--cron", "0 0 4 * * *", "--name", "nightly")
+    assert "replaces the one before" in result.output
+    assert listed(kfp_server) == {("other", NIGHTLY), ("nightly", "0 0 4 * * *")}
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_replacement_lets_the_running_one_end(kfp_server: FakeKfp, cli: Cli, old: bool) -> None:
+    kfp_server.old = old
+    cli(*at(kfp_server), "--cron", NIGHTLY, "--name", "nightly")
+    run = kfp_server.start(kfp_server.recurring[0], "2026-11-25T03:00:00Z")
+    result = cli(*at(kfp_server), "--cron", "0 0 4 * * *", "--name", "nightly")
+    assert run["run_id"] in result.output and "paused" in result.output
+    assert "killed" not in run
+    assert [each["status"] for each in kfp_server.recurring] == ["DISABLED", "ENABLED"]
+
+    cli("schedule", "pause", "nightly", "--host", kfp_server.url)
+    cli("schedule", "resume", "nightly", "--host", kfp_server.url)
+    assert [each["status"] for each in kfp_server.recurring] == ["DISABLED", "ENABLED"]
+
+    run["state"] = "SUCCEEDED"
+    cli(*at(kfp_server), "--cron", "0 0 5 * * *", "--name", "nightly")
+    assert listed(kfp_server) == {("nightly", "0 0 5 * * *")}
 
 
 def test_a_refused_schedule_leaves_the_one_of_its_name(kfp_server: FakeKfp, cli: Cli) -> None:
-    cli("schedule", "--host", kfp_server.url, "--cron", NIGHTLY)
-    cli("schedule", "--host", kfp_server.url, "--cron", "0 3 * * *", expect=1)
-    assert len(kfp_server.recurring) == 1
+    cli(*at(kfp_server), "--cron", NIGHTLY)
+    cli(*at(kfp_server), "--cron", "0 3 * * *", expect=2)
+    kfp_server.refuse = 400, "Invalid input error"
+    cli(*at(kfp_server), "--cron", "0 0 4 * * *", expect=1)
+    assert listed(kfp_server) == {("mnist-schedule", NIGHTLY)}
 
 
-def test_schedules_are_listed_paused_resumed_and_deleted(kfp_server: FakeKfp, cli: Cli) -> None:
-    at = ("schedule", "--host", kfp_server.url)
-    cli(*at, "--cron", NIGHTLY, "--name", "nightly")
-    assert cli(*at, "list").output == f"nightly  enabled  {NIGHTLY}\n"
-    cli(*at, "pause", "nightly")
-    assert cli(*at, "list").output == f"nightly  disabled  {NIGHTLY}\n"
-    cli(*at, "resume", "nightly")
-    assert cli(*at, "list").output == f"nightly  enabled  {NIGHTLY}\n"
-    cli(*at, "delete", "nightly")
-    assert cli(*at, "list").output == ""
+@pytest.mark.parametrize("behind", [False, True])
+def test_schedules_are_listed_paused_resumed_and_deleted(
+    kfp_server: FakeKfp, cli: Cli, behind: bool
+) -> None:
+    host = ("--host", kfp_server.url)
+
+    def run(*words: str) -> str:
+        return cli("schedule", *(() if behind else host), *words, *(host if behind else ())).output
+
+    cli(*at(kfp_server), "--cron", NIGHTLY, "--name", "nightly")
+    assert run("list") == f"nightly  enabled  {NIGHTLY}\n"
+    run("pause", "nightly")
+    assert run("list") == f"nightly  disabled  {NIGHTLY}\n"
+    run("resume", "nightly")
+    assert run("list") == f"nightly  enabled  {NIGHTLY}\n"
+    run("delete", "nightly")
+    assert run("list") == ""
+
+
+def test_a_schedule_with_a_running_run_is_not_deleted(kfp_server: FakeKfp, cli: Cli) -> None:
+    kfp_server.page_size = 1
+    cli(*at(kfp_server), "--cron", NIGHTLY, "--name", "nightly")
+    (schedule,) = kfp_server.recurring
+    kfp_server.start(schedule, "2026-11-24T03:00:00Z")["state"] = "SUCCEEDED"
+    run = kfp_server.start(schedule, "2026-11-25T03:00:00Z")
+    error = cli("schedule", "delete", "nightly", "--host", kfp_server.url, expect=1).stderr
+    assert "run-1" in error and "run-0" not in error and "--wait" in error
+    assert kfp_server.recurring == [schedule] and schedule["status"] == "ENABLED"
+    assert "killed" not in run
+
+
+@pytest.mark.parametrize(("old", "killed"), [(False, False), (True, True)])
+def test_it_is_by_force(kfp_server: FakeKfp, cli: Cli, old: bool, killed: bool) -> None:
+    kfp_server.old = old
+    cli(*at(kfp_server), "--cron", NIGHTLY, "--name", "nightly")
+    run = kfp_server.start(kfp_server.recurring[0], "2026-11-25T03:00:00Z")
+    cli("schedule", "delete", "nightly", "--force", "--host", kfp_server.url)
+    assert not kfp_server.recurring and run["killed"] is killed
+
+
+def test_it_is_once_the_run_is_over(kfp_server: FakeKfp, cli: Cli) -> None:
+    cli(*at(kfp_server), "--cron", NIGHTLY, "--name", "nightly")
+    (schedule,) = kfp_server.recurring
+    run = kfp_server.start(schedule, "2026-11-25T03:00:00Z")
+
+    def end() -> None:
+        assert schedule["status"] == "DISABLED"  # else another might start meanwhile
+        run["state"] = "FAILED"
+
+    ending = threading.Timer(0.2, end)
+    ending.start()
+    cli("schedule", "delete", "nightly", "--wait", "--poll", "0.01", "--host", kfp_server.url)
+    ending.join()
+    assert not kfp_server.recurring and "killed" not in run
 
 
 def test_a_schedule_that_is_not_there_is_one_line(kfp_server: FakeKfp, cli: Cli) -> None:
-    error = cli("schedule", "--host", kfp_server.url, "pause", "nightly", expect=1).stderr
+    error = cli("schedule", "pause", "nightly", "--host", kfp_server.url, expect=1).stderr
     assert "no schedule 'nightly'" in error
 
 
 def test_a_dry_run_shows_the_times_and_sends_nothing(kfp_server: FakeKfp, cli: Cli) -> None:
-    result = cli("schedule", "--host", kfp_server.url, "--cron", NIGHTLY, "--dry-run")
-    assert len(json.loads(result.output)["next"]) == 5
+    told = json.loads(cli(*at(kfp_server), "--cron", NIGHTLY, "--dry-run").output)
+    assert len(told["next"]) == 5
+    assert told["next"][0].removesuffix("+00:00") + "Z" in told["until"]
+    assert not kfp_server.recurring
+
+
+def test_what_a_pod_publishes_to_itself_is_refused(kfp_server: FakeKfp, cli: Cli) -> None:
+    error = cli("schedule", "--host", kfp_server.url, "--cron", NIGHTLY, expect=2).stderr
+    assert "gone with it" in error and "gs://" in error
     assert not kfp_server.recurring

@@ -1,0 +1,66 @@
+"""A run as Argo's workflow has it: what became of each step.
+
+A node's name is the path to it, as ``mnist-x7k2p.root.exit-handler-1.train.executor(0)``: within a
+step's group are its driver, which resolves inputs, and its executor, the step itself. Where the
+installation retries groups, each part can have a number of its own.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from components.summary.outcome import FAILED, Step
+
+STEPS = ("ingest", "train", "evaluate", "push")
+TOLD = ("evaluate", "push")  # whose last lines say what came of the run
+
+ReadLog = Callable[[str], str]  # takes a pod's name
+
+
+def steps_of(workflow: Mapping[str, Any], read_log: ReadLog) -> list[Step]:
+    """Returns the steps that started, in the pipeline's order.
+
+    Args:
+        workflow: The Workflow, as Kubernetes has it.
+        read_log: Reads the log of a step's container; empty where there is none any more.
+    """
+    nodes = sorted((workflow["status"].get("nodes") or {}).values(), key=_started)
+    return [step for name in STEPS for step in _step(workflow, nodes, name, read_log)]
+
+
+def terminated(workflow: Mapping[str, Any]) -> bool:
+    """Returns whether somebody ended the run: the backend does that by a deadline of zero."""
+    return workflow["spec"].get("activeDeadlineSeconds") == 0
+
+
+def _started(node: Mapping[str, Any]) -> str:
+    return str(node.get("startedAt") or "")
+
+
+def _path(node: Mapping[str, Any]) -> list[str]:
+    return re.sub(r"\(\d+\)", "", node["name"]).split(".")
+
+
+def _step(
+    workflow: Mapping[str, Any], nodes: list[Mapping[str, Any]], name: str, read_log: ReadLog
+) -> list[Step]:
+    phases = {node["displayName"]: node["phase"] for node in nodes}
+    driver = phases.get(f"{name}-driver", "")
+    if name not in phases and driver not in FAILED:
+        return []
+    # The last attempt counts; without an executor it was the driver that failed.
+    pods = [node for node in nodes if node["type"] == "Pod"]
+    own = [node for node in pods if name in _path(node)]
+    drivers = [node for node in pods if f"{name}-driver" in _path(node)]
+    phase = phases.get(name, driver)
+    if not own:
+        said = drivers[-1].get("message", "") if drivers and phase in FAILED else ""
+        return [Step(name, phase, f"its driver: {said}" if said else "")]
+    told = name in TOLD or phase in FAILED
+    log = read_log(_pod(workflow, own[-1])).splitlines() if told else []
+    reason = own[-1].get("message", "") if phase in FAILED else ""
+    return [Step(name, phase, reason.removeprefix("main: "), log)]
+
+
+def _pod(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> str:
+    return f"{workflow['metadata']['name']}-{node['templateName']}-{node['id'].rpartition('-')[2]}"

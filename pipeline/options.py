@@ -1,0 +1,177 @@
+"""What the command lines of submit and schedule have in common: their options."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from components.config import PARAMETERS, PIPELINE_NAME, SECRET, Push
+from components.shared.addresses import shown_in
+from components.shared.command_line import build_all
+
+if TYPE_CHECKING:
+    from pipeline.client import Connection, Request
+    from pipeline.package import Package
+
+PIPELINE_YAML = "pipeline.yaml"
+CONNECTION = ("host", "token", "cookies", "namespace")
+REQUEST = ("parameters", "experiment", "name", "service_account")
+ENDPOINT = "KF_PIPELINES_ENDPOINT"
+
+Decorator = Callable[[Callable], Callable]
+
+
+def _address(_: click.Context, __: click.Parameter, host: str) -> str:
+    host = host.rstrip("/")
+    return host if "://" in host or not host else f"http://{host}"
+
+
+def _typed(context: click.Context, _: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Returns the parameters by name, in their types; they are checked before anything is sent."""
+    values = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{pair!r}, expected name=value, as max_steps=2000.")
+        values[name.replace("-", "_")] = value
+    typed = build_all(PARAMETERS, values)
+    if unknown := sorted(values.keys() - typed):
+        raise click.BadParameter(
+            f"no parameter {', '.join(unknown)}; 'python -m pipeline local --help' lists them all."
+        )
+    return typed
+
+
+def _adding(*options: Decorator) -> Decorator:
+    def decorate(command: Callable) -> Callable:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+# How to reach the server.
+connecting = _adding(
+    click.option(
+        "--host",
+        default="",
+        envvar=ENDPOINT,
+        show_envvar=True,
+        callback=_address,
+        help="Address of the Kubeflow Pipelines API, as http://localhost:8080.",
+    ),
+    click.option(
+        "--token",
+        default="",
+        envvar="KFP_TOKEN",
+        show_envvar=True,
+        help="Bearer token to sign in.",
+    ),
+    click.option(
+        "--cookies",
+        default="",
+        envvar="KFP_COOKIES",
+        show_envvar=True,
+        help="Cookies to sign in.",
+    ),
+    click.option(
+        "--namespace", default="", help="Your namespace, in an installation for several users."
+    ),
+)
+
+
+def requesting(name: str, what: str) -> Decorator:
+    """Adds the options that say what to run."""
+    return _adding(
+        click.option(
+            "--file",
+            "package",
+            default=PIPELINE_YAML,
+            show_default=True,
+            type=click.Path(path_type=Path),
+            help="The compiled pipeline.",
+        ),
+        click.option(
+            "-p",
+            "--parameter",
+            "parameters",
+            metavar="NAME=VALUE",
+            multiple=True,
+            callback=_typed,
+            help="A parameter of the pipeline, as max_steps=2000; give it again for more.",
+        ),
+        click.option(
+            "--experiment", "-e", default=PIPELINE_NAME, show_default=True, help="Experiment."
+        ),
+        click.option("--name", default=name, show_default=bool(name), help=f"Name of the {what}."),
+        click.option(
+            "--service-account",
+            default="",
+            help="Kubernetes service account of the pods; empty: the installation's.",
+        ),
+        click.option("--dry-run", is_flag=True, help="Check all and show it, but send nothing."),
+    )
+
+
+def connection(values: dict[str, Any]) -> "Connection":
+    """Returns what the options say of the server.
+
+    Raises:
+        click.UsageError: No server is named.
+    """
+    from pipeline.client import Connection
+
+    if not values["host"]:
+        raise click.UsageError(f"Missing option '--host', or the variable {ENDPOINT}.")
+    return Connection(**{name: values[name] for name in CONNECTION})
+
+
+def request(values: dict[str, Any]) -> "Request":
+    """Returns what the options say of the run.
+
+    Raises:
+        click.BadParameter: The compiled pipeline lacks a parameter.
+        StepError: The file is no compiled pipeline.
+    """
+    from pipeline.client import Request
+    from pipeline.package import Package
+
+    package = Package.read(values["package"])
+    found = Request(package, **{name: values[name] for name in REQUEST})
+    if missing := sorted(found.parameters.keys() - package.inputs.keys()):
+        raise click.BadParameter(
+            f"{values['package']} has no parameter {', '.join(missing)}; run 'make compile'.",
+            param_hint="-p",
+        )
+    return found
+
+
+def lost(package: "Package", destination: str) -> str:
+    """Says, where a registry would be gone with the pod that published to it, what to do."""
+    if "://" in destination:
+        return ""
+    volumes = package.volumes(Push.__name__.lower())
+    if any(Path(destination).is_relative_to(volume) for volume in volumes):
+        return ""
+    on_volume = f"{volumes[0]}/registry" if volumes else "a directory on the volume of --pvc"
+    return (
+        f"destination {shown_in(destination)!r} is a directory of a pod and gone with it; name a "
+        f"bucket, as -p destination=gs://bucket/registry, or {on_volume}."
+    )
+
+
+def show(file: Path, asked: "Request", **more: Any) -> None:
+    """Prints what would be sent."""
+    told = {
+        "file": str(file),
+        "experiment": asked.experiment,
+        "name": asked.name,
+        "parameters": {
+            name: "…" if name in SECRET else shown_in(value) if isinstance(value, str) else value
+            for name, value in asked.parameters.items()
+        },
+    }
+    click.echo(json.dumps(told | more, indent=2))

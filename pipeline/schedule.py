@@ -1,0 +1,138 @@
+"""The command line of recurring runs on a cluster."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.config import PIPELINE_NAME
+from components.shared.command_line import reported
+from pipeline.options import CONNECTION, connecting, connection, lost, request, requesting, show
+
+ZONE_REASON = (
+    "a schedule has no time zone of its own: the installation reads all of them in one, UTC unless "
+    "its operator has set CRON_SCHEDULE_TIMEZONE; write the time of day in that one"
+)
+
+
+def _cron(_: click.Context, __: click.Parameter, cron: str) -> str:
+    if cron:
+        from pipeline.cron import next_times
+
+        try:
+            next_times(cron)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}.") from None
+    return cron
+
+
+def _time_zone(_: click.Context, __: click.Parameter, zone: str) -> str:
+    if zone not in ("", "UTC"):
+        raise click.BadParameter(f"{zone}: {ZONE_REASON}.")
+    return zone
+
+
+@click.group(invoke_without_command=True)
+@connecting
+@requesting(f"{PIPELINE_NAME}-schedule", "schedule; one of the same name is replaced")
+@click.option(
+    "--cron",
+    default="",
+    callback=_cron,
+    help="When: six fields, seconds first, as '0 0 3 * * *' for every day at 03:00 UTC.",
+)
+@click.option(
+    "--time-zone", default="", callback=_time_zone, help=f"UTC only: {ZONE_REASON}.", hidden=True
+)
+@click.pass_context
+def schedule(
+    context: click.Context, /, cron: str, time_zone: str, dry_run: bool, **values: Any
+) -> None:
+    """Run the pipeline on a cluster, again and again."""
+    if context.invoked_subcommand:  # takes what stands before it for what does not stand behind
+        given = {name: values[name] for name in CONNECTION}
+        context.default_map = {context.invoked_subcommand: given}
+        return
+    if not cron:
+        raise click.UsageError("Missing option '--cron'.")
+    with reported():
+        server, asked = connection(values), request(values)
+        destination = asked.parameters.get("destination") or asked.package.default("destination")
+        if problem := lost(asked.package, str(destination)):
+            raise click.BadParameter(problem, param_hint="-p")
+        from pipeline.cron import next_times
+
+        times = next_times(cron)
+        if dry_run:
+            _show(values["package"], asked, cron, times)
+            return
+        from pipeline import schedules
+
+        created = schedules.create(server, asked, cron)
+    click.echo(f"Schedule {asked.name}: {server.address}/#/recurringrun/details/{created.id}")
+    for line in created.told:
+        click.echo(line)
+    for time in times:
+        click.echo(f"  {time:%a %Y-%m-%d %H:%M:%S} UTC")
+
+
+def _show(file: Path, asked: Any, cron: str, times: list[datetime]) -> None:
+    from pipeline.package import UNTIL
+
+    until = {}
+    if UNTIL in asked.package.inputs and UNTIL not in asked.parameters:
+        until = {UNTIL: f"the time a run is due, first {times[0]:%Y-%m-%dT%H:%M:%SZ}"}
+    show(file, asked, **until, cron=cron, next=[time.isoformat() for time in times])
+
+
+@schedule.command("list")
+@connecting
+def list_schedules(**values: Any) -> None:
+    """Show the schedules."""
+    with reported():
+        from pipeline import schedules
+
+        for found in schedules.every(connection(values)):
+            cron = found.trigger.cron_schedule.cron if found.trigger.cron_schedule else "-"
+            click.echo(f"{found.display_name}  {(found.status or '').lower()}  {cron}")
+
+
+def _switching(action: str, done: str, help_text: str) -> Callable:
+    @schedule.command(action, help=help_text)
+    @click.argument("name")
+    @connecting
+    def command(name: str, **values: Any) -> None:
+        with reported():
+            from pipeline import schedules
+
+            schedules.switch(connection(values), name, action)
+        click.echo(f"{done} {name}")
+
+    return command
+
+
+_switching("pause", "Paused", "Start no more runs, until it is resumed.")
+_switching("resume", "Resumed", "Start runs again.")
+
+
+@schedule.command("delete")
+@click.argument("name")
+@connecting
+@click.option("--wait", is_flag=True, help="Start no more runs, and wait until none is running.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Delete it though a run of it is running, which may be killed by that.",
+)
+@click.option(
+    "--poll", default=5.0, show_default=True, help="Seconds between two looks while waiting."
+)
+def delete(name: str, wait: bool, force: bool, poll: float, **values: Any) -> None:
+    """Remove a schedule; its runs stay."""
+    with reported():
+        from pipeline import schedules
+
+        count = schedules.delete(connection(values), name, wait, force, poll)
+    click.echo(f"Deleted {name}" + (f" ({count} of them)" if count > 1 else ""))

@@ -1,0 +1,129 @@
+"""Looking after a run on a cluster until it is over, and telling how it ended."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import kfp_server_api
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from components.shared.errors import StepError
+from components.summary.outcome import Outcome, Step, outcome
+from components.summary.workflow import STEPS, steps_of, terminated
+from pipeline.client import FINISHED, AwayError, Connection, explained
+
+PATIENCE = 900.0  # seconds that a server may be away, as while it starts anew
+LONGEST_PAUSE = 30.0  # seconds between two looks for it
+LAST_LINES = 10  # of a failed step's log that are shown
+PHASES = {"SUCCEEDED": "Succeeded", "FAILED": "Failed", "SKIPPED": "Skipped", "RUNNING": "Running"}
+
+T = TypeVar("T")
+
+
+def patiently(call: Callable[[], T], seconds: float) -> T:
+    """Calls again and again while the server is away, first after ``seconds``, then ever later.
+
+    Raises:
+        AwayError: It stays away for too long.
+    """
+    retrying = Retrying(
+        retry=retry_if_exception_type(AwayError),
+        wait=wait_exponential(multiplier=seconds, max=LONGEST_PAUSE),
+        stop=stop_after_delay(PATIENCE),
+        reraise=True,
+    )
+    return retrying(call)
+
+
+def wait(
+    connection: Connection, run_id: str, show: Callable[[str], None], seconds: float
+) -> Outcome:
+    """Waits until a run is over.
+
+    Args:
+        connection: The server.
+        run_id: The run.
+        show: Called with a line whenever a step's state changes, and with the last of a failed
+            step's log.
+        seconds: Time between two looks.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        StepError: The server was away for too long or refuses; the run goes on.
+    """
+    client = connection.open()
+    states: dict[str, str] = {}
+
+    def look() -> Any:
+        with explained(connection.host):
+            return client.get_run(run_id)
+
+    try:
+        while True:
+            run = patiently(look, seconds)
+            for task in _tasks(run):
+                if task.state and states.get(task.display_name) != task.state:
+                    states[task.display_name] = task.state
+                    show(f"{task.display_name:>8} | {task.state.lower()}")
+            if run.state in FINISHED:
+                break
+            time.sleep(seconds)
+    except StepError as error:
+        raise StepError(f"{error}; the run {run_id} goes on") from None
+    ended = patiently(lambda: _outcome(connection, run), seconds)
+    if ended.step:
+        for line in ended.step.log[-LAST_LINES:]:
+            show(f"{ended.step.name:>8} | {line}")
+    return ended
+
+
+def _tasks(run: Any) -> list[Any]:
+    tasks = (run.run_details and run.run_details.task_details) or []
+    # The backend lists its own drivers and groups among the tasks.
+    return [task for task in tasks if task.display_name in (*STEPS, "summary")]
+
+
+def _outcome(connection: Connection, run: Any) -> Outcome:
+    """Reads how a run ended from its workflow, else from the states of its steps."""
+    with connection.api() as api, explained(connection.host):
+        workflow = _workflow(api, run.run_id)
+        if workflow:
+            steps = steps_of(workflow, lambda pod: _log(api, run.run_id, pod))
+            ended = outcome(steps, terminated(workflow))
+        else:
+            phases = {t.display_name: PHASES.get(t.state, t.state or "") for t in _tasks(run)}
+            ended = outcome(Step(name, phases[name]) for name in STEPS if name in phases)
+    succeeded = run.state == "SUCCEEDED"
+    if ended.state == "unknown" or ended.succeeded != succeeded:
+        return Outcome("succeeded" if succeeded else "failed", f"Run {run.state.lower()}")
+    return ended
+
+
+def _workflow(api: kfp_server_api.ApiClient, run_id: str) -> dict[str, Any]:
+    """Returns the run's workflow, which only version 1 of the API shows; {} where it does not."""
+    try:
+        found = json.loads(_get(api, f"/apis/v1beta1/runs/{run_id}"))
+        return dict(json.loads(found["pipeline_runtime"]["workflow_manifest"]))
+    except (kfp_server_api.ApiException, ValueError, LookupError, TypeError) as error:
+        if getattr(error, "status", None) in (0, 500, 502, 503, 504):
+            raise
+        return {}
+
+
+def _log(api: kfp_server_api.ApiClient, run_id: str, pod: str) -> str:
+    """Returns a step's log; empty where there is none: then there is an error in its place."""
+    try:
+        log = _get(api, f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log")
+    except kfp_server_api.ApiException:
+        return ""
+    return "" if log.startswith('{"error_message"') else log
+
+
+def _get(api: kfp_server_api.ApiClient, path: str) -> str:
+    answer = api.call_api(
+        path, "GET", auth_settings=["Bearer"], _preload_content=False, _return_http_data_only=True
+    )
+    return str(answer.data.decode(errors="replace"))
