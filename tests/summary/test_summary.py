@@ -1,21 +1,102 @@
-"""The run's summary."""
+"""The run's summary, from what became of the steps."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from components.summary.summary import summarize
+import pytest
+from kfp.dsl import PipelineTaskFinalStatus
+
+from components.summary.outcome import Step
+from components.summary.summary import summarize, write_steps
+
+BLESSED = "Blessed: all 6 rules hold, test precision@1 0.9890 (0.9868 to 0.9908)"
+PUBLISHED = "Published digits version 3 to gs://bucket/registry/digits/3"
+INGEST = Step("ingest", "Succeeded", log=["Wrote 70,000 examples; 0 rejected"])
+TRAIN = Step("train", "Succeeded", log=["Trained 16,500 steps: test precision@1 0.9890"])
 
 
-def test_a_success_is_told_with_its_parameters(tmp_path: Path) -> None:
-    status = {"state": "SUCCEEDED", "pipelineJobResourceName": "run-1", "error": {}}
-    line = summarize(status, {"source": "data/mnist"}, tmp_path / "summary.json")
-    written = json.loads((tmp_path / "summary.json").read_text())
-    assert line == "Run succeeded"
-    assert written["state"] == "SUCCEEDED" and written["run"] == "run-1"
-    assert written["error"] == "" and written["parameters"] == {"source": "data/mnist"}
+def final(state: str) -> dict[str, Any]:
+    """What KFP's executor makes of what the backend says, which has never an error in it."""
+    return asdict(PipelineTaskFinalStatus(state, "mnist-x7k2p", "exit-handler-1", None, None))
 
 
-def test_a_failure_is_told_with_its_reason(tmp_path: Path) -> None:
-    status = {"state": "FAILED", "error": {"message": "train: exit code 1"}}
-    assert summarize(status, {}, tmp_path / "summary.json") == "Run failed: train: exit code 1"
-    assert json.loads((tmp_path / "summary.json").read_text())["error"] == "train: exit code 1"
+def told(directory: Path, steps: list[Step]) -> tuple[str, dict[str, Any]]:
+    """The line and the file of a run on this machine."""
+    write_steps(directory, steps)
+    line = summarize(final("FAILED"), "run-1", "", {"source": "data"}, directory / "summary")
+    return line, json.loads((directory / "summary").read_text())
+
+
+@pytest.mark.parametrize(
+    ("steps", "state", "sentence"),
+    [
+        (
+            [
+                INGEST,
+                TRAIN,
+                Step("evaluate", "Succeeded", "", [BLESSED]),
+                Step("push", "Succeeded"),
+            ],
+            "succeeded",
+            "Run succeeded: published, test precision@1 0.9890",
+        ),
+        (
+            [
+                *(INGEST, TRAIN, Step("evaluate", "Succeeded", "", ["…", BLESSED, "…"])),
+                Step("push", "Succeeded", "", ["Validated in a fresh process: …", PUBLISHED]),
+            ],
+            "succeeded",
+            "Run succeeded: published digits version 3 to gs://bucket/registry/digits/3, "
+            "test precision@1 0.9890",
+        ),
+        (
+            [
+                *(INGEST, TRAIN),
+                Step("evaluate", "Succeeded", "", ["Not blessed: test precision@1 0.9 is below 1"]),
+            ],
+            "not blessed",
+            "Run succeeded, but the model is not blessed and not published: "
+            "test precision@1 0.9 is below 1",
+        ),
+        (
+            [
+                INGEST,
+                Step("train", "Failed", "Error (exit code 1)", ["error: the loss is nan", "…"]),
+            ],
+            "failed",
+            "Run failed: train: the loss is nan",
+        ),
+        (
+            [INGEST, Step("train", "Failed", "OOMKilled (exit code 137)", ["Step 100: loss = 2"])],
+            "failed",
+            "Run failed: train: OOMKilled (exit code 137)",
+        ),
+        ([], "unknown", "Run over, and it is not known how: no step"),
+    ],
+)
+def test_the_sentence_says_what_came_of_the_run(
+    tmp_path: Path, steps: list[Step], state: str, sentence: str
+) -> None:
+    line, summary = told(tmp_path, steps)
+    assert line == f"{sentence} (run run-1)"
+    assert (summary["state"], summary["outcome"], summary["run"]) == (state, sentence, "run-1")
+    assert summary["parameters"] == {"source": "data"}
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ("COMPLETE", "Run succeeded; more is not known: "),
+        ("FAILED", "Run failed; more is not known: "),
+        ("RUNNING", "Run over; more is not known: "),  # not blessed, timed out or terminated
+    ],
+)
+def test_where_the_steps_cannot_be_known_it_says_what_it_knows(
+    tmp_path: Path, state: str, sentence: str
+) -> None:
+    page = "https://kfp.example/#/runs/details/{run}"
+    line = summarize(final(state), "run-1", page, {}, tmp_path / "summary")
+    assert line.startswith(sentence)
+    assert line.endswith(" (run run-1 https://kfp.example/#/runs/details/run-1)")
