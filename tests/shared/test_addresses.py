@@ -87,9 +87,8 @@ def test_a_file_of_a_directory_with_a_signature() -> None:
 
 
 def test_nothing_that_is_written_has_them(tmp_path: Path) -> None:
-    summarize(
-        {"state": "SUCCEEDED"}, {"source": "https://u:hunter2@h/x"}, tmp_path / "summary.json"
-    )
+    source = {"source": "https://u:hunter2@h/x"}
+    summarize({"state": "SUCCEEDED"}, "run-1", "", source, tmp_path / "summary.json")
     assert "hunter2" not in (tmp_path / "summary.json").read_text(encoding="utf-8")
 
 
