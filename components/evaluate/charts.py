@@ -80,9 +80,9 @@ def line_chart(series: dict[str, Points], log: bool = False) -> LineChart | None
         log: Whether y is logarithmic.
 
     Returns:
-        The chart, or None where there is no line of at least two points.
+        The chart, or None where there is no line over more than one x.
     """
-    series = {name: points for name, points in series.items() if len(points) > 1}
+    series = {name: points for name, points in series.items() if len({x for x, _ in points}) > 1}
     if not series:
         return None
     xs = [x for points in series.values() for x, _ in points]

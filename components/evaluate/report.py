@@ -1,9 +1,8 @@
 """``report.html``: the evaluation as a page that needs nothing but itself."""
 
 import base64
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +18,10 @@ from components.evaluate.charts import (
 )
 from components.evaluate.templates import render
 from components.shared.evaluation import Digit
+from components.shared.history import HISTORY, Row, read_history
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model
 
 FILE = "report.html"
-HISTORY = "history.jsonl"
 POINTS = 400  # of a learning curve at most
 WINDOW = 10  # status lines that the loss is averaged over
 
@@ -53,7 +52,7 @@ def write(
         model_directory: Where the model's training history lies.
         pictures: The images to show.
     """
-    history = _read_history(model_directory / HISTORY)
+    history = read_history(model_directory / HISTORY)
     page = render(
         "report.html.j2",
         evaluation=evaluation,
@@ -90,25 +89,18 @@ def _data_uri(image: npt.NDArray[np.uint8]) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
-def _read_history(path: Path) -> list[dict[str, Any]]:
-    """Reads what training told; a model that came without a history has an empty one."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _series(history: list[dict[str, Any]], name: str) -> Points:
+def _series(history: list[Row], name: str) -> Points:
     return [(row["step"], row[name]) for row in history if name in row]
 
 
-def _loss_chart(history: list[dict[str, Any]]) -> LineChart | None:
+def _loss_chart(history: list[Row]) -> LineChart | None:
     losses = _series(history, "loss")
     mean = moving_mean(losses, WINDOW)
     lines = {"of one batch": thin(losses, POINTS), "moving mean": thin(mean, POINTS)}
     return line_chart(lines, log=True)
 
 
-def _precision_chart(history: list[dict[str, Any]]) -> LineChart | None:
+def _precision_chart(history: list[Row]) -> LineChart | None:
     return line_chart(
         {split: thin(_series(history, f"precision_at_1/{split}"), POINTS) for split in SPLITS}
     )

@@ -3,76 +3,29 @@
 import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TypeVar
 
-import requests
 import tenacity
-import urllib3
-from pyarrow import fs
 
-from components.ingest.filesystem import open_filesystem
+from components.ingest.remote import (
+    InterruptedDownloadError,
+    MissingError,
+    Remote,
+    Version,
+    open_remote,
+)
 from components.shared.addresses import shown
 from components.shared.errors import StepError
 from components.shared.storage import write_text
 
 Result = TypeVar("Result")
 
-ATTEMPTS = 5  # in a row that bring no byte
-CHUNK = 1 << 18  # bytes
-CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60  # seconds
-# Asked for as it is stored: a server that packs what it sends cannot go on from a byte.
-AS_STORED = {"Accept-Encoding": "identity"}
-
-
-class InterruptedDownloadError(Exception):
-    """The connection broke, or the server has trouble of its own: worth another attempt."""
-
-
-class MissingError(Exception):
-    """There is no such file."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """Which version of a file the server has."""
-
-    tag: str  # changes with the content: an ETag, or the time of the last change
-    size: int | None  # bytes
-
-
-class Body(NamedTuple):
-    """What a server sends of a file."""
-
-    start: int  # bytes before it
-    chunks: Iterator[bytes]
-
-
-class Remote(Protocol):
-    """A file on a server."""
-
-    def version(self) -> Version:
-        """Asks for the version.
-
-        Raises:
-            MissingError: There is no such file.
-            InterruptedDownloadError: The server cannot be asked now.
-        """
-
-    def open(self, offset: int, version: Version) -> AbstractContextManager["Body"]:
-        """Opens the bytes from an offset on, or from the start where the server does only that.
-
-        Raises:
-            InterruptedDownloadError: The connection broke, here or within the block.
-        """
-
-
-def is_remote(address: str) -> bool:
-    """Whether an address is one to download from."""
-    return address.startswith(("https://", "http://", "gs://"))
+ATTEMPTS = 5  # in a row that bring less than
+LITTLE = 4_096  # bytes
+LARGEST = 1 << 36  # bytes of a file whose size the server does not say
 
 
 class Download:
@@ -87,22 +40,40 @@ class Download:
     """
 
     def __init__(self, cache: str, wait: float = 0.5) -> None:
-        self.directory = Path(cache) if cache else Path.home() / ".cache" / "mnist-pipeline"
+        self.cache = cache
         self.wait = wait
+
+    @property
+    def directory(self) -> Path:
+        """The cache's directory.
+
+        Raises:
+            StepError: None is named, and this user has no home directory.
+        """
+        if self.cache:
+            return Path(self.cache)
+        try:
+            return Path.home() / ".cache" / "mnist-pipeline"
+        except RuntimeError:
+            raise StepError("no home directory for downloaded files; name --cache") from None
 
     def __call__(self, address: str) -> Path | None:
         """Fetches a file.
 
         Returns:
-            Where it lies on disk; None where the server has no such file.
+            Where it lies on disk; None where the server has no such file, or says that it is
+            forbidden, which some say of whatever is not there.
 
         Raises:
             StepError: The server cannot be reached, refuses, or breaks off again and again.
+            OSError: The cache cannot be written.
         """
-        remote: Remote = _Bucket(address) if address.startswith("gs://") else _Web(address)
+        place = self.directory / hashlib.sha256(address.encode()).hexdigest()[:16]
+        place.mkdir(parents=True, exist_ok=True)
+        remote = open_remote(address)
         try:
             version = self._retried(remote.version)
-            return self._fetch(address, remote, version)
+            return self._fetch(place, _name(address), remote, version)
         except MissingError:
             return None
         except InterruptedDownloadError as error:
@@ -111,10 +82,9 @@ class Download:
                 "progress, what has come is kept: run again to go on from there"
             ) from None
 
-    def _fetch(self, address: str, remote: Remote, version: Version) -> Path:
-        place = self.directory / hashlib.sha256(address.encode()).hexdigest()[:16]
-        place.mkdir(parents=True, exist_ok=True)
-        path = place / shown(address).removesuffix("?…").rsplit("/", 1)[-1]
+    def _fetch(self, place: Path, name: str, remote: Remote, version: Version) -> Path:
+        path = place / "file" / name
+        path.parent.mkdir(exist_ok=True)
         partial, known = place / ".partial", place / "version.json"
         with (place / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed: runs may share a cache
@@ -139,11 +109,17 @@ class Download:
         return retrying(action)
 
 
+def _name(address: str) -> str:
+    name = shown(address).removesuffix("?…").rpartition("/")[2]
+    return name if name.strip(".") else "index"
+
+
 def _continue(remote: Remote, partial: Path, version: Version) -> bool:
     """Appends what is missing, and returns whether all is there.
 
     Raises:
-        InterruptedDownloadError: The connection broke before it brought anything new.
+        InterruptedDownloadError: The connection broke before it brought more than a little, or
+            the file is not as long as the server said.
     """
     with partial.open("ab") as out:
         before = out.tell()
@@ -154,102 +130,20 @@ def _continue(remote: Remote, partial: Path, version: Version) -> bool:
                 out.truncate(start)
                 for chunk in chunks:
                     out.write(chunk)
+                    if out.tell() > (version.size or LARGEST):
+                        break
         except InterruptedDownloadError:
-            if out.tell() <= before:
+            if out.tell() < before + LITTLE:
                 raise
             return False
+        if version.size is None and out.tell() > LARGEST:
+            out.truncate(0)
+            raise StepError(
+                f"{shown(remote.address)}: more than {LARGEST} bytes, and the server does not say "
+                "how many; name another address"
+            )
         if version.size not in (None, out.tell()):
             found = out.tell()
             out.truncate(0)
             raise InterruptedDownloadError(f"{found} bytes, expected {version.size}")
         return True
-
-
-class _Web:
-    """A file behind ``https://``."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-
-    def version(self) -> Version:
-        with _told_apart():
-            response = requests.head(
-                self.address,
-                headers=AS_STORED,
-                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-                allow_redirects=True,
-            )
-        _check(self.address, response)
-        size = response.headers.get("Content-Length")
-        return Version(_tag(response), int(size) if size else None)
-
-    @contextmanager
-    def open(self, offset: int, version: Version) -> Iterator[Body]:
-        headers = {**AS_STORED, "Range": f"bytes={offset}-"} if offset else AS_STORED
-        with (
-            _told_apart(),
-            requests.get(
-                self.address,
-                headers=headers,
-                stream=True,
-                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-            ) as response,
-        ):
-            _check(self.address, response)
-            if _tag(response) != version.tag:
-                raise InterruptedDownloadError("the file changed while it was fetched")
-            partial = response.status_code == requests.codes.partial_content
-            # Unlike iter_content, this keeps the bytes that came right before a connection broke.
-            chunks = iter(lambda: response.raw.read1(CHUNK), b"")
-            yield Body(offset if partial else 0, chunks)
-
-
-class _Bucket:
-    """A file on ``gs://``; pyarrow's client has bounded retries of its own."""
-
-    def __init__(self, address: str) -> None:
-        self.filesystem, self.path = open_filesystem(address)
-
-    def version(self) -> Version:
-        with _told_apart():
-            info = self.filesystem.get_file_info(self.path)
-        if info.type != fs.FileType.File:
-            raise MissingError
-        return Version(str(info.mtime_ns), info.size)
-
-    @contextmanager
-    def open(self, offset: int, version: Version) -> Iterator[Body]:
-        with _told_apart(), self.filesystem.open_input_file(self.path) as file:
-            file.seek(offset)
-            yield Body(offset, iter(lambda: file.read(CHUNK), b""))
-
-
-def _tag(response: requests.Response) -> str:
-    return response.headers.get("ETag") or response.headers.get("Last-Modified", "")
-
-
-@contextmanager
-def _told_apart() -> Iterator[None]:
-    """Turns what another attempt may mend into InterruptedDownloadError."""
-    try:
-        yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise InterruptedDownloadError(_first_line(error)) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _check(address: str, response: requests.Response) -> None:
-    if response.status_code in (requests.codes.not_found, requests.codes.gone):
-        raise MissingError
-    if response.status_code >= requests.codes.server_error or response.status_code in (408, 429):
-        raise InterruptedDownloadError(
-            f"the server answers {response.status_code} {response.reason}"
-        )
-    if not response.ok:
-        raise StepError(
-            f"{shown(address)}: the server answers {response.status_code} {response.reason}; "
-            "expected a file that may be read"
-        )

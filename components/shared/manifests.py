@@ -1,10 +1,21 @@
 """The JSON manifests that steps hand on: what is in a directory, readable with ``cat``."""
 
 import hashlib
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from components.shared.errors import StepError
 from components.shared.evaluation import (
@@ -38,15 +49,16 @@ class Manifest(BaseModel):
 
         Raises:
             StepError: There is none, or it does not follow the schema.
+            OSError: It cannot be read.
         """
         path = Path(directory) / cls.FILE
-        try:
-            text = path.read_bytes()
-        except OSError:
+        if not path.exists():
             raise StepError(
                 f"{path}: not found, expected the output of an earlier step; run that step first"
-            ) from None
-        return cls.parse(text, str(path))
+            )
+        if not path.is_file():  # reading a pipe would wait for ever
+            raise StepError(f"{path}: is no file, expected one that an earlier step wrote")
+        return cls.parse(path.read_bytes(), str(path))
 
     @classmethod
     def parse(cls, text: bytes, name: str) -> Self:
@@ -74,26 +86,46 @@ class Manifest(BaseModel):
         write_text(Path(directory) / self.FILE, self.text)
 
 
+def _inside(file: str) -> str:
+    path = PurePosixPath(file)
+    inside = file == str(path) and file.isprintable() and not path.is_absolute()
+    if not inside or ".." in path.parts or not path.name:
+        raise ValueError(f"{file!r} is no path inside the dataset's directory")
+    return file
+
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Shard(BaseModel):
     """One TFRecord file."""
 
-    file: str  # relative to the dataset's directory
-    records: int
-    bytes: int
-    sha256: str
+    file: Annotated[str, AfterValidator(_inside)]  # relative to the dataset's directory
+    records: NonNegativeInt
+    bytes: NonNegativeInt
+    sha256: Sha256
 
 
 class Split(BaseModel):
     """One split of a dataset."""
 
-    records: int
-    rejected: int
-    wrong_size: int  # rejected because the image has another size
-    labels: list[int]  # records of each class
-    pixel_mean: float  # grey value, 0 to 255
-    pixel_stddev: float
-    duplicates: int  # records whose image an earlier one of the split has too
+    records: NonNegativeInt
+    rejected: NonNegativeInt
+    wrong_size: NonNegativeInt  # rejected because the image has another size
+    labels: list[NonNegativeInt]  # records of each class
+    pixel_mean: float = Field(ge=0, le=255)  # grey value
+    pixel_stddev: float = Field(ge=0, le=255)
+    duplicates: NonNegativeInt  # records whose image an earlier one of the split has too
     shards: list[Shard]
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        counted = sum(self.labels), sum(shard.records for shard in self.shards)
+        if counted != (self.records, self.records):
+            raise ValueError(
+                f"{self.records} records, but {counted[0]} labels and {counted[1]} in shards"
+            )
+        return self
 
 
 class Rejected(BaseModel):
@@ -112,6 +144,14 @@ class Anomaly(BaseModel):
     message: str
 
 
+def _check_splits(found: Collection[str]) -> None:
+    if set(found) != set(SPLITS):
+        raise ValueError(f"{', '.join(found) or 'no splits'}, expected {', '.join(SPLITS)}")
+
+
+Pair = Literal["train,validation", "train,test", "validation,test"]
+
+
 class Dataset(Manifest):
     """``dataset.json``: what ingest hands on."""
 
@@ -123,10 +163,23 @@ class Dataset(Manifest):
     source: str
     source_fingerprint: str  # sha256 over what identifies the source's files
     metrics: dict[str, int]  # Beam's counters: records read, written, rejected; bytes written
-    splits: dict[str, Split]
-    duplicates: dict[str, int]  # distinct images that two splits share, as "train,test"
+    splits: dict[str, Split]  # train, validation and test
+    duplicates: dict[Pair, NonNegativeInt]  # distinct images that two splits share, as "train,test"
     anomalies: list[Anomaly]
     rejected: list[Rejected]  # the first ones; all are in the directory rejected/
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        _check_splits(self.splits)
+        files = [shard.file for split in self.splits.values() for shard in split.shards]
+        if len(set(files)) < len(files):
+            raise ValueError("two shards with one name")
+        for name, split in self.splits.items():
+            if len(split.labels) != len(self.class_names):
+                raise ValueError(
+                    f"{name} counts {len(split.labels)} labels, expected {len(self.class_names)}"
+                )
+        return self
 
     @property
     def fingerprint(self) -> str:
@@ -145,8 +198,8 @@ class Dataset(Manifest):
 class Score(BaseModel):
     """How many examples of a split a model gets right."""
 
-    examples: int
-    correct: int
+    examples: PositiveInt
+    correct: NonNegativeInt
 
     @property
     def precision(self) -> float:
@@ -166,10 +219,16 @@ class Model(Manifest):
     FILE: ClassVar[str] = "model.json"
 
     config: dict[str, Any]
-    step: int
-    dataset_fingerprint: str
+    step: NonNegativeInt
+    dataset_fingerprint: Sha256
     versions: dict[str, str]
     scores: dict[str, Score]  # of the last evaluation during training, by split
+
+    @field_validator("scores")
+    @classmethod
+    def _of_every_split(cls, scores: dict[str, Score]) -> dict[str, Score]:
+        _check_splits(scores)
+        return scores
 
 
 class Evaluation(Manifest):
@@ -177,10 +236,10 @@ class Evaluation(Manifest):
 
     FILE: ClassVar[str] = "evaluation.json"
 
-    verdicts: list[Verdict]
+    verdicts: list[Verdict] = Field(min_length=1)  # or what nobody judged would be blessed
     warnings: list[str]  # what a reader should know and no rule decides on
-    model_sha256: str  # of the SavedModel that was judged
-    dataset_fingerprint: str
+    model_sha256: Sha256  # of the SavedModel that was judged
+    dataset_fingerprint: Sha256
     config: dict[str, Any]  # the rules' bounds
     versions: dict[str, str]
     seconds: dict[str, float]  # wall time of each part of the evaluation
@@ -190,6 +249,12 @@ class Evaluation(Manifest):
     champion: Champion | None  # None where none is published yet
     mistakes: list[Mistake]  # of the test split, the surest first
     roc: Roc  # of the test split
+
+    @field_validator("splits")
+    @classmethod
+    def _of_every_split(cls, splits: dict[str, SplitEvaluation]) -> dict[str, SplitEvaluation]:
+        _check_splits(splits)
+        return splits
 
     @property
     def blessed(self) -> bool:

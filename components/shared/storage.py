@@ -1,11 +1,12 @@
 """Output that appears whole or not at all."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,31 +18,115 @@ from components.shared.errors import StepError
 def whole_directory(output: Path, marker: str) -> Iterator[Path]:
     """Yields a directory to fill that becomes ``output`` in one rename once the block is through.
 
+    What is wrong with ``output`` is told before the block, and no second run gets it meanwhile.
+    What runs that were killed have left beside it is removed; or, where one was killed while it
+    replaced a finished ``output``, put back.
+
     Args:
-        output: The directory to appear. One that is there already is replaced, but only if it is
-            empty or holds ``marker``.
+        output: The directory to appear; where it is a link, what that points to. One that is there
+            already is replaced, but only if it is empty or holds ``marker``.
         marker: Name of the file that makes a directory one of ours: its manifest.
 
     Raises:
-        StepError: ``output`` holds something else, which is left alone.
+        StepError: ``output`` cannot be replaced, or another run writes to it; it is left alone.
+        OSError: It cannot be written.
     """
-    _refuse_foreign(output, marker)
+    output = Path(os.path.realpath(output))
+    _refuse_irreplaceable(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    # A run that was killed leaves its partial directory behind; this one takes its place.
-    for leftover in output.parent.glob(f".{output.name}.partial-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.partial-", dir=output.parent))
+    # Of all names beside it the longest: whether the others can be made is known before the work.
+    with locked(output.with_name(f".{output.name}.partial.lock"), output):
+        _clear_leftovers(output)
+        _refuse_foreign(output, marker)
+        partial = output.with_name(f".{output.name}.partial")
+        try:
+            partial.mkdir()
+            yield partial
+            fsync_tree(partial)
+            if output.exists():
+                output.rename(output.with_name(f".{output.name}.replaced"))
+            partial.rename(output)
+            fsync(output.parent)
+        finally:
+            _clear_leftovers(output)
+
+
+@contextmanager
+def locked(lock: Path, place: Path) -> Iterator[None]:
+    """Holds a lock for the block; a process that is killed loses it.
+
+    Args:
+        lock: The lock's file; it is there as long as the lock is held.
+        place: What is locked, for messages.
+
+    Raises:
+        StepError: Another run holds it.
+        OSError: It cannot be made; names the place.
+    """
+    descriptor = _lock(lock, place)
     try:
-        partial.chmod(0o755)
-        yield partial
-        fsync_tree(partial)
-        if output.exists():
-            output.rename(partial.with_suffix(".replaced"))
-        partial.rename(output)
-        fsync(output.parent)
+        yield
     finally:
-        shutil.rmtree(partial.with_suffix(".replaced"), ignore_errors=True)
-        shutil.rmtree(partial, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            lock.unlink()
+        os.close(descriptor)
+
+
+def _lock(lock: Path, place: Path) -> int:
+    while True:
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(place)) from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise StepError(
+                f"{place}: another run writes to it; wait for its end, or name another directory"
+            ) from None
+        except OSError:
+            return descriptor  # a file system without locks
+        # Who held it before has removed the file by then: another one may lie there.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                return descriptor
+        os.close(descriptor)
+
+
+def _refuse_irreplaceable(output: Path) -> None:
+    if output.is_mount():
+        raise StepError(f"{output}: a disk is mounted there; name a directory in it")
+    here = Path.cwd()
+    if output == here or output in here.parents:
+        raise StepError(
+            f"{output}: is the current directory or one above it, which cannot be replaced; name "
+            "another directory"
+        )
+    if output.exists() and not output.is_dir():
+        raise StepError(f"{output}: is a file, expected a directory to write to")
+
+
+def _refuse_foreign(output: Path, marker: str) -> None:
+    if output.exists() and any(output.iterdir()) and not (output / marker).exists():
+        raise StepError(
+            f"{output}: holds files but no {marker}, so it is not replaced; name another directory"
+        )
+
+
+def _clear_leftovers(output: Path) -> None:
+    """Puts back what was about to be replaced and was not, and removes what else is left."""
+    pattern = re.compile(rf"\.{re.escape(output.name)}\.(partial|replaced)(-\w+)?")
+    for path in sorted(output.parent.iterdir()):
+        found = pattern.fullmatch(path.name)
+        if not found:
+            continue
+        if found[1] == "replaced" and not output.exists():
+            path.rename(output)
+        elif path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -63,17 +148,6 @@ def write_text(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-def _refuse_foreign(output: Path, marker: str) -> None:
-    if not output.exists():
-        return
-    if not output.is_dir():
-        raise StepError(f"{output}: is a file, expected a directory to write to")
-    if any(output.iterdir()) and not (output / marker).exists():
-        raise StepError(
-            f"{output}: holds files but no {marker}, so it is not replaced; name another directory"
-        )
 
 
 def fsync_tree(directory: Path) -> None:

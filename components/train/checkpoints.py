@@ -1,5 +1,6 @@
 """Checkpoints: where a run goes on after it stopped."""
 
+import re
 from pathlib import Path
 
 import tensorflow as tf
@@ -11,6 +12,8 @@ PREFIX = "ckpt"
 # What TensorFlow raises for a checkpoint cut short, damaged or of other variables; its reader maps
 # some of its C++ errors to Python's own.
 UNREADABLE = (tf.errors.OpError, AssertionError, IndexError, RuntimeError, ValueError)
+
+_INDEX = re.compile(rf"{PREFIX}-([0-9]+)\.index")  # of a checkpoint; the number is its step
 
 
 class Checkpoints:
@@ -41,8 +44,12 @@ class Checkpoints:
             StepError: There are checkpoints, but none can be read.
         """
         # What lies there counts, not the pointer file: a crash may come between the two.
-        indices = self._directory.glob(f"{PREFIX}-*.index")
-        newest_first = sorted(indices, key=lambda path: int(path.stem.split("-")[1]), reverse=True)
+        steps = {
+            int(match[1]): path
+            for path in self._directory.iterdir()
+            if (match := _INDEX.fullmatch(path.name))
+        }
+        newest_first = [steps[step] for step in sorted(steps, reverse=True)]
         for index in newest_first:
             path = str(index.with_suffix(""))
             try:

@@ -17,8 +17,8 @@ import tensorflow as tf
 from components.config import Train
 from components.shared.errors import StepError
 from components.shared.examples import read_split
+from components.shared.history import HISTORY
 from components.shared.manifests import SPLITS, Dataset, Model, Score
-from components.shared.storage import whole_directory
 from components.train.batches import Batches, Resident, Share, open_batches
 from components.train.checkpoints import Checkpoints
 from components.train.cluster import Cluster
@@ -26,7 +26,7 @@ from components.train.devices import open_strategy, together
 from components.train.loop import compile_score, compile_steps
 from components.train.saved_model import export
 from components.train.state import State
-from components.train.summaries import HISTORY, Summaries
+from components.train.summaries import Summaries
 
 CACHED_BATCH = 5_000  # examples that an evaluation scores at once, where the splits are in memory
 STOPPED = 128 + signal.SIGTERM  # the exit code that a shell gives a process ended by SIGTERM
@@ -178,10 +178,9 @@ def _write(
         versions={"python": platform.python_version(), "tensorflow": tf.__version__},
         scores=scores,
     )
-    with whole_directory(output, Model.FILE) as directory:
-        export(state.weights, directory / "saved_model")
-        shutil.copy(logs / HISTORY, directory / HISTORY)
-        manifest.write(directory)
+    export(state.weights, output / "saved_model")
+    shutil.copy(logs / HISTORY, output / HISTORY)
+    manifest.write(output)
     precision = scores["test"].precision
     print(f"Trained {state.step:,} steps: test precision@1 {precision:.4f}", flush=True)
     return manifest

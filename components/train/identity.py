@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from components.config import Train
 from components.shared.errors import StepError
-from components.shared.storage import write_text
+from components.shared.storage import locked, write_text
 
 FILE = "run.json"
 # These may change between the attempts of a run, since they do not touch the weights.
@@ -15,8 +17,11 @@ FREE = {"keep_checkpoints", "checkpoint_every", "resident_mib", "restart", "work
 LEFT = (FILE, "checkpoint", "ckpt-*", "history.jsonl", "events.out.tfevents.*")
 
 
-def claim(directory: Path, config: Train, fingerprint: str) -> None:
-    """Makes a directory this run's: what it holds must be of the same configuration and data.
+@contextmanager
+def claim(directory: Path, config: Train, fingerprint: str) -> Iterator[None]:
+    """Makes a directory this run's for the block: no other run may write to it meanwhile.
+
+    What it holds must be of the same configuration and data.
 
     Args:
         directory: Holds the checkpoints of an earlier attempt, of another run, or nothing.
@@ -24,13 +29,20 @@ def claim(directory: Path, config: Train, fingerprint: str) -> None:
         fingerprint: Of the dataset.
 
     Raises:
-        StepError: It holds another run's; names what differs.
+        StepError: It holds another run's, and names what differs; or another run writes to it.
+        OSError: It cannot be written.
     """
     identity = {k: v for k, v in dataclasses.asdict(config).items() if k not in FREE}
     identity["dataset"] = fingerprint
     directory.mkdir(parents=True, exist_ok=True)
-    differing = _differing(directory / FILE, identity)
-    if differing and not config.restart:
+    with locked(directory / ".lock", directory):
+        _take(directory, identity, config.restart)
+        yield
+
+
+def _take(directory: Path, identity: dict[str, object], restart: bool) -> None:
+    differing = _differing(directory, identity)
+    if differing and not restart:
         raise StepError(
             f"{directory}: holds checkpoints of another run ({'; '.join(differing)}); name another "
             "directory, or discard them with --restart"
@@ -42,12 +54,17 @@ def claim(directory: Path, config: Train, fingerprint: str) -> None:
         write_text(directory / FILE, json.dumps(identity, indent=2) + "\n")
 
 
-def _differing(path: Path, identity: dict[str, object]) -> list[str]:
+def _differing(directory: Path, identity: dict[str, object]) -> list[str]:
+    path = directory / FILE
     if not path.exists():
-        return []
+        # It is there before the first checkpoint is.
+        found = any(directory.glob("ckpt-*"))
+        return [f"{path.name}, which says of which, is missing"] if found else []
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return [f"{path.name} is unreadable"]
+    if not isinstance(found, dict):
         return [f"{path.name} is unreadable"]
     return [
         f"{name} {found.get(name)!r} there, {identity.get(name)!r} here"

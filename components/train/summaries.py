@@ -1,7 +1,6 @@
 """What a run tells: status lines for people, TensorBoard events, the history it hands on."""
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 from typing import Self, TextIO
@@ -19,12 +18,13 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from components.config import Train
+from components.shared.history import HISTORY, read_history, text_of
 from components.shared.manifests import Score
 from components.shared.records import IMAGE_SHAPE
+from components.shared.storage import write_text
 from components.train.model import inference, normalize
 from components.train.state import State
 
-HISTORY = "history.jsonl"
 BUCKETS = 30  # of a histogram, as many as TensorBoard shows
 
 
@@ -87,18 +87,13 @@ class Summaries:
         self._events.add_event(Event(wall_time=time.time(), step=step, summary=merged))
 
     def _record(self, step: int, figures: dict[str, float]) -> None:
-        self._history.write(json.dumps({"step": step, **figures}) + "\n")
+        self._history.write(text_of({"step": step, **figures}))
 
 
 def _reopen(path: Path, step: int) -> TextIO:
     """Opens a history to append to, without its rows of later steps."""
-    kept: list[str] = []
-    if path.exists():
-        rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        # A killed run may have left half a line at the end.
-        whole = [row for row in rows if row.endswith("\n")]
-        kept = [row for row in whole if json.loads(row)["step"] <= step]
-    path.write_text("".join(kept), encoding="utf-8")
+    kept = [text_of(row) for row in read_history(path) if row["step"] <= step]
+    write_text(path, "".join(kept))
     return path.open("a", encoding="utf-8")
 
 

@@ -1,10 +1,13 @@
 """Training: from a dataset to a SavedModel, exactly resumable at every checkpoint."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from components.config import Train
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset, Model
+from components.shared.storage import whole_directory
 from components.train.cluster import Cluster
 from components.train.identity import claim
 
@@ -29,18 +32,31 @@ def train_and_evaluate(config: Train, examples: Path, output: Path, logs: Path) 
     dataset = Dataset.read(examples)
     cluster = Cluster.from_environment()
     _check(config, dataset, cluster)
-    if cluster.chief:
-        claim(logs, config, dataset.fingerprint)
+    with _chiefs(config, dataset, output, logs) if cluster.chief else nullcontext(output) as model:
+        # Only now, since it costs seconds: a wrong configuration is told at once.
+        from components.shared.examples import blaming_shards
+        from components.train.fit import fit
 
-    # Only now, since it costs seconds: a wrong configuration is told at once.
-    from components.shared.examples import blaming_shards
-    from components.train.fit import fit
+        with blaming_shards(dataset, examples):
+            return fit(config, cluster, dataset, examples, model, logs)
 
-    with blaming_shards(dataset, examples):
-        return fit(config, cluster, dataset, examples, output, logs)
+
+@contextmanager
+def _chiefs(config: Train, dataset: Dataset, output: Path, logs: Path) -> Iterator[Path]:
+    """Keeps other runs off the directories that the chief writes; yields where the model goes."""
+    if output.resolve() in (logs.resolve(), *logs.resolve().parents):
+        raise StepError(f"{logs}: lies in {output}, which is replaced; name another --logs")
+    with whole_directory(output, Model.FILE) as model, claim(logs, config, dataset.fingerprint):
+        yield model
 
 
 def _check(config: Train, dataset: Dataset, cluster: Cluster) -> None:
+    for name, split in dataset.splits.items():
+        if not split.records:
+            raise StepError(
+                f"the {name} split has no records, expected some; run ingest on more, or with "
+                "another --validation-share and --test-share"
+            )
     train = dataset.splits["train"]
     if train.records < config.batch_size:
         raise StepError(

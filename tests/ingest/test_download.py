@@ -1,7 +1,10 @@
 """Downloads over real connections, to a server that breaks them."""
 
+import contextlib
+import errno
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,10 +30,15 @@ class Server:
 
     directory: Path
     address: str = ""
+    served: Path | None = None  # whatever is asked for
     break_after: int = 0  # bytes of a body after which the connection is cut; 0: never
     failures: int = 0  # requests to answer with status
     status: int = 503
     ranges: bool = True  # whether it can start in the middle
+    headers: dict[str, str | None] = field(default_factory=dict)  # instead of its own
+    methods: tuple[str, ...] = ("HEAD", "GET")  # others are not allowed
+    missing: int = 404  # what it answers for what is not there
+    pause: float = 0  # seconds before each byte
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, Range
 
     def gets(self, ending: str) -> list[str]:
@@ -63,12 +71,14 @@ def server(tmp_path: Path) -> Iterator[Server]:
         def _answer(self, body: bool) -> None:
             span = self.headers.get("Range", "")
             state.requests.append((self.command, self.path, span))
-            path = state.directory / self.path.lstrip("/").partition("?")[0]
+            path = state.served or state.directory / self.path.lstrip("/").partition("?")[0]
             if state.failures:
                 state.failures -= 1
                 return self._send(state.status, b"", {}, body)
+            if self.command not in state.methods:
+                return self._send(405, b"", {}, body)
             if not path.is_file():
-                return self._send(404, b"", {}, body)
+                return self._send(state.missing, b"", {}, body)
             content = path.read_bytes()
             headers = {"ETag": f'"{hashlib.md5(content).hexdigest()}"'}
             if span and state.ranges:
@@ -79,11 +89,18 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
         def _send(self, status: int, content: bytes, headers: dict, body: bool) -> None:
             self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            for name, value in headers.items():
-                self.send_header(name, value)
+            headers = {"Content-Length": str(len(content)), **headers}
+            for name, value in (headers | (state.headers if status < 400 else {})).items():
+                if value is not None:
+                    self.send_header(name, value)
             self.end_headers()
             if not body:
+                return
+            with contextlib.suppress(ConnectionError):
+                for byte in content if state.pause else b"":
+                    time.sleep(state.pause)
+                    self.wfile.write(bytes([byte]))
+            if state.pause:
                 return
             cut = state.break_after and len(content) > state.break_after
             self.wfile.write(content[: state.break_after] if cut else content)
@@ -182,10 +199,122 @@ def test_trouble_that_stays_is_one_line_after_bounded_attempts(
 
 
 def test_a_refusal_is_one_line_at_once(server: Server, download: Download) -> None:
-    server.status, server.failures = 403, 1_000
-    with pytest.raises(StepError, match=r"file: the server answers 403 Forbidden"):
+    server.status, server.failures = 401, 1_000
+    with pytest.raises(StepError, match=r"file: the server answers 401 Unauthorized"):
         download(f"{server.address}/file")
-    assert len(server.requests) == 1
+    assert len(server.requests) == 2  # HEAD, and GET in case that is the trouble
+
+
+def test_what_is_forbidden_is_taken_as_not_there(
+    server: Server, download: Download, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.missing = 403
+    assert download(f"{server.address}/file?sig=hunter2") is None
+    told = f"{server.address}/file?…: the server answers 403, taken as not there\n"
+    assert capsys.readouterr().out == told
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 501])
+def test_an_address_that_takes_only_get_is_read(
+    status: int, server: Server, download: Download
+) -> None:
+    (server.directory / "file").write_bytes(CONTENT)
+    server.status, server.failures = status, 1  # of HEAD
+    path = download(f"{server.address}/file")
+    assert path is not None
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("length", ["abc", "-1", "", "1e9", "²", None])
+def test_a_length_that_is_none_does_not_matter(
+    length: str | None, server: Server, download: Download
+) -> None:
+    (server.directory / "file").write_bytes(CONTENT)
+    server.headers = {"Content-Length": length and length.encode().decode("latin-1")}
+    path = download(f"{server.address}/file")
+    assert path is not None
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_stream_without_an_end_has_a_bound(
+    server: Server, download: Download, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (server.directory / "file").write_bytes(CONTENT)
+    server.headers = {"Content-Length": None}
+    monkeypatch.setattr("components.ingest.download.LARGEST", 500_000)
+    with pytest.raises(StepError, match=r"file: more than 500000 bytes"):
+        download(f"{server.address}/file")
+
+
+def test_a_drip_is_no_download(
+    server: Server, download: Download, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (server.directory / "file").write_bytes(CONTENT)
+    server.pause = 0.01
+    monkeypatch.setattr("components.ingest.remote.WINDOW", 0.1)
+    with pytest.raises(StepError, match=r"file: \d+ bytes in 0 seconds; gave up after 5 attempts"):
+        download(f"{server.address}/file")
+
+
+@pytest.mark.parametrize(
+    "span", ["bytes 0-699999/1000000", "bytes 1-2/1000000", "bytes */1000000", "lines 1-2", None]
+)
+def test_another_range_than_asked_for_is_not_taken(
+    span: str | None, server: Server, download: Download
+) -> None:
+    (server.directory / "file").write_bytes(CONTENT)
+    server.break_after = 300_000
+    server.ranges = False
+    with pytest.raises(StepError):
+        download(f"{server.address}/file")
+    server.break_after, server.ranges = 0, True
+    server.headers = {"Content-Range": span}
+    path = download(f"{server.address}/file")
+    assert path is not None
+    assert path.read_bytes() == CONTENT
+
+
+def test_a_full_disk_is_not_the_servers_fault(
+    server: Server, download: Download, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (server.directory / "file").write_bytes(CONTENT)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "cache")
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    with pytest.raises(OSError) as caught:
+        download(f"{server.address}/file")
+    assert caught.value.errno == errno.ENOSPC
+    assert len(server.gets("file")) <= 1
+
+
+def test_a_cache_that_cannot_be_is_told_before_anything_is_asked(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").touch()
+    with pytest.raises(OSError):
+        Download(str(tmp_path / "cache"))(f"{server.address}/file")
+    assert not server.requests
+
+
+@pytest.mark.parametrize("name", ["version.json", ".lock", ".partial", "", "..", "x?y=z", "ä b"])
+def test_no_name_is_taken_for_the_caches_own(name: str, server: Server, download: Download) -> None:
+    (server.directory / "served").write_bytes(CONTENT)
+    server.served = server.directory / "served"
+    path = download(f"{server.address}/{name}")
+    assert path is not None and path.is_file()
+    assert path.read_bytes() == CONTENT
+    assert path.is_relative_to(download.directory)
+
+
+def test_no_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(StepError, match="no home directory for downloaded files; name --cache"):
+        Download("")("https://localhost/file")
 
 
 def test_no_such_file_is_none(server: Server, download: Download) -> None:

@@ -21,6 +21,7 @@ hosts = st.sampled_from(["localhost", "127.0.0.1:9", "[::1]:8080", "storage.exam
 paths = st.sampled_from(["", "/", "/mnist", "/a/b.gz", "/@v/1"])
 
 
+@pytest.mark.fuzz
 @given(schemes, hosts, paths, secrets)
 def test_a_password_is_never_shown(scheme: str, host: str, path: str, secret: str) -> None:
     for password in (secret, quote(secret, safe="")):
@@ -29,6 +30,7 @@ def test_a_password_is_never_shown(scheme: str, host: str, path: str, secret: st
             assert found == f"{scheme}://{host}{path}"
 
 
+@pytest.mark.fuzz
 @given(schemes, hosts, secrets, st.sampled_from("/?#"))
 def test_nor_one_that_would_have_to_be_quoted(
     scheme: str, host: str, secret: str, odd: str
@@ -36,12 +38,14 @@ def test_nor_one_that_would_have_to_be_quoted(
     assert SECRET not in shown(f"{scheme}://user:p{odd}{secret}@{host}/mnist")
 
 
+@pytest.mark.fuzz
 @given(schemes, hosts, paths, secrets)
 def test_a_signature_is_never_shown(scheme: str, host: str, path: str, secret: str) -> None:
     query = f"X-Goog-Date=1&X-Goog-Signature={quote(secret, safe='')}"
     assert shown(f"{scheme}://{host}{path}?{query}") == f"{scheme}://{host}{path}?…"
 
 
+@pytest.mark.fuzz
 @given(schemes, hosts, paths, secrets)
 def test_a_text_shows_none_of_them(scheme: str, host: str, path: str, secret: str) -> None:
     quoted = quote(secret, safe="")

@@ -14,6 +14,7 @@ from components.shared.command_line import reported
 from components.shared.errors import StepError, explain
 
 
+@pytest.mark.fuzz
 @given(st.text())
 def test_a_message_is_one_line_that_steers_no_terminal(text: str) -> None:
     message = str(StepError(f"a server says {text}"))

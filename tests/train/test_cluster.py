@@ -55,7 +55,7 @@ def test_unusable_tf_config_is_refused(monkeypatch: pytest.MonkeyPatch, config: 
 
 
 def test_workers_share_the_shards_between_them() -> None:
-    shards = [Shard(file=str(i), records=1, bytes=0, sha256="") for i in range(7)]
+    shards = [Shard(file=str(i), records=1, bytes=0, sha256="0" * 64) for i in range(7)]
     shares = [Cluster(("a", "b", "c"), index).share(shards) for index in range(3)]
     assert sorted(shard.file for share in shares for shard in share) == list("0123456")
     assert {len(share) for share in shares} == {2, 3}

@@ -54,7 +54,7 @@ def test_examples_that_are_not_there_are_named(command: Command, tmp_path: Path)
     ("dataset", "message"),
     [
         ("", "dataset.json: the file: Invalid JSON: "),
-        ('{"image_shape": [28, 28]}', "dataset.json: classes: Field required"),
+        ('{"image_shape": [28, 28]}', "dataset.json: class_names: Field required"),
     ],
 )
 def test_damaged_manifest_is_named(

@@ -1,0 +1,209 @@
+"""Whatever a manifest holds, reading it gives one that can be used, or one line."""
+
+import copy
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.config import Train
+from components.ingest import anomalies
+from components.shared.errors import StepError
+from components.shared.manifests import SPLITS, Dataset, Evaluation, Manifest, Model
+from components.train.cluster import Cluster
+from components.train.train import _check
+from tests.conftest import Command
+
+Json = Any
+SHA256 = "0" * 64
+
+
+def _split(name: str) -> dict[str, Json]:
+    return {
+        "records": 3,
+        "rejected": 0,
+        "wrong_size": 0,
+        "labels": [2, 1],
+        "pixel_mean": 33.3,
+        "pixel_stddev": 78.6,
+        "duplicates": 0,
+        "shards": [
+            {"file": f"{name}/{shard}", "records": count, "bytes": 9, "sha256": SHA256}
+            for shard, count in (("a", 1), ("b", 2))
+        ],
+    }
+
+
+DATASET: dict[str, Json] = {
+    "image_shape": [28, 28],
+    "class_names": ["0", "1"],
+    "splits_from": "named",
+    "source": "fake://9",
+    "source_fingerprint": SHA256,
+    "metrics": {"read": 9},
+    "splits": {name: _split(name) for name in SPLITS},
+    "duplicates": {"train,test": 1},
+    "anomalies": [{"kind": "leak", "split": "train", "message": "some"}],
+    "rejected": [{"split": "train", "where": "file, record 3", "reason": "no label"}],
+}
+MODEL: dict[str, Json] = {
+    "config": {"hidden": "128,32"},
+    "step": 100,
+    "dataset_fingerprint": SHA256,
+    "versions": {"python": "3.11"},
+    "scores": {name: {"examples": 9, "correct": 8} for name in SPLITS},
+}
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 70), 1 << 70)
+    | st.floats()
+    | st.sampled_from(["", "x", "../../etc/passwd", "/etc/passwd", "a//b", ".", "\0", "\ud800"])
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=5,
+)
+
+
+@st.composite
+def changed(draw: st.DrawFn, manifest: dict[str, Json]) -> dict[str, Json]:
+    """A manifest with a value somewhere replaced or removed."""
+    root: dict[str, Json] = copy.deepcopy(manifest)
+    place: Json = root
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = draw(st.sampled_from(keys))
+        inner = place[key]
+        if not isinstance(inner, dict | list) or not inner or draw(st.booleans()):
+            if draw(st.booleans()):
+                del place[key]
+            else:
+                place[key] = draw(values)
+            return root
+        place = inner
+
+
+def _use(kind: type[Manifest], manifest: Manifest) -> None:
+    """Does what the steps do with a manifest before their work."""
+    assert kind.parse(manifest.text.encode(), "again") == manifest
+    if isinstance(manifest, Model):
+        assert all(0 <= manifest.scores[name].precision <= 1 for name in SPLITS)
+    if isinstance(manifest, Dataset):
+        assert len(manifest.fingerprint) == 64
+        for name in SPLITS:
+            for file in manifest.files(Path("/data"), name):
+                assert os.path.normpath(file).startswith("/data/")
+        anomalies.find(manifest, manifest, 0.1)
+        _check(Train(batch_size=1), manifest, Cluster(("here",), 0))
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize(("kind", "manifest"), [(Dataset, DATASET), (Model, MODEL)])
+def test_a_changed_manifest_is_usable_or_refused(
+    kind: type[Manifest], manifest: dict[str, Json]
+) -> None:
+    _use(kind, kind.parse(json.dumps(manifest).encode(), "file"))
+
+    @given(changed(manifest))
+    def check(found: dict[str, Json]) -> None:
+        try:
+            _use(kind, kind.parse(json.dumps(found).encode(), "file"))
+        except StepError as error:
+            assert str(error).isprintable()
+
+    check()
+
+
+@pytest.mark.fuzz
+@given(st.binary(max_size=50))
+def test_any_bytes_are_refused(text: bytes) -> None:
+    for kind in (Dataset, Model, Evaluation):
+        with pytest.raises(StepError, match=r"^file: ") as refused:
+            kind.parse(text, "file")
+        assert str(refused.value).isprintable()
+
+
+def test_depth_is_no_way_in() -> None:
+    for text in (b"[" * 100_000, b'{"splits":' * 100_000):
+        with pytest.raises(StepError):
+            Dataset.parse(text, "file")
+
+
+@pytest.mark.parametrize(
+    "file", ["../other/x", "/etc/passwd", "a/../../b", "..", ".", "", "./x", "a//b", "x\n"]
+)
+def test_a_shard_lies_inside(file: str) -> None:
+    found = copy.deepcopy(DATASET)
+    found["splits"]["test"]["shards"][0]["file"] = file
+    with pytest.raises(StepError, match=r"splits.test.shards.0.file: .* no path inside"):
+        Dataset.parse(json.dumps(found).encode(), "dataset.json")
+
+
+def _without(name: str) -> Callable[[dict[str, Json]], object]:
+    return lambda found: found["splits"].pop(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda found: found.pop("splits"), "splits: Field required"),
+        (_without("train"), "validation, test, expected train, validation, test"),
+        (lambda found: found["splits"]["test"].update(records=7), "splits.test: .*7 records, but"),
+        (lambda found: found["splits"]["test"]["shards"].pop(), "splits.test: .*1 in shards"),
+        (lambda found: found.update(class_names=["0", "1", "2"]), "counts 2 labels, expected 3"),
+    ],
+)
+def test_what_does_not_add_up_is_told(
+    change: Callable[[dict[str, Json]], object], told: str
+) -> None:
+    found = copy.deepcopy(DATASET)
+    change(found)
+    with pytest.raises(StepError, match=told):
+        Dataset.parse(json.dumps(found).encode(), "dataset.json")
+
+
+def test_what_nobody_judged_is_not_blessed(evaluation: Path) -> None:
+    found = json.loads((evaluation / Evaluation.FILE).read_bytes()) | {"verdicts": []}
+    with pytest.raises(StepError, match="verdicts"):
+        Evaluation.parse(json.dumps(found).encode(), "evaluation.json")
+
+
+@pytest.mark.fuzz
+def test_a_changed_evaluation_is_usable_or_refused(evaluation: Path) -> None:
+    manifest = json.loads((evaluation / Evaluation.FILE).read_bytes())
+
+    @given(changed(manifest))
+    def check(found: dict[str, Json]) -> None:
+        try:
+            read = Evaluation.parse(json.dumps(found).encode(), "file")
+        except StepError as error:
+            assert str(error).isprintable()
+        else:
+            assert isinstance(read.blessed, bool) and "test" in read.splits
+
+    check()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / Dataset.FILE)
+    with pytest.raises(StepError, match="is no file"):
+        Dataset.read(tmp_path)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_an_empty_split_is_told_before_training(
+    command: Command, tmp_path: Path, split: str
+) -> None:
+    found = copy.deepcopy(DATASET)
+    found["splits"][split] |= {"records": 0, "labels": [0, 0], "shards": []}
+    (tmp_path / Dataset.FILE).write_text(json.dumps(found))
+    arguments = ("--model", tmp_path / "model", "--logs", tmp_path / "logs", "--batch-size", "1")
+    told = command("components.train", "--examples", tmp_path, *arguments, expect=1).stderr
+    assert told.startswith(f"error: the {split} split has no records, expected some; run ingest")
+    assert not (tmp_path / "logs").exists()

@@ -1,0 +1,72 @@
+"""A directory of checkpoints belongs to one configuration on one dataset, and to one run."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.config import Train
+from components.shared.errors import StepError
+from components.train.identity import FILE, claim
+from tests.train.conftest import Start, finish, read_until
+
+
+def _claim(logs: Path, fingerprint: str = "data", **options: object) -> None:
+    with claim(logs, Train(**options), fingerprint):  # type: ignore[arg-type]
+        pass
+
+
+def test_the_same_run_goes_on(tmp_path: Path) -> None:
+    _claim(tmp_path)
+    (tmp_path / "ckpt-10.index").touch()
+    _claim(tmp_path, checkpoint_every=7)
+
+
+@pytest.mark.parametrize("found", ["[]", "null", "5", '"x"', "{", "[" * 100_000, "{}", "\0\0"])
+def test_an_odd_file_belongs_to_another(tmp_path: Path, found: str) -> None:
+    (tmp_path / FILE).write_text(found)
+    with pytest.raises(StepError, match=r"holds checkpoints of another run .* --restart"):
+        _claim(tmp_path)
+    _claim(tmp_path, restart=True)
+    _claim(tmp_path)
+
+
+@pytest.mark.fuzz
+@given(st.binary(max_size=40))
+def test_whatever_it_holds_is_told(tmp_path_factory: pytest.TempPathFactory, found: bytes) -> None:
+    directory = tmp_path_factory.mktemp("logs")
+    (directory / FILE).write_bytes(found)
+    with pytest.raises(StepError):
+        _claim(directory)
+
+
+def test_checkpoints_that_say_not_of_what_are_another_runs(tmp_path: Path) -> None:
+    (tmp_path / "ckpt-10.index").touch()
+    with pytest.raises(StepError, match=r"run.json, which says of which, is missing.*--restart"):
+        _claim(tmp_path)
+    _claim(tmp_path, restart=True)
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    with claim(tmp_path, Train(), "data"):
+        with pytest.raises(StepError, match="another run writes to it"):
+            _claim(tmp_path)
+        with pytest.raises(StepError, match="another run writes to it"):
+            _claim(tmp_path, restart=True)
+    _claim(tmp_path)
+
+
+def test_two_trainings_at_once(start: Start, tmp_path: Path) -> None:
+    first = start(max_steps=1_000_000)
+    read_until(first, "Step")
+    told = finish(start(max_steps=1_000_000, model=tmp_path / "other"), expect=1)
+    assert told == (
+        f"error: {tmp_path / 'logs'}: another run writes to it; wait for its end, or name another "
+        "directory\n"
+    )
+    first.terminate()
+    with contextlib.suppress(AssertionError):
+        finish(first)
