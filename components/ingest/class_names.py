@@ -58,9 +58,8 @@ class Classes:
         names = {name: place for place, name in enumerate(self.names)}
         labels, reasons = [], []
         for text in texts:
-            label = names.get(text.strip()) if text else None
-            if label is None and text and re.fullmatch(r"\s*-?\d{1,18}\s*", text, re.ASCII):
-                label = int(text)
+            number = re.fullmatch(r"\s*-?\d{1,18}\s*", text or "", re.ASCII)
+            label = int(number[0]) if number else names.get((text or "").strip())
             labels.append(-1 if label is None else label)
             unknown = f"label {text[:40]!r}, expected a class's name or number" if text else ""
             reasons.append("" if label is not None else unknown or "no label")

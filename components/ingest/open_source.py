@@ -7,6 +7,7 @@ from pyarrow import fs
 from components.config import Ingest
 from components.ingest import content, kinds, unpacking
 from components.ingest.asked import Asked
+from components.ingest.csv_source import open_csv
 from components.ingest.fake_source import SCHEME, open_fake
 from components.ingest.idx_source import open_idx
 from components.ingest.locate import File, find
@@ -16,6 +17,7 @@ from components.ingest.picture_source import open_archives, open_pictures
 from components.ingest.selection import DATE
 from components.ingest.source import Source, check_bounds
 from components.ingest.split_names import listed
+from components.ingest.tfrecord_source import open_tfrecord
 from components.shared.addresses import shown
 from components.shared.errors import StepError, explain
 
@@ -25,7 +27,9 @@ Open = Callable[[Sequence[File], Sequence[File], Asked], Source]
 OPEN: dict[str, Open] = {
     content.IDX: open_idx,
     content.NPZ: open_npz,
+    content.CSV: open_csv,
     content.PARQUET: open_parquet,
+    content.TFRECORD: open_tfrecord,
     content.PICTURE: open_pictures,
     content.ZIP: open_archives,
     content.TAR: open_archives,

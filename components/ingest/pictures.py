@@ -192,6 +192,19 @@ def without(unreadable: list[Unusable], images: Images, labels: npt.NDArray[np.i
     return Records(images[readable], labels[readable], np.flatnonzero(readable), unreadable)
 
 
+def dropped(records: Records, unreadable: list[Unusable]) -> Records:
+    """Records without those at some positions, which are unreadable for another reason."""
+    lost = {record.position for record in unreadable}
+    keep = np.array([position not in lost for position in records.positions.tolist()], bool)
+    others = [record for record in records.unreadable if record.position not in lost]
+    return Records(
+        records.images[keep],
+        records.labels[keep],
+        records.positions[keep],
+        sorted([*others, *unreadable], key=lambda record: record.position),
+    )
+
+
 def _wrong_size(found: Sequence[int], expected: ImageShape) -> str:
     sizes = [" x ".join(map(str, shape)) for shape in (found, expected)]
     height, width = expected

@@ -13,8 +13,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from components.config import Ingest
+from components.ingest.filesystem import open_directory
+from components.ingest.open_source import open_source
+from components.ingest.source import Records, Source, join
 from tests.conftest import ROOT
 
 Array = npt.NDArray[np.uint8]
@@ -49,6 +54,28 @@ def write_parquet(path: Path, images: Array, labels: Array, layout: str, rows: i
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table({"image": column, "label": pa.array(labels.tolist(), pa.int64())})
     pq.write_table(table, path, row_group_size=rows)
+
+
+def fuzz(test: Callable) -> Callable:
+    """Has hypothesis draw FUZZ inputs for a test of files, which are written over one another."""
+    checks = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    return pytest.mark.fuzz(settings(suppress_health_check=checks)(test))
+
+
+def read_all(config: Ingest, directory: Path, labelled: bool = True) -> tuple[Source, Records]:
+    """Opens a source and reads all of it, range by range; positions are those in the ranges."""
+    work = directory / "work"
+    work.mkdir(exist_ok=True)
+    source = open_source(config, open_directory(str(work)), labelled)
+    read = []
+    for part in source.ranges(min(config.shard_size, 1_000)):
+        records = source.read(part)
+        assert len(records.images) + len(records.unreadable) == part.stop - part.start
+        assert records.images.shape[1:] == source.image_shape
+        for record in records.unreadable:
+            assert source.where(part, record.position)
+        read.append(records)
+    return source, join(read)
 
 
 def unavailable(reason: str) -> None:

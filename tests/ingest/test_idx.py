@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pyarrow.fs import LocalFileSystem
@@ -17,10 +17,7 @@ from components.ingest.locate import File
 from components.ingest.unpacking import chunks
 from components.shared.errors import StepError
 from tests.idx_files import encode_idx
-
-on_files = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+from tests.ingest.conftest import fuzz
 
 
 def _unpack(directory: Path, content: bytes) -> ArrayFile:
@@ -35,7 +32,7 @@ def _unpack(directory: Path, content: bytes) -> ArrayFile:
     )
 
 
-@on_files
+@fuzz
 @given(
     array=st.integers(1, 3).flatmap(
         lambda dimensions: arrays(np.uint8, st.tuples(*[st.integers(0, 5)] * dimensions))
@@ -55,7 +52,7 @@ def test_any_array_is_read_back(
     assert np.array_equal(file.read(start, stop), array[start:stop])
 
 
-@on_files
+@fuzz
 @given(content=st.binary(max_size=200), start=st.sampled_from([b"", b"\x1f\x8b", b"\0\0\x08\x03"]))
 def test_any_bytes_are_read_or_named(content: bytes, start: bytes, tmp_path: Path) -> None:
     try:
@@ -67,7 +64,7 @@ def test_any_bytes_are_read_or_named(content: bytes, start: bytes, tmp_path: Pat
         assert file.read(0, file.records).shape == file.shape
 
 
-@on_files
+@fuzz
 @given(data=st.data(), packed=st.booleans())
 def test_a_damaged_file_is_read_or_named(data: st.DataObject, packed: bool, tmp_path: Path) -> None:
     whole = encode_idx(np.arange(64, dtype=np.uint8).reshape(4, 4, 4))

@@ -1,27 +1,19 @@
 """``.npz``, as Keras ships MNIST; written by numpy itself."""
 
-import io
-import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from components.config import Ingest
-from components.ingest.filesystem import open_directory
 from components.ingest.ingest import ingest
-from components.ingest.open_source import open_source
 from components.shared.errors import StepError
-from tests.ingest.conftest import Array, digits
+from tests.ingest.conftest import digits
 from tests.ingest.test_ingest import read
 
 TRAIN, TEST = digits(40), digits(20, seed=1)
-FUZZ = int(os.environ.get("FUZZ", "50"))
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -128,34 +120,3 @@ def test_a_bad_file_is_one_line(spoil: Callable[[Path], str], tmp_path: Path) ->
         ingest(Ingest(source=str(tmp_path / "a.npz")), tmp_path / "out")
     assert message in str(caught.value)
     assert str(tmp_path / "a.npz") in str(caught.value)
-
-
-def _saved(images: Array, labels: Array) -> bytes:
-    packed = io.BytesIO()
-    np.savez(packed, x=images, y=labels)
-    return packed.getvalue()
-
-
-@settings(
-    max_examples=FUZZ, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(data=st.data(), member=st.binary(max_size=300))
-def test_any_damage_is_read_or_named(data: st.DataObject, member: bytes, tmp_path: Path) -> None:
-    content = bytearray(_saved(*digits(12)))
-    places = st.integers(0, len(content) - 1)
-    for place in data.draw(st.lists(places | st.integers(0, 200), max_size=6)):
-        content[place] = data.draw(st.integers(0, 255))
-    path = tmp_path / "a.npz"
-    path.write_bytes(content[: data.draw(places | st.just(len(content)))])
-    if data.draw(st.booleans()):
-        with zipfile.ZipFile(path, "w") as packed:
-            packed.writestr("x.npy", b"\x93NUMPY" * data.draw(st.booleans()) + member)
-    work = tmp_path / "work"
-    work.mkdir(exist_ok=True)
-    try:
-        source = open_source(Ingest(source=str(path)), open_directory(str(work)))
-        for part in source.ranges(7):
-            records = source.read(part)
-            assert len(records.images) + len(records.unreadable) == part.stop - part.start
-    except StepError as error:
-        assert str(path) in str(error)

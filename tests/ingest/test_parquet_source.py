@@ -9,13 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from components.config import Ingest
-from components.ingest.filesystem import open_directory
 from components.ingest.ingest import ingest
-from components.ingest.open_source import open_source
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from tests.ingest.conftest import Array, digits, png, write_parquet
@@ -279,26 +275,3 @@ def test_a_bad_file_is_one_line_and_leaves_nothing(
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [left.name for left in tmp_path.iterdir()] == ["a.parquet"]
-
-
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(data=st.data(), layout=st.sampled_from(["png", "binary", "list"]))
-def test_a_damaged_file_is_read_or_named(data: st.DataObject, layout: str, tmp_path: Path) -> None:
-    """Flips and cuts bytes anywhere: nothing but records or a StepError comes of it."""
-    path = tmp_path / "a.parquet"
-    write_parquet(path, *digits(30), layout, rows=10)
-    content = bytearray(path.read_bytes())
-    places = st.integers(0, len(content) - 1)
-    for place in data.draw(st.lists(places, max_size=8)):
-        content[place] = data.draw(st.integers(0, 255))
-    path.write_bytes(content[: data.draw(places | st.just(len(content)))])
-    try:
-        source = open_source(Ingest(source=str(path)), open_directory(str(tmp_path / "work")))
-        for part in source.ranges(7):
-            records = source.read(part)
-            assert len(records.images) + len(records.unreadable) == part.stop - part.start
-    except StepError as error:
-        assert str(path) in str(error)
-        assert "\n" not in str(error)

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import shutil
 import tarfile
 import zipfile
@@ -13,8 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from components.config import Ingest
@@ -26,7 +23,6 @@ from components.shared.manifests import Dataset
 from tests.ingest.conftest import Array, digits, png
 from tests.ingest.test_ingest import read
 
-FUZZ = int(os.environ.get("FUZZ", "50"))
 CLASSES = ("cat", "dog", "eel")
 TRAIN, TEST = digits(60), digits(30, seed=1)
 
@@ -306,32 +302,3 @@ def test_without_labels_pictures_need_no_folders(tmp_path: Path) -> None:
     records = [source.read(part) for part in source.ranges(3)]
     assert sum(len(some.images) for some in records) == 7
     assert {label for some in records for label in some.labels.tolist()} == {-1}
-
-
-@settings(
-    max_examples=FUZZ, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(data=st.data(), pack=st.sampled_from([zipped, tarred]))
-def test_any_damage_of_an_archive_is_read_or_named(
-    data: st.DataObject, pack: Callable[[Path, Path], Path], tmp_path: Path
-) -> None:
-    source, path, work = tmp_path / "s", tmp_path / "archive", tmp_path / "work"
-    if not source.exists():
-        for name in ("a", "b"):
-            (source / name).mkdir(parents=True)
-            (source / name / "1.png").write_bytes(png(TRAIN[0][0][:9, :9]))
-        work.mkdir()
-    content = bytearray(pack(source, path).read_bytes())
-    places = st.integers(0, len(content) - 1)
-    for place in data.draw(st.lists(places | st.integers(0, 600), max_size=6)):
-        content[place % len(content)] = data.draw(st.integers(0, 255))
-    path.write_bytes(content[: data.draw(places | st.just(len(content)))])
-    try:
-        opened = open_source(Ingest(source=str(path)), open_directory(str(work)))
-        for part in opened.ranges(7):
-            records = opened.read(part)
-            assert len(records.images) + len(records.unreadable) == part.stop - part.start
-            for record in records.unreadable:
-                assert str(path) in opened.where(part, record.position)
-    except StepError as error:
-        assert str(path) in str(error)
