@@ -21,7 +21,7 @@ from components.ingest.ingest import ingest
 from components.shared.errors import StepError
 from tests.conftest import TEST, TRAIN, VALIDATION
 from tests.idx_files import write_source
-from tests.ingest.conftest import digits
+from tests.ingest.conftest import digits, write_parquet
 
 
 @dataclass
@@ -348,6 +348,22 @@ def test_idx_files_on_the_web_are_a_source(packed: bool, server: Server, tmp_pat
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("name", ["a.parquet", "a.npz", "a"])
+def test_a_file_on_the_web_is_a_source(name: str, server: Server, tmp_path: Path) -> None:
+    images, labels = digits(120)
+    if name == "a.parquet":
+        write_parquet(server.directory / name, images, labels, "png")
+    else:
+        with (server.directory / name).open("wb") as file:
+            np.savez(file, x=images, y=labels)
+    config = Ingest(source=f"{server.address}/{name}", cache=str(tmp_path / "cache"))
+    there = ingest(config, tmp_path / "there")
+    here = ingest(Ingest(source=str(server.directory / name)), tmp_path / "here")
+    assert there.fingerprint == here.fingerprint
+    assert there.source_fingerprint == here.source_fingerprint
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_damaged_file_on_the_web_is_one_line(server: Server, tmp_path: Path) -> None:
     write_source(server.directory, digits(40), digits(20), packed=True)
     path = server.directory / "t10k-images-idx3-ubyte.gz"
@@ -390,7 +406,6 @@ def test_parquet_in_a_bucket_is_a_source_and_a_bucket_an_output(
 ) -> None:
     from components.ingest.filesystem import open_directory, read
     from components.shared.manifests import Dataset
-    from tests.ingest.conftest import write_parquet
 
     fake_bucket("digits")
     for day in (1, 2, 3):

@@ -1,20 +1,23 @@
 """Parquet: layouts, splits by name and by content, bad rows and bad files."""
 
 import base64
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
-from tests.ingest.conftest import Array, digits, png, write_parquet
+from tests.ingest.conftest import Array, digits, png, read_all, write_parquet
 from tests.ingest.test_ingest import read
 
 
@@ -275,3 +278,213 @@ def test_a_bad_file_is_one_line_and_leaves_nothing(
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [left.name for left in tmp_path.iterdir()] == ["a.parquet"]
+
+
+IMAGES, LABELS = digits(50)
+NUMBERS = pa.array(LABELS.astype(np.int64))
+FLAT = IMAGES.reshape(50, 784)
+ENCODED = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def _encoded(kind: str, **options: object) -> list[bytes]:
+    files = []
+    for image in IMAGES:
+        packed = io.BytesIO()
+        Image.fromarray(image).save(packed, kind, **options)
+        files.append(packed.getvalue())
+    return files
+
+
+def _array_2d() -> pa.Array:
+    """As Hugging Face's Array2D: lists of lists, whose type only its own library knows."""
+    return pa.array(IMAGES.tolist(), pa.list_(pa.list_(pa.uint8())))
+
+
+COLUMNS: dict[str, Callable[[], pa.Array]] = {
+    "png, no path": lambda: pa.array(_encoded("PNG"), pa.binary()),
+    "webp": lambda: pa.array([{"bytes": one} for one in _encoded("WEBP", lossless=True)], ENCODED),
+    "bmp": lambda: pa.array(_encoded("BMP"), pa.large_binary()),
+    "binary view": lambda: pa.array([row.tobytes() for row in FLAT], pa.binary_view()),
+    "dictionary": lambda: pa.array([row.tobytes() for row in FLAT]).dictionary_encode(),
+    "Array2D": _array_2d,
+    "int64": lambda: pa.array(FLAT.tolist(), pa.list_(pa.int64())),
+    "int32, fixed": lambda: pa.array(FLAT.tolist(), pa.list_(pa.int32(), 784)),
+    "with a channel": lambda: pa.array(
+        IMAGES[..., None].tolist(), pa.large_list(pa.list_(pa.list_(pa.uint8(), 1)))
+    ),
+    "tensor": lambda: pa.FixedShapeTensorArray.from_numpy_ndarray(IMAGES),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_columns_of_every_type(column: str, tmp_path: Path) -> None:
+    table = pa.table({"image": COLUMNS[column](), "label": NUMBERS})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=20)
+    source, records = read_all(Ingest(source=str(tmp_path / "a.parquet")), tmp_path)
+    assert source.image_shape == (28, 28)
+    assert np.array_equal(records.images, IMAGES)
+    assert np.array_equal(records.labels, LABELS)
+
+
+POLARS = {
+    "binary": lambda: pl.Series([row.tobytes() for row in FLAT], dtype=pl.Binary),
+    "struct": lambda: pl.Series(
+        [{"bytes": one, "path": None} for one in _encoded("PNG")],
+        dtype=pl.Struct({"bytes": pl.Binary, "path": pl.String}),
+    ),
+    "array": lambda: pl.Series(FLAT, dtype=pl.Array(pl.UInt8, 784)),
+    "nested": lambda: pl.Series(IMAGES, dtype=pl.Array(pl.UInt8, (28, 28))),
+    "list": lambda: pl.Series(FLAT.tolist(), dtype=pl.List(pl.Int64)),
+}
+
+
+@pytest.mark.parametrize("column", POLARS)
+def test_what_polars_writes(column: str, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"image": POLARS[column](), "label": LABELS})
+    frame.write_parquet(tmp_path / "a.parquet")
+    _, records = read_all(Ingest(source=str(tmp_path / "a.parquet")), tmp_path)
+    assert np.array_equal(records.images, IMAGES)
+    assert np.array_equal(records.labels, LABELS)
+
+
+def test_jpeg(tmp_path: Path) -> None:
+    soft = np.full((50, 28, 28), 77, np.uint8)
+    packed = io.BytesIO()
+    Image.fromarray(soft[0]).save(packed, "JPEG")
+    column = pa.array([{"bytes": packed.getvalue()}] * 50, ENCODED)
+    pq.write_table(pa.table({"image": column, "label": NUMBERS}), tmp_path / "a.parquet")
+    _, records = read_all(Ingest(source=str(tmp_path / "a.parquet")), tmp_path)
+    assert np.array_equal(records.images, soft)
+
+
+def test_other_columns_and_the_names_in_the_metadata(tmp_path: Path) -> None:
+    names = [f"class {n}" for n in range(10)]
+    features = {"fine": {"names": names, "_type": "ClassLabel"}, "img": {"_type": "Image"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    table = pa.table({"img": COLUMNS["webp"](), "fine": NUMBERS, "id": NUMBERS})
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "a.parquet")
+    with pytest.raises(StepError, match="expected image and label; --image-column names another"):
+        read_all(Ingest(source=str(tmp_path / "a.parquet")), tmp_path)
+    config = Ingest(source=str(tmp_path / "a.parquet"), image_column="img", label_column="fine")
+    source, records = read_all(config, tmp_path)
+    assert source.class_names == tuple(names)
+    assert np.array_equal(records.images, IMAGES)
+
+
+def test_labels_that_are_names(tmp_path: Path) -> None:
+    labels = pa.array(["dog", None, "cat", "eel", "7"] * 10).dictionary_encode()
+    table = pa.table({"image": COLUMNS["int64"](), "label": labels})
+    pq.write_table(table, tmp_path / "a.parquet")
+    config = Ingest(source=str(tmp_path / "a.parquet"), class_names="cat,dog")
+    _, records = read_all(config, tmp_path)
+    assert records.labels.tolist() == [1, 0, 7] * 10
+    assert [record.reason for record in records.unreadable[:2]] == [
+        "no label",
+        "label 'eel', expected a class's name or number",
+    ]
+
+
+def test_pixels_that_are_none_are_rejected_and_not_black(tmp_path: Path) -> None:
+    rows: list = FLAT.tolist()
+    rows[3][100], rows[4][0], rows[5][0] = None, 256, -1
+    rows[6] = rows[6][:700]
+    rows[7] = None
+    for name, kind in (("flat", pa.list_(pa.int64())), ("fixed", pa.list_(pa.int16(), 784))):
+        if name == "fixed":  # pyarrow itself reads back no missing list of a fixed size
+            rows[6], rows[7] = FLAT[6].tolist(), FLAT[7].tolist()
+        table = pa.table({"image": pa.array(rows, kind), "label": NUMBERS})
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+        _, records = read_all(Ingest(source=str(tmp_path / f"{name}.parquet")), tmp_path)
+        reasons = {record.position: record.reason for record in records.unreadable}
+        others = {6: "wrong size: 700 bytes, expected 784", 7: "no image"}
+        assert reasons == {
+            3: "null among the pixels",
+            4: "pixels from 0 to 256, expected 0 to 255",
+            5: "pixels from -1 to 255, expected 0 to 255",
+            **(others if name == "flat" else {}),
+        }
+        kept = [n for n in range(50) if n not in reasons]
+        assert np.array_equal(records.images, IMAGES[kept])
+
+
+def test_page_checksums_are_compared(tmp_path: Path) -> None:
+    """One bit among raw pixels, which nothing else would notice."""
+    path = tmp_path / "a.parquet"
+    table = pa.table({"image": pa.array([row.tobytes() for row in FLAT], pa.binary(784))})
+    table = table.append_column("label", NUMBERS)
+    pq.write_table(table, path, compression="none", use_dictionary=False, write_page_checksum=True)
+    content = bytearray(path.read_bytes())
+    content[content.index(FLAT[20].tobytes()) + 400] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StepError, match=r"a\.parquet: .*(CRC|checksum).*expected whole Parquet"):
+        read_all(Ingest(source=str(path)), tmp_path)
+
+
+NAMES = {
+    "train/0000.parquet": "test/0000.parquet",
+    "split=train/a.parquet": "split=test/a.parquet",
+    "mnist_train-00000-of-00001.parquet": "mnist_test-00000-of-00001.parquet",
+    "data/training.parquet": "data/testing.parquet",
+    "plain_text/train-1.parquet": "plain_text/test-1.parquet",
+}
+
+
+@pytest.mark.parametrize("train", NAMES)
+@pytest.mark.parametrize("validation", ["", "valid", "val", "dev", "validation"])
+def test_splits_under_their_other_names(train: str, validation: str, tmp_path: Path) -> None:
+    source = tmp_path / "test of train"  # what lies above the source says nothing
+    write_parquet(source / train, *digits(60, 1), "binary")
+    write_parquet(source / NAMES[train], *digits(20, 2), "binary")
+    if validation:
+        path = source / train.replace("training", validation).replace("train", validation)
+        write_parquet(path, *digits(15, 3), "binary")
+    config = Ingest(source=str(source), validation_size=10)
+    source_, _ = read_all(config, tmp_path)
+    counts: dict[str | None, int] = {}
+    for part in source_.ranges(1_000):
+        counts[part.split] = counts.get(part.split, 0) + part.stop - part.start
+    taken = 0 if validation else 10
+    assert counts == {"train": 60 - taken, "validation": 15 if validation else 10, "test": 20}
+
+
+def test_splits_that_nobody_asked_for_are_left_out_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, name in enumerate(("train", "test", "unsupervised", "extra")):
+        write_parquet(tmp_path / "s" / f"{name}-0.parquet", *digits(30, seed), "binary")
+    config = Ingest(source=str(tmp_path / "s"), validation_size=10)
+    source, records = read_all(config, tmp_path)
+    assert len(records.images) == 60
+    assert source.splits_from.endswith("; 2 files that name none are left out")
+    printed = capsys.readouterr().out
+    assert "Left out, since other files name the splits" in printed
+    assert "extra-0.parquet" in printed
+    assert "unsupervised-0.parquet" in printed
+
+
+def test_a_source_that_names_no_test_split_is_cut_by_hash_and_told(tmp_path: Path) -> None:
+    for seed, name in enumerate(("train", "validation")):
+        write_parquet(tmp_path / "s" / f"{name}.parquet", *digits(30, seed), "binary")
+    source, _ = read_all(Ingest(source=str(tmp_path / "s")), tmp_path)
+    assert source.splits_from == (
+        "a hash of each image, by the shares of --validation-share and --test-share, since the "
+        "source names train and validation only"
+    )
+
+
+def test_without_labels(tmp_path: Path) -> None:
+    table = pa.table({"image": COLUMNS["int64"]()})
+    pq.write_table(table, tmp_path / "new.parquet")
+    _, records = read_all(Ingest(source=str(tmp_path / "new.parquet")), tmp_path, labelled=False)
+    assert np.array_equal(records.images, IMAGES)
+    assert set(records.labels.tolist()) == {-1}
+
+
+def test_classes_that_differ_among_files_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        features = {"label": {"names": [f"{name}{n}" for n in range(10)]}}
+        metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+        table = pa.table({"image": COLUMNS["int64"](), "label": NUMBERS})
+        pq.write_table(table.replace_schema_metadata(metadata), tmp_path / f"{name}.parquet")
+    with pytest.raises(StepError, match="name other classes each"):
+        read_all(Ingest(source=f"{tmp_path}/*.parquet"), tmp_path)
