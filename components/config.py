@@ -268,6 +268,12 @@ class Serve(Options):
     port: int = Field(
         default=8501, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
     )
+    allowed_hosts: str = Field(
+        default="",
+        description="Further names, separated by commas, that clients may call this server by; its "
+        "addresses, --host, localhost and this machine's name are known. Others are refused, "
+        "because a web page could lead its own name here.",
+    )
     max_request_kib: PositiveInt = Field(
         default=4_096, description="Largest request, in KiB, that is read."
     )

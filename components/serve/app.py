@@ -4,48 +4,50 @@ Source: https://www.tensorflow.org/tfx/serving/api_rest
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
-from components.serve.model import BadRequest, Loaded, ServedModel, predict
+from components.serve.bad_request import BadRequest
+from components.serve.bodies import Bodies
+from components.serve.guard import Guard
+from components.serve.model import Loaded, ServedModel, predict
 
 MODEL = "/v1/models/{model:str}"
 PAGE = Path(__file__).parent / "page"
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+DESCRIPTION = Path(__file__).parent / "openapi.json"
+AT_ONCE = 2  # requests parsed and answered: each holds some twenty times its size meanwhile
 
 
-def make_app(name: str, served: ServedModel, max_bytes: int) -> Starlette:
+def make_app(name: str, served: ServedModel, max_bytes: int, hosts: Iterable[str] = ()) -> ASGIApp:
     """Makes the application.
 
     Args:
         name: The model's name in the addresses.
         served: What answers.
         max_bytes: Largest request body that is read.
+        hosts: Names of this server beside its addresses and ``localhost``.
     """
+    bodies, workers = Bodies(max_bytes), CapacityLimiter(AT_ONCE)
 
     def expect(request: Request) -> Loaded:
         """Returns the model that a request names, by version or not."""
         loaded, asked = served.current, request.path_params
-        version = asked.get("version", loaded.version)
-        if asked["model"] != name or version != loaded.version:
+        version = asked.get("version", str(loaded.version))
+        if asked["model"] != name or version != str(loaded.version):
             raise HTTPException(
                 404,
-                f"Servable not found for request: {asked['model']}, version {version}; here is "
-                f"{name}, version {loaded.version}",
+                f"Servable not found for request: {asked['model'][:100]}, version {version[:20]}; "
+                f"here is {name}, version {loaded.version}",
             )
         return loaded
 
@@ -57,35 +59,47 @@ def make_app(name: str, served: ServedModel, max_bytes: int) -> Starlette:
 
     async def answer(request: Request) -> Response:
         loaded = expect(request)
-        body = await _read(request, max_bytes)
-        try:
-            return JSONResponse(await run_in_threadpool(_answer, loaded, body))
-        except BadRequest as error:
-            raise HTTPException(400, str(error)) from None
+        async with bodies.read(request) as body:
+            code, said = await to_thread.run_sync(_answer, loaded, body, limiter=workers)
+        return Response(said, code, media_type="application/json")
 
     async def page(request: Request) -> Response:
         html = (PAGE / "index.html").read_text(encoding="utf-8")
         return HTMLResponse(html.replace("MODEL_NAME", name))
 
-    return Starlette(
+    async def description(request: Request) -> Response:
+        return FileResponse(DESCRIPTION, media_type="application/json")
+
+    app = Starlette(
         routes=[
             Route("/", page),
-            Route(
-                "/v1/models/{model:str}/versions/{version:int}:predict", answer, methods=["POST"]
-            ),
-            Route(f"{MODEL}/versions/{{version:int}}:predict", answer, methods=["POST"]),
+            Route("/openapi.json", description),
+            Route(f"{MODEL}/versions/{{version:str}}:predict", answer, methods=["POST"]),
             Route(f"{MODEL}:predict", answer, methods=["POST"]),
-            Route(f"{MODEL}/versions/{{version:int}}", status),
+            Route(f"{MODEL}/versions/{{version:str}}", status),
             Route(MODEL, status),
             Mount("/page", StaticFiles(directory=PAGE)),
         ],
         exception_handlers={HTTPException: _tell},
-        middleware=[Middleware(BaseHTTPMiddleware, dispatch=_with_headers)],
     )
+    return Guard(app, hosts)
 
 
-def _answer(loaded: Loaded, body: bytes) -> dict[str, Any]:
-    """Answers a request in the format it came in: by rows (instances) or by columns (inputs)."""
+def _answer(loaded: Loaded, body: bytes) -> tuple[int, bytes]:
+    """Answers a request: status and content.
+
+    An exception let out of here would keep, by its traceback, all that the request was parsed to.
+    """
+    code, said = 200, {}
+    try:
+        said = _predict(loaded, body)
+    except BadRequest as error:
+        code, said = 400, {"error": str(error)}
+    return code, json.dumps(said, allow_nan=False).encode()
+
+
+def _predict(loaded: Loaded, body: bytes) -> dict[str, Any]:
+    """Predicts in the format of the request: by rows (instances) or by columns (inputs)."""
     try:
         asked = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -118,22 +132,6 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
-    """Reads a body, of which no more than ``max_bytes`` are ever held."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise HTTPException(413, f"the request is larger than {max_bytes:,} bytes")
-    return bytes(body)
-
-
 async def _tell(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
-
-
-async def _with_headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    response = await call_next(request)
-    response.headers.update(HEADERS)
-    return response

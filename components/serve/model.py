@@ -1,18 +1,21 @@
 """The model that is served: the registry's champion, whichever that is at the moment."""
 
 import base64
-import binascii
 import threading
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from components.registry.registry import Registry
-from components.shared.errors import StepError
+from components.serve.bad_request import BadRequest
+from components.serve.pixels import pixels
+from components.shared.errors import StepError, explain, printable
 from components.shared.records import IMAGE_SHAPE
+
+REST = 30.0  # seconds between two attempts to load a version that does not
 
 
 class Loaded(NamedTuple):
@@ -20,10 +23,6 @@ class Loaded(NamedTuple):
 
     version: int
     model: tf.Module
-
-
-class BadRequest(Exception):  # noqa: N818 - what HTTP calls it
-    """A request that cannot be answered; the message says why."""
 
 
 class ServedModel:
@@ -38,24 +37,40 @@ class ServedModel:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._broken, self._again = 0, 0.0  # a version that did not load, and when it is tried anew
         self.current = self._load(self._champion())
 
     def refresh(self) -> bool:
         """Loads the champion if it is another one now; returns whether it is."""
         version = self._champion()
-        if version == self.current.version:
+        rests = version == self._broken and time.monotonic() < self._again
+        if version == self.current.version or rests:
             return False
-        self.current = self._load(version)
+        started = time.monotonic()
+        try:
+            self.current = self._load(version)
+        except Exception:
+            # Most of the time is left to what is served.
+            self._broken, self._again = version, 2 * time.monotonic() - started + REST
+            raise
         return True
 
     def keep_fresh(self, seconds: float, stop: threading.Event) -> None:
-        """Refreshes again and again; where that fails the model in memory stays."""
+        """Refreshes again and again; where that fails the model in memory stays.
+
+        It is told once.
+        """
+        told = ""
         while not stop.wait(seconds):
             try:
                 if self.refresh():
                     print(f"Serving version {self.current.version}", flush=True)
-            except StepError as error:
-                print(f"warning: version {self.current.version} stays: {error}", flush=True)
+                    told = ""
+            except Exception as error:  # noqa: BLE001 - else no later champion would be served
+                warning = printable(f"version {self.current.version} stays: {explain(error)}")
+                if warning != told:
+                    print(f"warning: {warning}", flush=True)
+                told = warning
 
     def _champion(self) -> int:
         champion = self._registry.champion()
@@ -68,9 +83,8 @@ class ServedModel:
             directory = self._registry.fetch(version, Path(cache))
             try:
                 return Loaded(version, tf.saved_model.load(str(directory)))
-            except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
-                reason = str(error).splitlines()[0]
-                raise StepError(f"{directory}: does not load ({reason}); verify it") from None
+            except Exception as error:  # noqa: BLE001 - what TensorFlow says of a broken file
+                raise StepError(f"{directory}: does not load ({explain(error)})") from None
 
 
 def predict(model: tf.Module, signature: str, values: Any) -> dict[str, Any]:
@@ -96,26 +110,14 @@ def predict(model: tf.Module, signature: str, values: Any) -> dict[str, Any]:
     if signature == "examples":
         inputs = {"examples": tf.constant([_decode(value) for value in values])}
     else:
-        inputs = {"images": tf.constant(_images(values))}
+        inputs = {"images": tf.constant(pixels(values, IMAGE_SHAPE))}
     try:
         outputs = model.signatures[signature](**inputs)
-    except tf.errors.InvalidArgumentError:
+    except (tf.errors.OpError, UnicodeDecodeError):  # the latter of the bytes in its own message
         raise BadRequest(
             "examples: expected tf.train.Example records with image (784 bytes) and label (0 to 9)"
         ) from None
     return {name: output.numpy().tolist() for name, output in outputs.items()}
-
-
-def _images(values: list[Any]) -> np.ndarray:
-    try:
-        images = np.asarray(values)
-    except (ValueError, OverflowError):
-        raise BadRequest("images: the rows are not all of one length") from None
-    if images.ndim != 3 or images.shape[1:] != IMAGE_SHAPE:
-        raise BadRequest(f"images: shape {list(images.shape)}, expected [batch, 28, 28]")
-    if images.dtype.kind not in "iu" or images.min() < 0 or images.max() > 255:
-        raise BadRequest("images: expected whole numbers from 0 to 255")
-    return images.astype(np.uint8)
 
 
 def _decode(value: Any) -> bytes:
@@ -123,5 +125,5 @@ def _decode(value: Any) -> bytes:
         raise BadRequest('examples: expected serialized Examples as {"b64": "…"}')
     try:
         return base64.b64decode(value["b64"], validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise BadRequest(f"examples: not base64 ({error})") from None

@@ -6,8 +6,9 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from selenium import webdriver
@@ -38,22 +39,50 @@ def published(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return destination
 
 
-@pytest.fixture(scope="session")
-def server(published: Path) -> Iterator[str]:
-    """The address of a try-out server of that registry."""
-    options = ["--destination", str(published), "--port", "0", "--max-request-kib", "256"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "components.serve", *options, "--refresh-seconds", "0.2"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+class Running(NamedTuple):
+    """A try-out server."""
+
+    address: str
+    process: subprocess.Popen[str]
+    log: Path
+
+
+@contextmanager
+def running(destination: Path, log: Path, *options: str) -> Iterator[Running]:
+    """Starts a server of a registry and checks in the end that it has told no traceback."""
+    given = ["--destination", str(destination), "--port", "0", "--refresh-seconds", "0.2", *options]
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, "-u", "-m", "components.serve", *given],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
         assert process.stdout is not None
         try:
             line = next(line for line in process.stdout if line.startswith("Serving digits"))
-            yield next(word for word in line.split() if word.startswith("http://")).rstrip("/")
+            address = next(word for word in line.split() if word.startswith("http://"))
+            yield Running(address.rstrip("/"), process, log)
         finally:
             process.terminate()
+    assert b"Traceback" not in log.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def running_server(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server of that registry that takes requests of 256 KiB."""
+    log = tmp_path_factory.mktemp("server") / "log"
+    with running(published, log, "--max-request-kib", "256", "--allowed-hosts", "digits") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server(running_server: Running) -> str:
+    """Its address."""
+    return running_server.address
 
 
 @pytest.fixture(scope="session")

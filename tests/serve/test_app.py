@@ -4,8 +4,6 @@ import base64
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from components.registry.registry import Registry
-from tests.conftest import ROOT, Command
-from tests.serve.conftest import Ask
+from tests.conftest import Command
+from tests.serve.conftest import Ask, running
 
 PREDICT = "/v1/models/digits:predict"
 BLANK = [[0] * 28] * 28
@@ -71,7 +69,13 @@ def test_the_status_is_that_of_the_champion(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/models/other", "/v1/models/digits/versions/9", "/v1/models/other:predict", "/x"]
+    "path",
+    [
+        *("/v1/models/other", "/v1/models/digits/versions/9", "/v1/models/other:predict", "/x"),
+        "/v1/models/digits/versions/" + "1" * 5_000,
+        *(f"/v1/models/digits/versions/{version}" for version in ("-1", "01", "%D9%A1", "1.0")),
+        *("/page/%00", "/page/" + "a" * 5_000, "/v1/models/%00", "/v1/models/%FF"),
+    ],
 )
 def test_what_is_not_there_is_404(ask: Ask, path: str) -> None:
     status, answer = ask(path, {"instances": [BLANK]} if "predict" in path else None)
@@ -93,8 +97,11 @@ def test_what_is_not_there_is_404(ask: Ask, path: str) -> None:
         ({"instances": [BLANK], "other": 1}, "'other' is not known"),
         ({"instances": []}, "at least one"),
         ({"instances": 7}, "at least one"),
-        ({"instances": [BLANK[1:]]}, r"shape \[1, 27, 28\]"),
-        ({"instances": [[1, [2]]]}, "not all of one length"),
+        ({"instances": [BLANK[1:]]}, "image 0: expected 28 rows .* got a list of 27"),
+        ({"instances": [BLANK, [1, [2]]]}, "image 1: expected 28 rows .* got a list of 2"),
+        ({"instances": [["a" * 100_000] + [1] * 27]}, "got a string for a row"),
+        ({"instances": [[["a" * 5_000] + [1] * 27] * 28]}, "something else than whole numbers"),
+        ({"instances": [BLANK, None]}, "image 1: .*got null for the rows"),
         ({"instances": [[[256] * 28] * 28]}, "0 to 255"),
         ({"instances": [[[-1] * 28] * 28]}, "0 to 255"),
         ({"instances": [[[0.5] * 28] * 28]}, "whole numbers"),
@@ -105,6 +112,13 @@ def test_what_is_not_there_is_404(ask: Ask, path: str) -> None:
         ({"instances": [BLANK], "signature_name": 1}, "expected a string"),
         ({"instances": [BLANK], "signature_name": "examples"}, "b64"),
         ({"instances": [{"b64": "*"}], "signature_name": "examples"}, "not base64"),
+        ({"instances": [{"b64": "\u00e9"}], "signature_name": "examples"}, "not base64"),
+        ({"instances": [{"b64": ""}], "signature_name": "examples"}, "784 bytes"),
+        ({"instances": [{"b64": "/////w=="}], "signature_name": "examples"}, "784 bytes"),
+        ({"instances": [BLANK], "signature_name": "\ud800"}, "is not known"),
+        ({"instances": [BLANK], "\ud800": 1}, "is not known"),
+        (b'{"instances": [' + b"9" * 5_000 + b"]}", "JSON Parse error"),
+        (b'{"instances": ' + b"[" * 9_000 + b"]" * 9_000 + b"}", "JSON Parse error|got a"),
         ({"instances": [{"b64": "AAAA"}], "signature_name": "examples"}, "784 bytes"),
     ],
 )
@@ -132,23 +146,31 @@ def test_a_registry_without_a_champion_is_told(tmp_path: Path, command: Command)
     )
 
 
-def test_a_new_champion_is_served_without_a_restart(
-    published: Path, tmp_path: Path, command: Command
-) -> None:
-    destination = shutil.copytree(published, tmp_path / "registry")
-    shutil.copytree(destination / "digits" / "1", destination / "digits" / "2")
-    options = ["--destination", str(destination), "--port", "0", "--refresh-seconds", "0.1"]
-    with subprocess.Popen(
-        [sys.executable, "-u", "-m", "components.serve", *options],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert "version 1" in process.stdout.readline()
-        Registry.open(str(destination), "digits").promote(2)
-        assert process.stdout.readline() == "Serving version 2\n"
+def test_a_new_champion_is_served_and_a_broken_one_is_not(published: Path, tmp_path: Path) -> None:
+    destination = Path(shutil.copytree(published, tmp_path / "registry"))
+    registry = Registry.open(str(destination), "digits")
+    for version in (2, 3, 4):
+        directory = shutil.copytree(
+            destination / "digits" / "1", destination / "digits" / str(version)
+        )
+        manifest = directory / "manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": version}))
+    flipped = next((destination / "digits" / "3" / "variables").glob("*data*"))
+    flipped.write_bytes(bytes([flipped.read_bytes()[0] ^ 1]) + flipped.read_bytes()[1:])
+    with running(destination, tmp_path / "log") as server:
+        output = server.process.stdout
+        assert output is not None
+        registry.promote(2)
+        assert output.readline() == "Serving version 2\n"
+        registry.promote(3)
+        assert re.match(r"warning: version 2 stays: .*/3: variables/.*: sha256 ", output.readline())
+        registry.promote(4)
+        assert output.readline() == "Serving version 4\n"
         pointer = destination / "digits" / "champion.json"
-        pointer.write_text(json.dumps({"version": 9}))
-        assert process.stdout.readline().startswith("warning: version 2 stays: ")
-        process.terminate()
+        for broken in ('{"version": 9}', "{", '{"version": -1}'):
+            pointer.write_text(broken)
+            assert output.readline().startswith("warning: version 4 stays: ")
+        pointer.unlink()
+        registry.promote(1)
+        while (line := output.readline()) != "Serving version 1\n":
+            assert line.startswith("warning: version 4 stays: ")
