@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
+VERSION = "0.2.0"
 PIPELINE_NAME = "mnist"
 DESCRIPTION = "Handwritten digits, from raw files to a served model"
 

@@ -1,6 +1,7 @@
 """The command line: run the pipeline here, compile it, submit it, schedule it."""
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from components.config import PARAMETERS, TUTORIAL
 from components.shared.command_line import build, build_all, flag, options, reported
 from pipeline.cluster import Cluster
 from pipeline.options import PIPELINE_YAML
+from pipeline.processes import Processes
 from pipeline.schedule import schedule
 from pipeline.submit import submit
 
@@ -39,10 +41,14 @@ def main() -> None:
 def local(runs: str, debug: bool, runner: str, images: str, **values: Any) -> None:
     """Run the pipeline on this machine."""
     parameters = build_all(PARAMETERS, values)
-    with reported(debug):
-        from pipeline.local import run
+    with reported(debug), _processes(runner) as processes:
+        from pipeline.local import run  # imports kfp, while the processes import for the steps
 
-        sys.exit(run(parameters, Path(runs), debug, runner, images))
+        sys.exit(run(parameters, Path(runs), debug, images, processes))
+
+
+def _processes(runner: str) -> AbstractContextManager[Processes | None]:
+    return Processes() if runner == "subprocess" else nullcontext()
 
 
 main.add_command(

@@ -141,7 +141,7 @@ def run_container(
     try:
         show(_lines(container.logs(stream=True, follow=True)))
         return container.wait()["StatusCode"]
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         # Training saves a checkpoint then. Stopping the container would tell KFP's shell alone.
         container.exec_run(["sh", "-c", "kill -TERM -1"])
         container.wait(timeout=30)

@@ -81,6 +81,10 @@ class Display:
         self._console.print(f"[bold red]{name} failed[/]: {escape(error.removeprefix('error: '))}")
         self._console.print(f"Log: {log}")
 
+    def interruption(self, name: str) -> None:
+        """Says in which step a run was interrupted."""
+        self._console.print(f"[bold red]Interrupted[/]{f' in {name}' if name else ''}")
+
     def places(self, rows: list[tuple[str, object, str]]) -> None:
         """Shows where things lie, and the command that opens each."""
         for name, place, command in rows:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from components.config import PARAMETERS, PIPELINE_NAME, SECRET, Push
+from components.config import PARAMETERS, PIPELINE_NAME, Push
 from components.shared.addresses import shown_in
 from components.shared.command_line import build_all
+from pipeline.runs import public
 
 if TYPE_CHECKING:
     from pipeline.client import Connection, Request
@@ -169,9 +170,6 @@ def show(file: Path, asked: "Request", **more: Any) -> None:
         "file": str(file),
         "experiment": asked.experiment,
         "name": asked.name,
-        "parameters": {
-            name: "…" if name in SECRET else shown_in(value) if isinstance(value, str) else value
-            for name, value in asked.parameters.items()
-        },
+        "parameters": public(asked.parameters),
     }
     click.echo(json.dumps(told | more, indent=2))

@@ -30,10 +30,13 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def command() -> Command:
     """Runs ``python -m <arguments>`` from the project's root and returns the finished process."""
 
-    def run(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, expect: int = 0, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         process = subprocess.run(
             [sys.executable, "-m", *map(str, arguments)],
             cwd=ROOT,
+            env={**os.environ, **(environment or {})},
             capture_output=True,
             text=True,
             timeout=300,

@@ -1,5 +1,6 @@
 """Ingestion: from a source to TFRecord shards, their statistics and their manifest."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from math import prod
@@ -96,7 +97,8 @@ def _pipeline(options: PipelineOptions) -> beam.Pipeline:
     if not here or direct.direct_running_mode != "multi_processing":
         return beam.Pipeline(options=options)
     direct.direct_running_mode = None  # or the runner would take Beam's own worker again
-    worker = f"{sys.executable} -m components.ingest.worker"
+    # Beam hands it to a shell; in its place, the worker is a child of this process.
+    worker = f"exec {shlex.quote(sys.executable)} -m components.ingest.worker"
     environment = SubprocessSDKEnvironment.from_command_string(worker)
     return beam.Pipeline(FnApiRunner(environment), options)
 

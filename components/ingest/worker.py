@@ -1,7 +1,13 @@
 """Beam's worker process, which logs to its runner alone: ``python -m components.ingest.worker``."""
 
 import logging
+import signal
 import sys
+
+from components.shared.parent import end_with_parent
+
+if __name__ == "__main__":
+    end_with_parent(signal.SIGKILL)  # before the imports, which take seconds
 
 # Beam logs as it is imported, and the first log without a handler makes one for the terminal.
 logging.getLogger().addHandler(logging.NullHandler())

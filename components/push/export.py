@@ -13,6 +13,7 @@ import tensorflow as tf
 from components.push.validation import TOLERANCE
 from components.shared.command_line import reported
 from components.shared.errors import StepError
+from components.shared.parent import end_with_parent
 from components.shared.records import IMAGE_SHAPE
 
 SIGNATURE = "serving_default"
@@ -74,5 +75,6 @@ def _run_onnx(path: Path, images: np.ndarray) -> np.ndarray:
 FORMATS = {".tflite": (_to_litert, _run_litert), ".onnx": (_to_onnx, _run_onnx)}
 
 if __name__ == "__main__":
+    end_with_parent()
     with reported():
         main(*map(Path, sys.argv[1:4]))

@@ -16,6 +16,7 @@ import tensorflow as tf
 from components.registry.contents import Validation
 from components.shared.command_line import reported
 from components.shared.errors import StepError
+from components.shared.parent import end_with_parent
 from components.shared.storage import files_of
 
 CALLS = 30  # measured at each batch size; the median counts
@@ -92,5 +93,6 @@ def _latency(signature: Callable[..., Any], images: np.ndarray, batch: int) -> f
 
 
 if __name__ == "__main__":
+    end_with_parent()
     with reported():
         main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -103,6 +103,7 @@ def _publish(
                 precision_at_1=judged.splits["test"].precision_at_1,
                 validation=validation,
                 files=files,
+                code=Model.read(model).code,
             )
         )
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from components.registry.storage import MAX_VERSION, Digest
 from components.registry.swap import Kept
+from components.shared.code import NOT_KNOWN, Code
 
 Number = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 Highest = Annotated[int, Field(ge=0, le=MAX_VERSION)]
@@ -36,6 +37,7 @@ class Version(Kept):
     precision_at_1: float  # on the test split
     validation: Validation
     files: dict[str, Digest]  # by name; all but this one
+    code: Code = NOT_KNOWN  # that trained the model
 
 
 class Champion(Kept):

@@ -12,6 +12,7 @@ from components.registry.contents import Claim, Runs, Validation, Version, conte
 from components.registry.open_storage import open_storage
 from components.registry.storage import MAX_VERSION, Conflict, Digest, Part, Storage, checked_name
 from components.registry.swap import ATTEMPTS, parse, read, swap
+from components.shared.code import NOT_KNOWN, Code
 from components.shared.errors import StepError
 
 
@@ -23,6 +24,7 @@ class Release(NamedTuple):
     precision_at_1: float  # on the test split
     validation: Validation
     files: Mapping[str, Path]  # what goes into the version, by name there
+    code: Code = NOT_KNOWN  # that trained the model
 
 
 class Versions:
@@ -143,6 +145,7 @@ class Versions:
             precision_at_1=release.precision_at_1,
             validation=claim.validation,
             files=digests,
+            code=release.code,
         )
         parts = {name: Part(path, digests[name]) for name, path in release.files.items()}
         with TemporaryDirectory() as scratch:

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from components.shared.code import Code
 from components.shared.errors import StepError
 from components.shared.evaluation import (
     Champion,
@@ -222,6 +223,9 @@ class Model(Manifest):
     step: NonNegativeInt
     dataset_fingerprint: Sha256
     versions: dict[str, str]
+    version: str = ""  # of the code that trained it, as commit and dirty are
+    commit: str = ""
+    dirty: bool = False
     scores: dict[str, Score]  # of the last evaluation during training, by split
 
     @field_validator("scores")
@@ -229,6 +233,11 @@ class Model(Manifest):
     def _of_every_split(cls, scores: dict[str, Score]) -> dict[str, Score]:
         _check_splits(scores)
         return scores
+
+    @property
+    def code(self) -> Code:
+        """Which code trained it."""
+        return Code(self.version, self.commit, self.dirty)
 
 
 class Evaluation(Manifest):

@@ -7,7 +7,6 @@ import platform
 import shutil
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from components.config import Train
+from components.shared.code import this_code
 from components.shared.errors import StepError
 from components.shared.examples import read_split
 from components.shared.history import HISTORY
@@ -29,7 +29,7 @@ from components.train.state import State
 from components.train.summaries import Summaries
 
 CACHED_BATCH = 5_000  # examples that an evaluation scores at once, where the splits are in memory
-STOPPED = 128 + signal.SIGTERM  # the exit code that a shell gives a process ended by SIGTERM
+STOPPED = 128  # and the signal's number: the exit code that a shell gives a process ended by one
 
 Evaluate = Callable[[], dict[str, Score]]
 
@@ -109,7 +109,7 @@ class _Training:
             print(f"Already trained: the checkpoint is of step {step}, the last")
         steps = compile_steps(self.config, self.state, self.strategy)
         scores: dict[str, Score] = {}
-        with _sigterm() as stopped:
+        with _signals() as stopped:
             for block in batches.blocks(step):
                 start = time.perf_counter()
                 with self._waiting(step):
@@ -124,8 +124,8 @@ class _Training:
                         self.checkpoints.save()
                         scores = evaluate()
                         summaries.scores(self.state, scores)
-                if stopped():
-                    self._stop(step, summaries)
+                if by := stopped():
+                    self._stop(step, by, summaries)
         return scores
 
     def _waiting(self, step: int) -> contextlib.AbstractContextManager[None]:
@@ -144,23 +144,39 @@ class _Training:
                 f"good checkpoint: {self.checkpoints.latest or 'none'})"
             )
 
-    def _stop(self, step: int, summaries: Summaries | None) -> None:
+    def _stop(self, step: int, by: signal.Signals, summaries: Summaries | None) -> None:
         if summaries:
             self.checkpoints.save()
             summaries.flush()
-        print(f"Stopped by SIGTERM at step {step}; start again to go on", flush=True)
-        sys.exit(STOPPED)
+        where = self.checkpoints.latest or "by the chief"
+        print(
+            f"Stopped by {by.name} at step {step}, saved in {where}; the same command goes on "
+            "from there",
+            flush=True,
+        )
+        sys.exit(STOPPED + by)
 
 
 @contextlib.contextmanager
-def _sigterm() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether SIGTERM has come, instead of ending the process."""
-    received = threading.Event()
-    previous = signal.signal(signal.SIGTERM, lambda *_: received.set())
+def _signals() -> Iterator[Callable[[], signal.Signals | None]]:
+    """Yields a function that tells of SIGTERM or Ctrl-C, instead of either ending the process.
+
+    A second Ctrl-C does end it.
+    """
+    received: list[signal.Signals] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def note(number: int, _: object) -> None:
+        received.append(signal.Signals(number))
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+
+    for number in before:
+        signal.signal(number, note)
     try:
-        yield received.is_set
+        yield lambda: received[0] if received else None
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _write(
@@ -172,6 +188,7 @@ def _write(
     logs: Path,
 ) -> Model:
     manifest = Model(
+        **dataclasses.asdict(this_code()),
         config=dataclasses.asdict(config),
         step=state.step,
         dataset_fingerprint=dataset.fingerprint,

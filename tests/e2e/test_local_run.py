@@ -1,12 +1,18 @@
 """Whole runs of the pipeline through kfp.local, as ``make local`` starts them."""
 
+import contextlib
 import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Command
+from tests.conftest import ROOT, Command
 
 
 def read(path: Path) -> Any:
@@ -15,13 +21,19 @@ def read(path: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def blessed(command: Command, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A run on MNIST with the default settings: its directory, and what it showed."""
-    directory = tmp_path_factory.mktemp("blessed")
+    """A run on MNIST with the default settings: its directory, and what it showed.
+
+    The directory's name has a space and "python3" in it, and the run a directory of its own for
+    what is temporary.
+    """
+    directory = tmp_path_factory.mktemp("a python3 course")
+    (directory / "tmp").mkdir()
     process = command(
         "pipeline",
         "local",
         *("--runs", directory / "runs"),
         *("--destination", directory / "registry"),
+        environment={"TMPDIR": str(directory / "tmp")},
     )
     return directory, process.stdout
 
@@ -58,10 +70,25 @@ def test_default_run_shows_what_a_person_wants_to_see(blessed: tuple[Path, str])
     assert "Blessed: " in table
     assert "Published digits" in table
     for place in ("train/model", "evaluate/evaluation/report.html", "train/logs"):
-        path = directory / "runs/latest" / place
+        path = (directory / "runs/latest").resolve() / place
         assert path.exists()
         assert str(path) in table
     assert "KFP Executor" not in shown
+
+
+def test_default_run_leaves_nothing_temporary(blessed: tuple[Path, str]) -> None:
+    assert list((blessed[0] / "tmp").iterdir()) == []
+
+
+def test_default_run_is_known_by_its_name(blessed: tuple[Path, str]) -> None:
+    latest = (blessed[0] / "runs/latest").resolve()
+    run = read(latest / "run.json")
+    version = Path(run["published"])
+    assert run["name"] == latest.name
+    assert run["outcome"] == "published" and run["precision"] >= 0.978
+    assert read(version / "manifest.json")["run_id"] == latest.name
+    assert read(version / "model.json")["commit"] == run["commit"]
+    assert (latest / "kfp.log").stat().st_size > 0
 
 
 def test_unblessed_model_is_not_pushed(command: Command, tmp_path: Path) -> None:
@@ -86,9 +113,89 @@ def test_failed_step_names_itself_its_error_and_its_log(command: Command, tmp_pa
         "pipeline", "local", "--runs", tmp_path / "runs", "--source", missing, expect=1
     )
     assert f"ingest failed: {missing}: not found, expected " in process.stdout
-    log = tmp_path / "runs/latest/ingest/log.txt"
+    log = (tmp_path / "runs/latest").resolve() / "ingest/log.txt"
     assert f"Log: {log}" in process.stdout
     assert f"error: {missing}: not found" in log.read_text(encoding="utf-8")
     assert "Traceback" not in process.stdout + process.stderr
     assert "not run" in process.stdout
     assert read(tmp_path / "runs/latest/summary/summary")["state"] == "FAILED"
+
+
+def alive(session: int) -> list[str]:
+    """Returns the command lines of what still runs of a session, but for zombies."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, its_session = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(its_session) == session and state != "Z":
+                found.append((stat.parent / "cmdline").read_text().replace("\0", " "))
+    return found
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a run in a session of its own."""
+    places = ("--runs", tmp_path / "runs", "--destination", tmp_path / "registry")
+
+    with contextlib.ExitStack() as stack:
+
+        def run(*arguments: object) -> subprocess.Popen[str]:
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "pipeline", "local", *map(str, arguments), *places],
+                    cwd=ROOT,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    start_new_session=True,
+                )
+            )
+            stack.callback(process.kill)
+            return process
+
+        yield run
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    assert any(text in line for line in process.stdout), f"ended before {text!r}"
+
+
+def gone(session: int, seconds: float = 30) -> bool:
+    """Waits until nothing runs of a session any more; tells whether that came."""
+    end = time.monotonic() + seconds
+    while alive(session) and time.monotonic() < end:
+        time.sleep(0.1)
+    return not alive(session)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_killed_run_leaves_no_process(start: Callable[..., subprocess.Popen[str]]) -> None:
+    process = start("--source", "fake://3000000")
+    wait_for(process, "ingest: running")
+    # Until Beam has its workers, which are processes of ingest's own.
+    while not any("components.ingest.worker" in line for line in alive(process.pid)):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    assert gone(process.pid), alive(process.pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_saves_and_says_how_to_go_on(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start("--source", "fake://3000", "--max-steps", 10**7, "--log-every", 20)
+    wait_for(process, "train | Step 100")
+    process.send_signal(number)  # to the run alone; a terminal's goes to its steps, too
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert gone(process.pid), alive(process.pid)
+    (saved,) = (tmp_path / "runs").glob("mnist-*/train/logs/ckpt-*.index")
+    step = int(saved.stem.split("-")[1])
+    assert "Interrupted in train" in told
+    assert f"with the checkpoint of step {step:,}" in told
+    assert f"--checkpoints {saved.parent}" in told
+    assert "Traceback" not in told and "Aborted" not in told
+    assert read(saved.parents[2] / "run.json")["outcome"] == "interrupted"

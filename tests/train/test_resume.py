@@ -5,10 +5,12 @@ import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.shared.errors import StepError
+from components.train.summaries import Summaries
 from tests.train.conftest import Start, assert_same_weights, finish, read_until
 
 TrainHere = Callable[..., Path]
@@ -50,7 +52,8 @@ def test_sigterm_writes_a_checkpoint_to_go_on_from(
     stopped = read_until(process, "Stopped by SIGTERM at step ")
     assert process.wait() == 128 + signal.SIGTERM
     assert not (tmp_path / "model").exists()
-    step = stopped.split(";")[0].split()[-1]
+    step = stopped.partition(" at step ")[2].partition(",")[0]
+    assert f"saved in {tmp_path / 'logs'}/ckpt-{step}; the same command goes on" in stopped
     assert f"Going on from {tmp_path / 'logs'}/ckpt-{step}\n" in finish(start(**options))
     train_here(tmp_path / "unbroken", **options)
     assert_same_weights(tmp_path / "logs", tmp_path / "unbroken/logs")
@@ -70,6 +73,28 @@ def test_finished_run_started_again_does_nothing_and_says_so(
     assert "Already trained: the checkpoint is of step 100, the last" in output
     assert "Step " not in output
     assert checkpoints() == before
+
+
+def test_ctrl_c_writes_a_checkpoint_too(
+    train_here: TrainHere,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    status = Summaries.status
+
+    def interrupted(self: Summaries, step: int, *rest: Any) -> None:
+        status(self, step, *rest)
+        if step == 60:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Summaries, "status", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        train_here(tmp_path, max_steps=1_000, log_every=20)
+    assert stopped.value.code == 128 + signal.SIGINT
+    assert f"saved in {tmp_path / 'logs'}/ckpt-60; the same command" in capsys.readouterr().out
+    assert (tmp_path / "logs/ckpt-60.index").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:1_000], lambda data: data[:-9] + bytes(9)])

@@ -1,0 +1,9 @@
+"""What Python's fork server does first, in a local run; see :mod:`pipeline.processes`."""
+
+import os
+import signal
+
+from components.shared.parent import end_with_parent
+
+end_with_parent(signal.SIGKILL)
+os.environ["_KFP_RUNTIME"] = "true"  # or kfp would import its compiler

@@ -1,0 +1,145 @@
+"""The processes of a local run's steps, whose imports are done before their turn comes.
+
+Importing TensorFlow and Beam takes longer than all that the steps do. So ingest's process starts
+at once, imports, and waits for its command, while kfp compiles the pipeline. Beside it Python's
+fork server imports TensorFlow once, and the other steps are forked from it. Where a fork is not
+safe after such an import, on macOS, each imports for itself.
+"""
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from multiprocessing import forkserver, get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from components.shared.parent import end_with_parent
+
+ROOT = Path(__file__).resolve().parent.parent
+# Libraries alone, nothing of the steps themselves. Importing them starts no thread but OpenBLAS's
+# and jemalloc's own, which both see to forks: a test holds that.
+LIBRARIES = ["kfp.dsl.executor", "tensorboard.compat.proto.event_pb2", "tensorflow"]
+PRELOADED = ["pipeline.fork_server", *LIBRARIES] if sys.platform == "linux" else []
+AHEAD = {"ingest": "components.ingest.ingest"}  # what starts at once, and what it imports
+FORKED = ("train", "evaluate", "push")
+GRACE = 30  # seconds that a step gets to end: training saves a checkpoint then
+TIDY = 5  # seconds of these for one that has nothing to save; Beam may wait for ever
+
+Show = Callable[[Iterable[str]], None]  # takes what a step prints, line by line
+
+
+@dataclass(frozen=True)
+class Command:
+    """What KFP has a step do."""
+
+    function: str
+    source: str  # Python, defines the function
+    executor_input: dict[str, Any]
+    variables: dict[str, str]  # of the environment
+
+
+class Processes:
+    """Where the steps of a run get their processes; leaving it ends those that nobody needed."""
+
+    def __init__(self) -> None:
+        self._waiting = {name: _Process(get_context("spawn"), AHEAD[name]) for name in AHEAD}
+        forkserver.set_forkserver_preload(PRELOADED)
+        forkserver.ensure_running()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        for process in self._waiting.values():
+            process.kill()
+
+    def run(self, command: Command, show: Show) -> int:
+        """Runs a step to its end, shows what it prints, and returns its exit code.
+
+        An exception here, as Ctrl-C is one, ends the step first.
+        """
+        process = self._waiting.pop(command.function, None)
+        if process is None:
+            # The summary of a run that failed early does not wait for TensorFlow.
+            forked = command.function in FORKED
+            process = _Process(get_context("forkserver" if forked else "spawn"))
+        return process.run(command, show)
+
+
+class _Process:
+    def __init__(self, context: BaseContext, module: str = "") -> None:
+        self._commands, commands = context.Pipe()
+        printed, output = context.Pipe(duplex=False)
+        self._printed = os.fdopen(os.dup(printed.fileno()), encoding="utf-8", errors="replace")
+        self._process = context.Process(target=_work, args=(module, commands, output))  # type: ignore[attr-defined]
+        self._process.start()
+        for end in (commands, printed, output):
+            end.close()
+
+    def run(self, command: Command, show: Show) -> int:
+        with self._commands, self._printed:
+            try:
+                with contextlib.suppress(BrokenPipeError):  # ended already, and says why
+                    self._commands.send(command)
+                show(self._printed)
+            except BaseException:
+                self._process.terminate()
+                killer = threading.Timer(GRACE, self._process.kill)
+                killer.start()
+                show(self._printed)  # what it says of its end
+                self._process.join()
+                killer.cancel()
+                raise
+            self._process.join()
+        assert self._process.exitcode is not None
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._commands.close()
+        self._printed.close()
+
+
+def _work(module: str, commands: Connection, output: Connection) -> None:
+    """A step's process: imports, waits for its command, and does it."""
+    end_with_parent()
+    _print_to(output)
+    # The run tells a step to end, by one signal; the terminal's Ctrl-C would be a second.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
+    os.environ["_KFP_RUNTIME"] = "true"  # as KFP's own command has it: kfp imports no compiler
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(paths)}  # for its own
+    from kfp.dsl.executor import Executor
+
+    if module:
+        importlib.import_module(module)
+    command: Command = commands.recv()
+    commands.close()
+    os.environ |= command.variables
+    namespace: dict[str, Any] = {"__name__": command.function}
+    exec(compile(command.source, f"<{command.function}>", "exec"), namespace)
+    Executor(command.executor_input, namespace[command.function]).execute()
+
+
+def _print_to(output: Connection) -> None:
+    for stream in (1, 2):
+        os.dup2(output.fileno(), stream)
+    output.close()
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def _end(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.alarm(TIDY)  # which ends the process
+    sys.exit(128 + signal.SIGTERM)

@@ -1,0 +1,129 @@
+"""The directory of a local run, and what it says of itself: ``run.json``."""
+
+import datetime
+import json
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, Field
+
+from components.config import PIPELINE_NAME, SECRET
+from components.shared.addresses import shown_in
+from components.shared.code import this_code
+from components.shared.errors import StepError
+from components.shared.manifests import Evaluation, Manifest
+
+LATEST = "latest"  # the link to the newest run that had data to work on
+Outcome = Literal["unfinished", "published", "not blessed", "failed", "interrupted"]
+
+
+class Step(BaseModel):
+    """What came of a step."""
+
+    seconds: float
+    exit_code: int
+    result: str  # the last line it printed
+
+
+class Run(Manifest):
+    """``run.json``: what was run, on what, by which code, and what came of it."""
+
+    FILE: ClassVar[str] = "run.json"
+
+    name: str  # also the directory's, and the run id of a version it publishes
+    started: datetime.datetime
+    parameters: dict[str, Any]
+    version: str  # of the code, as commit and dirty are
+    commit: str
+    dirty: bool
+    outcome: Outcome = "unfinished"  # and unfinished still, where it was killed
+    steps: dict[str, Step] = Field(default_factory=dict)
+    precision: float | None = None  # precision@1 on the test split
+    published: str = ""  # where the version lies
+
+    @classmethod
+    def begin(cls, runs: Path, parameters: dict[str, Any]) -> Self:
+        """Makes a run its directory.
+
+        Raises:
+            StepError: There cannot be one.
+        """
+        started = datetime.datetime.now().astimezone()
+        code = this_code()
+        run = cls(
+            name=f"{PIPELINE_NAME}-{started:%Y-%m-%d-%H-%M-%S-%f}",
+            started=started,
+            parameters=public(parameters),
+            version=code.version,
+            commit=code.commit,
+            dirty=code.dirty,
+        )
+        latest = runs / LATEST
+        if latest.exists() and not latest.is_symlink():
+            raise StepError(
+                f"{latest}: is no link, expected one to the newest run; move it, or name another "
+                "directory with --runs"
+            )
+        try:
+            (runs / run.name).mkdir(parents=True)
+            run.write(runs / run.name)
+        except OSError as error:
+            raise StepError(
+                f"{runs}: cannot hold a run ({error.strerror}); name another directory with --runs"
+            ) from None
+        return run
+
+    def end(self, directory: Path, outcome: Outcome, steps: dict[str, Step]) -> None:
+        """Writes what came of the run into its directory."""
+        self.model_copy(
+            update={
+                "outcome": outcome,
+                "steps": steps,
+                "precision": _precision(directory),
+                "published": _published(directory),
+            }
+        ).write(directory)
+
+
+def public(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Returns a pipeline's parameters as people may see them."""
+    return {
+        name: ("…" if value else "")
+        if name in SECRET
+        else shown_in(value)
+        if isinstance(value, str)
+        else value
+        for name, value in parameters.items()
+    }
+
+
+def _precision(directory: Path) -> float | None:
+    try:
+        judged = Evaluation.read(directory / "evaluate" / "evaluation")
+    except StepError:
+        return None
+    return judged.splits["test"].precision_at_1
+
+
+def _published(directory: Path) -> str:
+    try:
+        told = json.loads((directory / "push" / "executor_output.json").read_text("utf-8"))
+    except OSError:
+        return ""
+    return str(told["parameterValues"]["Output"])
+
+
+def point_latest(directory: Path, anyhow: bool) -> None:
+    """Lets ``latest`` name a run, in one step; also where another run does so at this moment.
+
+    Args:
+        directory: The run's.
+        anyhow: Otherwise only where it names none yet.
+    """
+    link = directory.parent / LATEST
+    if link.exists() and not anyhow:
+        return
+    partial = directory.parent / f".{LATEST}-{directory.name}"
+    partial.symlink_to(directory.name, target_is_directory=True)
+    os.replace(partial, link)  # noqa: PTH105
