@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
+from components.push.fresh import FORKABLE
 from components.shared.parent import end_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,6 +120,7 @@ def _work(module: str, commands: Connection, output: Connection) -> None:
     os.environ["_KFP_RUNTIME"] = "true"  # as KFP's own command has it: kfp imports no compiler
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(paths)}  # for its own
+    os.environ[FORKABLE] = "true"
     from kfp.dsl.executor import Executor
 
     if module:

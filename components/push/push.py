@@ -5,7 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.config import Push
-from components.push.validation import SAMPLES, run_fresh, validate
+from components.push.fresh import run_fresh
+from components.push.validation import SAMPLES, validate
 from components.registry.contents import Validation
 from components.registry.registry import Registry, Release
 from components.shared.errors import StepError

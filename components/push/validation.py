@@ -3,19 +3,16 @@
 Source: TFX, component InfraValidator.
 """
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from components.config import Push
+from components.push.fresh import run_fresh
 from components.registry.contents import Validation
 from components.shared.errors import StepError
 
 SAMPLES = "samples.npz"  # written by evaluate: images, and what the model said of them
-TIMEOUT = 600  # seconds
 TOLERANCE = 1e-4  # by which a probability may depend on batch size and machine
 
 
@@ -64,29 +61,3 @@ def judge(config: Push, saved_model: Path, found: Validation) -> None:
             f"{saved_model}: {mib:.1f} MiB, expected at most {config.max_model_mib:g}; take a "
             "smaller model or raise --max-model-mib"
         )
-
-
-def run_fresh(module: str, *arguments: object) -> str:
-    """Runs a module in a process of its own and returns what it printed.
-
-    Raises:
-        StepError: It failed; says why.
-    """
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    try:
-        process = subprocess.run(
-            command,
-            env={**os.environ, **quiet},
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise StepError(f"{arguments[0]}: no answer within {TIMEOUT} s; not published") from None
-    if process.returncode:
-        said = process.stderr.strip().splitlines() or [f"exit code {process.returncode}"]
-        raise StepError(f"not published: {said[-1].removeprefix('error: ')}")
-    return process.stdout

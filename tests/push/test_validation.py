@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.config import Push
-from components.push.validation import judge, run_fresh
+from components.push.validation import judge
 from components.registry.contents import Validation
 from components.shared.errors import StepError
 
@@ -31,8 +31,3 @@ def test_within_the_bounds_is_fine() -> None:
 def test_beyond_a_bound_stops(config: Push, found: dict, reason: str) -> None:
     with pytest.raises(StepError, match=reason):
         judge(config, Path("model"), FOUND.model_copy(update=found))
-
-
-def test_a_process_that_fails_tells_its_last_line() -> None:
-    with pytest.raises(StepError, match=r"not published: .*No module named no_such_module"):
-        run_fresh("no_such_module", "x")

@@ -1,0 +1,87 @@
+"""The time of ``make local`` beside another revision's: ``python -m bench.local --before main~20``.
+
+Whole runs with the default settings, in turns, each into directories of its own. A step's share is
+the time from where it is shown to run to where the next one is: what a person waits for it. The
+time before the first is "start".
+"""
+
+import contextlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNNING = ": running"
+Shares = dict[str, float]  # seconds, by step
+
+
+@contextlib.contextmanager
+def checkout(revision: str) -> Iterator[Path]:
+    """Yields a directory with the project as it was at a revision."""
+    git = ["git", "-C", str(ROOT), "worktree"]
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "before"
+        subprocess.run([*git, "add", "--quiet", "--detach", path, revision], check=True)
+        try:
+            yield path
+        finally:
+            subprocess.run([*git, "remove", "--force", path], check=True)
+
+
+def measure(project: Path) -> Shares:
+    """Runs a project's pipeline once and returns the seconds of every step."""
+    with tempfile.TemporaryDirectory() as scratch:
+        moments = [("start", time.perf_counter())]
+        with subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "local", "--source", ROOT / "data" / "mnist"]
+            + ["--runs", f"{scratch}/runs", "--destination", f"{scratch}/registry"],
+            cwd=project,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.rstrip().endswith(RUNNING):
+                    moments.append((line.rstrip().removesuffix(RUNNING), time.perf_counter()))
+        if process.returncode:
+            raise click.ClickException(f"a run in {project} ended with {process.returncode}")
+    ends = [moment for _, moment in moments[1:]] + [time.perf_counter()]
+    return {name: end - start for (name, start), end in zip(moments, ends, strict=True)}
+
+
+def median(runs: list[Shares]) -> Shares:
+    """Returns the run whose total is the median."""
+    return sorted(runs, key=lambda run: sum(run.values()))[len(runs) // 2]
+
+
+@click.command()
+@click.option("--before", default="HEAD~1", show_default=True, help="Revision to compare with.")
+@click.option("--rounds", default=5, show_default=True, help="Runs of each; the median counts.")
+def main(before: str, rounds: int) -> None:
+    """Measure a whole local run beside another revision's, in turns."""
+    taken: dict[str, list[Shares]] = {"before": [], "now": []}
+    with checkout(before) as other:
+        for number in range(rounds):
+            for name, project in (("before", other), ("now", ROOT)):
+                taken[name].append(measure(project))
+                total = sum(taken[name][-1].values())
+                click.echo(f"round {number + 1}, {name}: {total:.1f} s", err=True)
+    totals = {
+        name: statistics.median(sum(run.values()) for run in runs) for name, runs in taken.items()
+    }
+    shares = {name: median(runs) for name, runs in taken.items()}
+    click.echo("| part | before | now |\n| --- | --- | --- |")
+    for step in shares["now"]:
+        cells = (f"{shares[name].get(step, 0) / totals['before']:.1%}" for name in totals)
+        click.echo(f"| {step} | {' | '.join(cells)} |")
+    click.echo(f"| whole run | 100 % | {totals['now'] / totals['before']:.1%} |")
+
+
+if __name__ == "__main__":
+    main()
