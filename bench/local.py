@@ -36,23 +36,26 @@ def checkout(revision: str) -> Iterator[Path]:
 
 def measure(project: Path) -> Shares:
     """Runs a project's pipeline once and returns the seconds of every step."""
+    moments = {"start": time.perf_counter()}
     with tempfile.TemporaryDirectory() as scratch:
-        moments = [("start", time.perf_counter())]
-        with subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "local", "--source", ROOT / "data" / "mnist"]
-            + ["--runs", f"{scratch}/runs", "--destination", f"{scratch}/registry"],
-            cwd=project,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
+        options = {
+            "--source": ROOT / "data" / "mnist",
+            "--runs": Path(scratch) / "runs",
+            "--destination": Path(scratch) / "registry",
+        }
+        command = [sys.executable, "-m", "pipeline", "local"]
+        for option, value in options.items():
+            command += [option, str(value)]
+        with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                if line.rstrip().endswith(RUNNING):
-                    moments.append((line.rstrip().removesuffix(RUNNING), time.perf_counter()))
-        if process.returncode:
-            raise click.ClickException(f"a run in {project} ended with {process.returncode}")
-    ends = [moment for _, moment in moments[1:]] + [time.perf_counter()]
-    return {name: end - start for (name, start), end in zip(moments, ends, strict=True)}
+            for line in map(str.rstrip, process.stdout):
+                if line.endswith(RUNNING):
+                    moments[line.removesuffix(RUNNING)] = time.perf_counter()
+    if process.returncode:
+        raise click.ClickException(f"a run in {project} ended with {process.returncode}")
+    *starts, end = [*moments.values(), time.perf_counter()]
+    ends = [*starts[1:], end]
+    return {name: b - a for name, a, b in zip(moments, starts, ends, strict=True)}
 
 
 def median(runs: list[Shares]) -> Shares:
