@@ -10,6 +10,7 @@ import click
 from components.config import PARAMETERS, TUTORIAL
 from components.shared.command_line import build, build_all, flag, options, reported
 from pipeline.cluster import Cluster
+from pipeline.history import runs
 from pipeline.options import PIPELINE_YAML
 from pipeline.processes import Processes
 from pipeline.schedule import schedule
@@ -114,6 +115,7 @@ main.add_command(
 
 main.add_command(submit)
 main.add_command(schedule)
+main.add_command(runs)
 
 
 if __name__ == "__main__":

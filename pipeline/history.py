@@ -1,0 +1,119 @@
+"""The runs that were: ``python -m pipeline runs`` lists them, or compares two."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from components.shared.command_line import reported
+from components.shared.errors import StepError
+from components.shared.manifests import SPLITS, Dataset, Evaluation
+from pipeline.runs import Run
+
+COLOURS = {"published": "green", "failed": "red", "interrupted": "red", "unfinished": "yellow"}
+
+
+@click.command("runs")
+@click.argument("names", nargs=-1)
+@click.option("--runs", default="runs", show_default=True, help="Directory that holds the runs.")
+def runs(names: tuple[str, ...], runs: str) -> None:
+    """List the runs on this machine, or compare two: NAMES are two runs, or the ends of their
+    names, or latest.
+    """  # noqa: D205
+    with reported():
+        console = Console(highlight=False, soft_wrap=False)
+        if len(names) not in (0, 2):
+            raise click.UsageError("expected no name, which lists all runs, or two to compare.")
+        if names:
+            one, other = (_find(Path(runs), name) for name in names)
+            console.print(_compared(one, other))
+        else:
+            _list(console, Path(runs))
+
+
+def _list(console: Console, directory: Path) -> None:
+    found = sorted(_read(directory), key=lambda run: run.started)
+    if not found:
+        raise StepError(f"{directory}: holds no run; start one: python -m pipeline local")
+    table = Table(
+        "Run", "Outcome", "Test", "V", "Code", "Source", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    table.columns[5].overflow = "fold"
+    for column in table.columns[:5]:
+        column.no_wrap = True
+    for run in found:
+        colour = COLOURS.get(run.outcome, "default")
+        precision = "" if run.precision is None else f"{run.precision:.4f}"
+        source = escape(str(run.parameters.get("source", "")))
+        code = run.commit[:7] + ("+" if run.dirty else "")
+        table.add_row(
+            run.name, f"[{colour}]{run.outcome}[/]", precision, _version(run), code, source
+        )
+    console.print(table)
+    console.print("Test: precision@1. V: published version. +: the code had uncommitted changes.")
+
+
+def _read(directory: Path) -> Iterator[Run]:
+    for path in directory.glob(f"*/{Run.FILE}"):
+        if not path.parent.is_symlink():
+            try:
+                yield Run.read(path.parent)
+            except StepError as error:
+                click.echo(f"warning: {error}", err=True)
+
+
+def _find(directory: Path, name: str) -> tuple[Run, Path]:
+    whole = directory / name
+    ending = [path.parent for path in directory.glob(f"*{name}/{Run.FILE}")]
+    found = [whole.resolve()] if (whole / Run.FILE).is_file() else ending
+    if len(found) != 1:
+        what = "no run" if not found else f"{len(found)} runs"
+        raise StepError(f"{directory}: {what} with a name that ends in {name!r}; see: runs")
+    return Run.read(found[0]), found[0]
+
+
+def _compared(one: tuple[Run, Path], other: tuple[Run, Path]) -> Table:
+    table = Table("", one[0].name, other[0].name, title="What differs, and what came of it")
+    for column in table.columns:
+        column.overflow = "fold"
+    first, second = (dict(_settings(*run)) for run in (one, other))
+    for name in sorted(first.keys() | second):
+        if first.get(name) != second.get(name):
+            table.add_row(name, escape(first.get(name, "")), escape(second.get(name, "")))
+    table.add_section()
+    first, second = (dict(_results(*run)) for run in (one, other))
+    for name in {**first, **second}:
+        table.add_row(name, escape(first.get(name, "")), escape(second.get(name, "")))
+    return table
+
+
+def _settings(run: Run, directory: Path) -> Iterator[tuple[str, str]]:
+    yield from ((name, str(value)) for name, value in run.parameters.items())
+    yield "code", f"{run.version} {run.commit[:12]}{' with changes' if run.dirty else ''}"
+    try:
+        dataset = Dataset.read(directory / "ingest" / "examples")
+    except StepError:
+        return
+    yield "dataset", dataset.fingerprint[:12]
+
+
+def _results(run: Run, directory: Path) -> Iterator[tuple[str, str]]:
+    yield "outcome", run.outcome
+    yield "version", _version(run)
+    try:
+        judged = Evaluation.read(directory / "evaluate" / "evaluation")
+    except StepError:
+        pass
+    else:
+        for split in SPLITS:
+            yield f"{split} precision@1", f"{judged.splits[split].precision_at_1:.4f}"
+    for name, step in run.steps.items():
+        yield f"{name}, seconds", f"{step.seconds:.1f}"
+
+
+def _version(run: Run) -> str:
+    return run.published.rstrip("/").rpartition("/")[2]

@@ -1,0 +1,54 @@
+"""``python -m pipeline runs``: the list, and two side by side."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.runs import Run, Step, point_latest
+from tests.pipeline.conftest import Cli
+
+
+@pytest.fixture
+def runs(tmp_path: Path, evaluation: Path) -> Path:
+    """Two runs of other settings, the first published."""
+    for source, seed in (("fake://1", 0), ("fake://[2]", 1)):
+        run = Run.begin(tmp_path, {"source": source, "seed": seed, "max_steps": 7})
+        directory = tmp_path / run.name
+        shutil.copytree(evaluation, directory / "evaluate" / "evaluation")
+        steps = {"train": Step(seconds=1.25, exit_code=seed, result="Trained")}
+        if not seed:
+            (directory / "push").mkdir()
+            told = '{"parameterValues": {"Output": "registry/digits/12"}}'
+            (directory / "push" / "executor_output.json").write_text(told)
+        run.end(directory, "failed" if seed else "published", steps)
+        point_latest(directory, anyhow=True)
+    return tmp_path
+
+
+def test_list_has_every_run_once_with_what_came_of_it(cli: Cli, runs: Path) -> None:
+    lines = cli("runs", "--runs", runs).output.splitlines()
+    names = sorted(path.name for path in runs.glob("mnist-*"))
+    rows = [line for line in lines if line.lstrip().startswith("mnist-")]
+    assert [row.split()[0] for row in rows] == names
+    assert rows[0].split()[1] == "published" and rows[0].split()[3] == "12"
+    assert rows[1].split()[1] == "failed"
+
+
+def test_two_runs_are_compared_by_what_differs(cli: Cli, runs: Path) -> None:
+    first = min(path.name for path in runs.glob("mnist-*"))
+    told = cli("runs", "--runs", runs, first[-9:], "latest").output
+    assert "seed" in told and "fake://[2]" in told
+    assert "max_steps" not in told
+    assert "test precision@1" in told and "train, seconds" in told
+
+
+@pytest.mark.parametrize("names", [("none", "latest"), ("", "latest")])
+def test_a_name_that_fits_none_or_several_is_one_line(
+    cli: Cli, runs: Path, names: tuple[str, str]
+) -> None:
+    assert "with a name that ends in" in cli("runs", "--runs", runs / ".", *names, expect=1).stderr
+
+
+def test_no_runs_says_how_to_start_one(cli: Cli, tmp_path: Path) -> None:
+    assert "start one: python -m pipeline local" in cli("runs", "--runs", tmp_path, expect=1).stderr
