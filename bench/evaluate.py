@@ -26,8 +26,8 @@ from components.evaluate.predictions import Predictions
 from components.evaluate.scoring import Batch, Observer, classifier, load, read, score
 from components.shared.examples import parse
 from components.shared.manifests import SPLITS, Dataset
-from components.shared.records import IMAGE_SHAPE
 
+SHAPE, DIGITS = (28, 28), "0123456789"  # MNIST's
 ROUNDS = 5
 KERAS_BATCH = 32  # Keras's default
 
@@ -40,7 +40,7 @@ def keras_network(model: tf.Module) -> keras.Model:
         keras.layers.Dense(size, activation)
         for size, activation in zip(units, activations, strict=True)
     ]
-    network = keras.Sequential([keras.Input(IMAGE_SHAPE), keras.layers.Flatten(), *layers])
+    network = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), *layers])
     network.set_weights([variable.numpy() for variable in model.weights])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     network.compile(loss=loss, metrics=["accuracy"])
@@ -67,7 +67,7 @@ def keras_on_shards(model: tf.Module, dataset: Dataset, examples: Path) -> Calla
     network = keras_network(model)
 
     def scaled(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = parse(serialized)
+        images, labels = parse(serialized, SHAPE, len(DIGITS))
         return tf.cast(images, tf.float32) / 255, labels
 
     def run() -> int:
@@ -101,7 +101,10 @@ def this_on_shards(
     classify = classifier(model, "the model")
 
     def run() -> int:
-        with tempfile.TemporaryDirectory() as scratch, Predictions(Path(scratch) / "p") as rows:
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            Predictions(Path(scratch) / "p", DIGITS) as rows,
+        ):
             observers = [rows] if predictions else []
             return sum(
                 tallied(score(classify, split, read(dataset, examples, split)), observers)
@@ -113,7 +116,7 @@ def this_on_shards(
 
 def tallied(batches: Iterable[Batch], observers: Sequence[Observer] = ()) -> int:
     """Computes every figure of a split, as the step does."""
-    tally = Tally()
+    tally = Tally(DIGITS)
     for batch in batches:
         for observer in (tally, *observers):
             observer.add(batch)
@@ -125,7 +128,7 @@ def tallied(batches: Iterable[Batch], observers: Sequence[Observer] = ()) -> int
 @click.option("--model", type=click.Path(path_type=Path), required=True, help="From train.")
 def main(examples: Path, model: Path) -> None:
     """Time both ways of scoring, in turn, and print medians and ratios."""
-    dataset, loaded = Dataset.read(examples), load(model / "saved_model")
+    dataset, loaded = Dataset.read(examples), load(model / "saved_model", SHAPE, len(DIGITS))
     given = loaded, dataset, examples
     ways = {
         "Keras evaluate, from memory": keras_on_arrays(*given),

@@ -84,9 +84,10 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
 
     examples = Path(os.environ["EXAMPLES"])
     dataset = Dataset.read(examples)
-    share = Share(dataset.files(examples, "train"), 55_000, BATCH, worker=0)
+    shape = dataset.image_shape
+    share = Share(dataset.files(examples, "train"), shape, 10, 55_000, BATCH, worker=0)
     config = Train(max_steps=200 + steps, data_path=data_path)
-    state = State.initial(config)
+    state = State.initial(config, shape, 10)
     evaluate = _evaluation(dataset, examples, state, data_path == "resident")
     evaluate()  # reads the splits and compiles
     watch = _Stopwatch(open_batches(config, share), evaluate)
@@ -99,8 +100,8 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
     with tempfile.TemporaryDirectory() as logs, contextlib.redirect_stdout(io.StringIO()):
         checkpoints = Checkpoints(Path(logs), state, config.keep_checkpoints)
         strategy = tf.distribute.get_strategy()
-        with TimedSummaries(Path(logs), config, state) as summaries:
-            training = _Training(config, Cluster((), 0), state, strategy, checkpoints)
+        with TimedSummaries(Path(logs), config, state, shape) as summaries:
+            training = _Training(config, Cluster((), 0), shape, state, strategy, checkpoints)
             training.run(watch, summaries, watch.evaluate)
     return watch.figures(200, config.max_steps)
 

@@ -210,11 +210,16 @@ class Evaluate(Options):
         description="How far, 0 to 1, precision@1 on the test split may lie below the champion's; "
         "a larger loss counts only where McNemar's test finds it beyond chance.",
     )
-    min_digit_recall: float = Field(
+    no_champion: bool = Field(
+        default=False,
+        description="Judge the model for itself and not beside the champion, as where the data set "
+        "has other classes now.",
+    )
+    min_class_recall: float = Field(
         default=0.95,
         ge=0,
         le=1,
-        description="Least share, 0 to 1, of each digit's test examples that must be recognized.",
+        description="Least share, 0 to 1, of each class's test examples that must be recognized.",
     )
     max_gap: float = Field(
         default=0.02,

@@ -16,7 +16,7 @@ def judge(
     return [
         _min_precision(config, splits["test"]),
         _max_regression(config, splits["test"], champion),
-        _min_digit_recall(config, splits["test"]),
+        _min_class_recall(config, splits["test"]),
         _max_gap(config, splits["train"], splits["test"]),
         _max_latency(config, serving),
         _signatures(serving),
@@ -36,7 +36,9 @@ def _min_precision(config: Evaluate, test: SplitEvaluation) -> Verdict:
 def _max_regression(config: Evaluate, test: SplitEvaluation, champion: Champion | None) -> Verdict:
     rule = "max_regression"
     if champion is None:
-        return Verdict(rule=rule, passed=True, reason="no champion yet to compare with")
+        alone = "judged for itself, without the champion" if config.no_champion else ""
+        reason = alone or "no champion yet to compare with"
+        return Verdict(rule=rule, passed=True, reason=reason)
     loss = champion.test.precision_at_1 - test.precision_at_1
     theirs = f"{champion.name}'s {champion.test.precision_at_1:.4f}"
     if loss <= 0:
@@ -57,15 +59,14 @@ def _max_regression(config: Evaluate, test: SplitEvaluation, champion: Champion 
     )
 
 
-def _min_digit_recall(config: Evaluate, test: SplitEvaluation) -> Verdict:
-    found = [(digit.recall, name) for name, digit in enumerate(test.digits) if digit.examples]
-    recall, worst = min(found)
-    passed = recall >= config.min_digit_recall
+def _min_class_recall(config: Evaluate, test: SplitEvaluation) -> Verdict:
+    weakest = min((one for one in test.classes if one.examples), key=lambda one: one.recall)
+    passed = weakest.recall >= config.min_class_recall
     return Verdict(
-        rule="min_digit_recall",
+        rule="min_class_recall",
         passed=passed,
-        reason=f"the weakest digit, {worst}, is recognized in {recall:.4f} of the cases, "
-        f"{'at least' if passed else 'below'} {config.min_digit_recall:g}",
+        reason=f"the weakest class, {weakest.name}, is recognized in {weakest.recall:.4f} of the "
+        f"cases, {'at least' if passed else 'below'} {config.min_class_recall:g}",
     )
 
 

@@ -1,18 +1,23 @@
 """The champion: the published model that a new one has to live up to."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from components.evaluate.figures import Tally
-from components.evaluate.scoring import Batch, Classifier
+from components.evaluate.scoring import Batch, Classifier, classifier, load
 from components.evaluate.significance import mcnemar
+from components.shared.errors import StepError
 from components.shared.evaluation import Champion
+from components.shared.manifests import Dataset, Model
 
 
 class Comparison:
     """Scores the champion on the batches that the model is scored on."""
 
-    def __init__(self, classify: Classifier, name: str) -> None:
+    def __init__(self, classify: Classifier, name: str, class_names: Sequence[str]) -> None:
         self._classify = classify
         self._name = name
-        self._tally = Tally()
+        self._tally = Tally(class_names)
         self._gained = self._lost = 0
 
     def add(self, batch: Batch) -> None:
@@ -32,3 +37,28 @@ class Comparison:
             lost=self._lost,
             p_value=mcnemar(self._gained, self._lost),
         )
+
+
+def compare(saved_model: Path, dataset: Dataset) -> Comparison:
+    """Returns what will compare a model with the champion on a data set.
+
+    Args:
+        saved_model: The champion's SavedModel, with its ``model.json`` beside it where it comes
+            from a registry.
+        dataset: What both are scored on.
+
+    Raises:
+        StepError: The champion is no model for this data set.
+    """
+    name = f"version {saved_model.name}"
+    try:
+        loaded = load(saved_model, dataset.image_shape, len(dataset.class_names))
+        names = Model.class_names_in(saved_model)
+        if names and (difference := dataset.differs_in_classes(names)):
+            raise StepError(f"{saved_model}: {difference}")
+    except StepError as error:
+        raise StepError(
+            f"the champion cannot be compared: {error}; judge the model for itself with "
+            "--no-champion"
+        ) from None
+    return Comparison(classifier(loaded, str(saved_model)), name, dataset.class_names)

@@ -18,7 +18,8 @@ def evaluate(
     model_name: str,
     min_precision: float,
     max_regression: float,
-    min_digit_recall: float,
+    no_champion: bool,
+    min_class_recall: float,
     max_gap: float,
     max_latency_ms: float,
 ) -> bool:
@@ -36,7 +37,9 @@ def evaluate(
     output = Path(evaluation.path)
     with reported(), TemporaryDirectory() as cache:
         config = Evaluate.pick(given)
-        champion = champion_saved_model(destination, model_name, Path(cache))
+        champion = None
+        if not no_champion:
+            champion = champion_saved_model(destination, model_name, Path(cache))
         result = evaluate(config, Path(examples.path), Path(model.path), output, champion)
         shutil.copy(output / "report.html", report.path)
         shutil.copy(output / "model_card.md", model_card.path)
@@ -44,8 +47,8 @@ def evaluate(
         metrics.log_metric(f"{split}_precision_at_1", figures.precision_at_1)
         metrics.log_metric(f"{split}_log_loss", figures.log_loss)
     metrics.log_metric("test_calibration_error", result.splits["test"].calibration_error)
-    confusion = result.splits["test"].confusion
-    classification.log_confusion_matrix([str(digit) for digit in range(len(confusion))], confusion)
+    test = result.splits["test"]
+    classification.log_confusion_matrix([one.name for one in test.classes], test.confusion)
     classification.log_roc_curve(
         result.roc.false_positive_rate, result.roc.true_positive_rate, result.roc.thresholds
     )

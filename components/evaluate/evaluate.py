@@ -14,7 +14,7 @@ import tensorflow as tf
 from components.config import Evaluate
 from components.evaluate import model_card, predictions, report, samples
 from components.evaluate.blessing import judge
-from components.evaluate.champion import Comparison
+from components.evaluate.champion import compare
 from components.evaluate.figures import RocTally, Tally
 from components.evaluate.mistakes import Mistakes
 from components.evaluate.predictions import Predictions
@@ -23,6 +23,7 @@ from components.evaluate.robustness import Robustness
 from components.evaluate.samples import Samples
 from components.evaluate.scoring import Observer, classifier, load, read, score
 from components.evaluate.serving import check
+from components.shared.errors import StepError
 from components.shared.evaluation import Champion, Mistake, Roc, Serving, Slice, SplitEvaluation
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model, Score
 from components.shared.storage import sha256_of_directory, whole_directory
@@ -50,7 +51,8 @@ def evaluate(
         examples: The directory that ingest wrote.
         model: The directory that train wrote.
         output: The evaluation directory; it appears whole or not at all.
-        champion: The SavedModel to compare with, None where there is none yet.
+        champion: The SavedModel to compare with, None where there is none yet; with
+            ``no_champion`` it is left alone.
 
     Returns:
         The manifest, also in ``output``.
@@ -59,11 +61,17 @@ def evaluate(
         StepError: A model or the dataset is unusable.
     """
     dataset, manifest = Dataset.read(examples), Model.read(model)
+    _check_classes(dataset, manifest)
     with whole_directory(output, Evaluation.FILE) as directory:
         asked = Samples()
-        with Predictions(directory / predictions.FILE) as rows:
+        with Predictions(directory / predictions.FILE, dataset.class_names) as rows:
             measured, pictures = _measure(
-                dataset, examples, model / "saved_model", champion, rows, asked
+                dataset,
+                examples,
+                model / "saved_model",
+                None if config.no_champion else champion,
+                rows,
+                asked,
             )
         asked.write(directory / samples.FILE)
         evaluation = Evaluation(
@@ -97,15 +105,15 @@ def _measure(
     """Reads every split once and returns the evaluation's figures, and pictures for the report."""
     seconds: dict[str, float] = {}
     with _timed(seconds, "load"):
-        loaded = load(saved_model)
+        loaded = load(saved_model, dataset.image_shape, len(dataset.class_names))
         classify = classifier(loaded, str(saved_model))
-        comparison = _compare(champion)
+        comparison = compare(champion, dataset) if champion else None
     robustness, mistakes, roc = Robustness(classify), Mistakes(), RocTally()
     on_test: list[Observer] = [asked, robustness, mistakes, roc]
     on_test += [comparison] if comparison else []
     splits = {}
     for split in SPLITS:
-        tally = Tally()
+        tally = Tally(dataset.class_names)
         observers: list[Observer] = [tally, rows, *(on_test if split == "test" else [])]
         with _timed(seconds, split):
             for batch in score(classify, split, read(dataset, examples, split)):
@@ -113,7 +121,7 @@ def _measure(
                     observer.add(batch)
         splits[split] = tally.result()
     with _timed(seconds, "serving"):
-        serving = check(loaded, classify, dataset.files(examples, "test"))
+        serving = check(loaded, classify, dataset.image_shape, dataset.files(examples, "test"))
     measured = Measured(
         seconds=seconds,
         serving=serving,
@@ -133,10 +141,14 @@ def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
     seconds[part] = round(time.perf_counter() - start, 3)
 
 
-def _compare(champion: Path | None) -> Comparison | None:
-    if champion is None:
-        return None
-    return Comparison(classifier(load(champion), str(champion)), f"version {champion.name}")
+def _check_classes(dataset: Dataset, model: Model) -> None:
+    """Checks that the labels of the data set mean what the model's classes do.
+
+    Raises:
+        StepError: They do not.
+    """
+    if difference := dataset.differs_in_classes(model.class_names):
+        raise StepError(f"the model's classes are not the data set's: {difference}; train it anew")
 
 
 def _warnings(dataset: Dataset, model: Model) -> list[str]:

@@ -1,13 +1,14 @@
 """The figures of a split, added up batch by batch so that memory does not grow with the split."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from components.evaluate.scoring import Batch
 from components.evaluate.significance import wilson
 from components.evaluate.slices import Slices
-from components.shared.evaluation import CalibrationBin, Digit, Roc, SplitEvaluation
-from components.shared.records import CLASSES
+from components.shared.evaluation import CalibrationBin, ClassFigures, Roc, SplitEvaluation
 
 TOP = (1, 2, 3)
 CALIBRATION_BINS = 15
@@ -19,21 +20,28 @@ THRESHOLDS = np.concatenate([[0], 1 / (1 + np.exp(-LOG_ODDS)), [1]])
 
 
 class Tally:
-    """Adds up what a model says of a split."""
+    """Adds up what a model says of a split.
 
-    def __init__(self) -> None:
-        self._confusion = np.zeros((CLASSES, CLASSES), np.int64)
-        self._ranks = np.zeros(CLASSES, np.int64)
+    Args:
+        class_names: The classes by name, in the order of the labels.
+    """
+
+    def __init__(self, class_names: Sequence[str]) -> None:
+        classes = len(class_names)
+        self._class_names = class_names
+        self._confusion = np.zeros((classes, classes), np.int64)
+        self._ranks = np.zeros(classes, np.int64)
         self._log_loss = 0.0
         self._bins = np.zeros((3, CALIBRATION_BINS))  # examples, confidence, correct
-        self._slices = Slices()
+        self._slices = Slices(class_names)
 
     def add(self, batch: Batch) -> None:
         """Takes in a batch."""
         labels, probabilities, predicted = batch.labels, batch.probabilities, batch.predicted
         np.add.at(self._confusion, (labels, predicted), 1)
         of_label = probabilities[np.arange(len(labels)), labels]
-        self._ranks += np.bincount(_ranks(probabilities, labels, of_label), minlength=CLASSES)
+        ranks = _ranks(probabilities, labels, of_label)
+        self._ranks += np.bincount(ranks, minlength=len(self._ranks))
         self._log_loss -= float(np.log(np.maximum(of_label, EPSILON, dtype=np.float64)).sum())
         confidence = probabilities.max(axis=1).astype(np.float64)
         bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
@@ -45,7 +53,6 @@ class Tally:
         """Returns the figures of what was added."""
         examples, correct = int(self._confusion.sum()), int(self._confusion.trace())
         calibration = self._calibration()
-        digits = _digits(self._confusion)
         return SplitEvaluation(
             examples=examples,
             correct=correct,
@@ -57,7 +64,7 @@ class Tally:
                 part.examples / examples * abs(part.confidence - part.precision_at_1)
                 for part in calibration
             ),
-            digits=digits,
+            classes=_classes(self._class_names, self._confusion),
             confusion=self._confusion.tolist(),
             slices=self._slices.result(),
             calibration=calibration,
@@ -109,18 +116,19 @@ def _ranks(
 ) -> npt.NDArray[np.int64]:
     """How many classes come before the label, ties in the order of the classes, as in argmax."""
     column = of_label[:, None]
-    tied_before = (probabilities == column) & (np.arange(CLASSES) < labels[:, None])
+    tied_before = (probabilities == column) & (np.arange(probabilities.shape[1]) < labels[:, None])
     return ((probabilities > column) | tied_before).sum(axis=1)
 
 
-def _digits(confusion: npt.NDArray[np.int64]) -> list[Digit]:
+def _classes(class_names: Sequence[str], confusion: npt.NDArray[np.int64]) -> list[ClassFigures]:
     right, of_label, taken = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     return [
-        Digit(
-            examples=int(of_label[digit]),
-            precision=right[digit] / max(taken[digit], 1),
-            recall=right[digit] / max(of_label[digit], 1),
-            f1=2 * right[digit] / max(of_label[digit] + taken[digit], 1),
+        ClassFigures(
+            name=name,
+            examples=int(of_label[place]),
+            precision=right[place] / max(taken[place], 1),
+            recall=right[place] / max(of_label[place], 1),
+            f1=2 * right[place] / max(of_label[place] + taken[place], 1),
         )
-        for digit in range(CLASSES)
+        for place, name in enumerate(class_names)
     ]

@@ -42,5 +42,5 @@ class Mistakes:
 
     @property
     def images(self) -> list[npt.NDArray[np.uint8]]:
-        """The images, uint8 ``[28, 28]``, of those mistakes."""
+        """The images, uint8 ``[height, width]``, of those mistakes."""
         return [image for *_, image in self._worst]

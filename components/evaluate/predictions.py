@@ -1,6 +1,9 @@
 """``predictions.parquet``: what the model says of every example."""
 
 import hashlib
+import json
+from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Self
 
@@ -10,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.evaluate.scoring import Batch
-from components.shared.records import CLASSES, PIXELS
 
 FILE = "predictions.parquet"
 HASH_BYTES = 16
@@ -20,27 +22,29 @@ def _column(name: str, kind: pa.DataType, description: str) -> pa.Field:
     return pa.field(name, kind, nullable=False, metadata={"description": description})
 
 
-SCHEMA = pa.schema(
-    [
+def schema(class_names: Sequence[str]) -> pa.Schema:
+    """Returns the columns; the names of the classes are in the metadata, as a JSON list."""
+    columns = [
         _column("split", pa.dictionary(pa.int8(), pa.string()), "train, validation or test"),
         _column("index", pa.int64(), "position in the split, from 0"),
-        _column("label", pa.int8(), "the true digit"),
-        _column("predicted", pa.int8(), "the most probable digit"),
-        _column("probabilities", pa.list_(pa.float32(), CLASSES), "of the digits 0, 1, … 9"),
+        _column("label", pa.int8(), "the true class, as its place in class_names"),
+        _column("predicted", pa.int8(), "the most probable class, likewise"),
+        _column("probabilities", pa.list_(pa.float32(), len(class_names)), "of the classes"),
         _column(
             "image_hash",
             pa.string(),
-            f"first {HASH_BYTES} bytes of the sha256 of the 784 pixels, in hexadecimal",
+            f"first {HASH_BYTES} bytes of the sha256 of the pixels, in hexadecimal",
         ),
     ]
-)
+    return pa.schema(columns, {"class_names": json.dumps(list(class_names))})
 
 
 class Predictions:
     """Writes predictions batch by batch, a row group each."""
 
-    def __init__(self, path: Path) -> None:
-        self._writer = pq.ParquetWriter(path, SCHEMA, use_dictionary=["split"])
+    def __init__(self, path: Path, class_names: Sequence[str]) -> None:
+        self._schema = schema(class_names)
+        self._writer = pq.ParquetWriter(path, self._schema, use_dictionary=["split"])
 
     def add(self, batch: Batch) -> None:
         """Writes a batch."""
@@ -52,10 +56,10 @@ class Predictions:
             pa.array(range(batch.start, batch.start + examples), pa.int64()),
             pa.array(batch.labels).cast(pa.int8()),
             pa.array(batch.predicted).cast(pa.int8()),
-            pa.FixedSizeListArray.from_arrays(flat, CLASSES),
+            pa.FixedSizeListArray.from_arrays(flat, batch.probabilities.shape[1]),
             pa.array(image_hashes(batch.images)),
         ]
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
 
     def __enter__(self) -> Self:
         return self
@@ -65,8 +69,8 @@ class Predictions:
 
 
 def image_hashes(images: npt.NDArray[np.uint8]) -> list[str]:
-    """Returns what tells images ``[n, 28, 28]`` apart: equal images have equal hashes."""
-    pixels = images.tobytes()
-    starts = range(0, len(pixels), PIXELS)
-    digests = (hashlib.sha256(pixels[start : start + PIXELS]).hexdigest() for start in starts)
+    """Returns what tells images ``[n, height, width]`` apart: equal images have equal hashes."""
+    pixels, size = images.tobytes(), prod(images.shape[1:])
+    starts = range(0, len(pixels), size)
+    digests = (hashlib.sha256(pixels[start : start + size]).hexdigest() for start in starts)
     return [digest[: 2 * HASH_BYTES] for digest in digests]

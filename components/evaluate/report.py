@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from components.evaluate import confusion
 from components.evaluate.charts import (
     LineChart,
     Points,
@@ -17,7 +18,7 @@ from components.evaluate.charts import (
     thin,
 )
 from components.evaluate.templates import render
-from components.shared.evaluation import Digit
+from components.shared.evaluation import ClassFigures
 from components.shared.history import HISTORY, Row, read_history
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model
 
@@ -27,7 +28,7 @@ WINDOW = 10  # status lines that the loss is averaged over
 
 
 class Pictures(NamedTuple):
-    """The images that the report shows, uint8 ``[28, 28]`` each."""
+    """The images that the report shows, uint8 ``[height, width]`` each."""
 
     mistakes: list[npt.NDArray[np.uint8]]  # as in the evaluation
     original: npt.NDArray[np.uint8]  # a test image
@@ -52,11 +53,12 @@ def write(
         model_directory: Where the model's training history lies.
         pictures: The images to show.
     """
+    test = evaluation.splits["test"]
     history = read_history(model_directory / HISTORY)
     page = render(
         "report.html.j2",
         evaluation=evaluation,
-        test=evaluation.splits["test"],
+        test=test,
         model=model,
         dataset=dataset,
         mistakes=list(zip(evaluation.mistakes, map(_data_uri, pictures.mistakes), strict=True)),
@@ -65,22 +67,16 @@ def write(
         loss=_loss_chart(history),
         precision=_precision_chart(history),
         square=square_chart(),
-        most_confused=_most_confused(evaluation.splits["test"].confusion),
-        bar_low=_bar_low(evaluation.splits["test"].digits),
+        confusion=confusion.picture(test),
+        confused=confusion.most_confused(test),
+        bar_low=_bar_low(test.classes),
     )
     path.write_text(page, encoding="utf-8")
 
 
-def _most_confused(confusion: list[list[int]]) -> int:
-    """Returns the largest count off the diagonal, at least 1."""
-    off = np.array(confusion)
-    np.fill_diagonal(off, 0)
-    return max(int(off.max()), 1)
-
-
-def _bar_low(digits: list[Digit]) -> float:
-    """Returns where the digits' bars start: close enough below the weakest to tell them apart."""
-    weakest = min(digit.recall for digit in digits)
+def _bar_low(classes: list[ClassFigures]) -> float:
+    """Returns where the classes' bars start: close enough below the weakest to tell them apart."""
+    weakest = min(one.recall for one in classes if one.examples)
     return 0.9 if weakest > 0.92 else 0.5 if weakest > 0.55 else 0.0
 
 

@@ -9,7 +9,7 @@ from components.evaluate.scoring import Batch, Classifier
 from components.evaluate.slices import make_slice
 from components.shared.evaluation import Slice
 
-Images = npt.NDArray[np.uint8]  # [batch, 28, 28]
+Images = npt.NDArray[np.uint8]  # [batch, height, width]
 Change = Callable[[Images, int], Images]  # the int: position of the first image in the split
 
 
@@ -60,7 +60,7 @@ class Robustness:
         self._classify = classify
         self._examples = 0
         self._correct = dict.fromkeys(CHANGES, 0)
-        self._sample: Images | None = None  # [1, 28, 28]
+        self._sample: Images | None = None  # [1, height, width]
 
     def add(self, batch: Batch) -> None:
         """Takes in a batch."""
@@ -77,6 +77,6 @@ class Robustness:
 
     @property
     def samples(self) -> tuple[Images, list[Images]]:
-        """The split's first image, uint8 ``[28, 28]``, and what every change makes of it."""
+        """The split's first image, uint8 ``[height, width]``, and what every change makes of it."""
         assert self._sample is not None, "nothing was added"
         return self._sample[0], [change(self._sample, 0)[0] for change in CHANGES.values()]

@@ -21,7 +21,11 @@ class Samples:
         self._first = self._first or batch
 
     def write(self, path: Path) -> None:
-        """Writes ``images``, uint8 ``[n, 28, 28]``, and ``probabilities``, float32 ``[n, 10]``."""
+        """Writes the file.
+
+        It has ``images``, uint8 ``[n, height, width]``, and ``probabilities``, float32
+        ``[n, classes]``.
+        """
         assert self._first is not None, "a split without examples was refused before"
         np.savez_compressed(
             path,

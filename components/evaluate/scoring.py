@@ -10,9 +10,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.shared.errors import StepError
-from components.shared.examples import FEATURES, READ_BATCH, parse
+from components.shared.examples import FEATURES, READ_BATCH, at_once, parse
 from components.shared.manifests import Dataset
-from components.shared.records import CLASSES, IMAGE_SHAPE
+from components.shared.records import ImageShape
 
 BATCH = 5_000
 PARSERS = 2  # small batches parsed at a time
@@ -20,7 +20,7 @@ READY = 2  # batches held ready while the model runs
 TOLERANCE = 1e-3  # by which probabilities may miss a sum of 1
 MISSING = {tf.int64: np.iinfo(np.int64).min, tf.string: b""}  # a feature that a record lacks
 
-Probabilities = npt.NDArray[np.float32]  # [batch, 10]
+Probabilities = npt.NDArray[np.float32]  # [batch, classes]
 Classifier = Callable[[npt.NDArray[np.uint8] | tf.Tensor], Probabilities]
 
 
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
     split: str
     start: int  # position of the first in the split, from 0
-    images: npt.NDArray[np.uint8]  # [batch, 28, 28]
+    images: npt.NDArray[np.uint8]  # [batch, height, width]
     labels: npt.NDArray[np.int32]  # [batch]
     probabilities: Probabilities
     extras: dict[str, npt.NDArray]  # further features by name, [batch]
@@ -47,8 +47,13 @@ class Observer(Protocol):
         """Takes in a batch."""
 
 
-def load(directory: Path) -> tf.Module:
-    """Loads a SavedModel that classifies digits.
+def load(directory: Path, image_shape: ImageShape, classes: int) -> tf.Module:
+    """Loads a SavedModel that classifies images.
+
+    Args:
+        directory: Of the SavedModel.
+        image_shape: Height and width of the images it must take.
+        classes: How many classes it must tell apart.
 
     Raises:
         StepError: The directory is no SavedModel, or its ``serving_default`` has another signature.
@@ -63,8 +68,8 @@ def load(directory: Path) -> tf.Module:
         raise StepError(f"{directory}: signatures {found}, expected serving_default among them")
     signature = loaded.signatures["serving_default"]
     inputs, outputs = signature.structured_input_signature[1], signature.structured_outputs
-    _check_tensor(directory, "input", inputs, "images", [None, *IMAGE_SHAPE], tf.uint8)
-    _check_tensor(directory, "output", outputs, "probabilities", [None, CLASSES], tf.float32)
+    _check_tensor(directory, "input", inputs, "images", [None, *image_shape], tf.uint8)
+    _check_tensor(directory, "output", outputs, "probabilities", [None, classes], tf.float32)
     return loaded
 
 
@@ -87,9 +92,9 @@ def _check_tensor(
 
 
 def classifier(model: tf.Module, name: str) -> Classifier:
-    """Returns the function from images, uint8 ``[batch, 28, 28]``, to probabilities.
+    """Returns the function from images, uint8 ``[batch, height, width]``, to probabilities.
 
-    The function raises a StepError where what the model gives is no distribution over the digits.
+    The function raises a StepError where what the model gives is no distribution over the classes.
 
     Args:
         model: As :func:`load` gives it.
@@ -104,8 +109,8 @@ def classifier(model: tf.Module, name: str) -> Classifier:
         off = np.abs(probabilities.sum(axis=1) - 1)
         if not (probabilities.min() >= 0 and off.max() <= TOLERANCE):  # so that NaN is off too
             raise StepError(
-                f"{name}: gives {_list(probabilities[off.argmax()])} for an image, expected ten "
-                "probabilities that sum to 1; train it anew"
+                f"{name}: gives {_list(probabilities[off.argmax()])} for an image, expected "
+                "probabilities of the classes that sum to 1; train it anew"
             )
         return probabilities
 
@@ -113,7 +118,8 @@ def classifier(model: tf.Module, name: str) -> Classifier:
 
 
 def _list(probabilities: npt.NDArray[np.float32]) -> str:
-    return "[" + ", ".join(f"{p:.3g}" for p in probabilities) + "]"
+    more = f", … {len(probabilities) - 10} more" if len(probabilities) > 10 else ""
+    return "[" + ", ".join(f"{p:.3g}" for p in probabilities[:10]) + more + "]"
 
 
 Read = tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]  # images, labels, further features
@@ -137,8 +143,12 @@ def read(dataset: Dataset, examples: Path, split: str) -> Iterator[Read]:
     try:
         records = tf.data.TFRecordDataset(dataset.files(examples, split), buffer_size=1 << 20)
         features = _extra_features(next(records.take(1).as_numpy_iterator()))
-        batches = records.batch(READ_BATCH).map(partial(_parse, features=features), PARSERS)
-        for batch in batches.rebatch(BATCH).prefetch(READY):
+        shape = dataset.image_shape
+        parse_batch = partial(
+            _parse, image_shape=shape, classes=len(dataset.class_names), features=features
+        )
+        batches = records.batch(at_once(shape, READ_BATCH)).map(parse_batch, PARSERS)
+        for batch in batches.rebatch(at_once(shape, BATCH)).prefetch(READY):
             found += len(batch[1])
             yield batch
     except (tf.errors.OpError, StopIteration) as error:
@@ -175,8 +185,10 @@ def _extra_features(record: bytes) -> dict[str, tf.DType]:
     return found
 
 
-def _parse(serialized: tf.Tensor, features: dict[str, tf.DType]) -> Read:
-    images, labels = parse(serialized)
+def _parse(
+    serialized: tf.Tensor, image_shape: ImageShape, classes: int, features: dict[str, tf.DType]
+) -> Read:
+    images, labels = parse(serialized, image_shape, classes)
     if not features:
         return images, labels, {}
     columns = {

@@ -8,22 +8,26 @@ import tensorflow as tf
 
 from components.evaluate.scoring import Classifier
 from components.shared.evaluation import Serving
-from components.shared.examples import parse
+from components.shared.examples import parse_images
+from components.shared.records import ImageShape
 
 REQUESTS = 50
 TOLERANCE = 1e-4  # by which probabilities of one image may depend on how it was asked for
 
 
-def check(model: tf.Module, classify: Classifier, files: list[str]) -> Serving:
+def check(
+    model: tf.Module, classify: Classifier, image_shape: ImageShape, files: list[str]
+) -> Serving:
     """Asks a model for the first records of a split one by one, and by both its signatures.
 
     Args:
         model: The SavedModel.
         classify: Its ``serving_default``.
+        image_shape: Height and width of the images.
         files: The shards of a split.
     """
     records = list(tf.data.TFRecordDataset(files).take(REQUESTS).as_numpy_iterator())
-    images = parse(tf.constant(records))[0].numpy()
+    images = parse_images(tf.constant(records), image_shape).numpy()
     at_once = classify(images)
     classify(images[:1])  # the first call of a shape is slower
     single, seconds = [], []

@@ -1,15 +1,15 @@
 """Slices of a split: examples that have something in common."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from math import prod
 
 import numpy as np
 
 from components.evaluate.scoring import MISSING, Batch
 from components.evaluate.significance import wilson
 from components.shared.evaluation import Slice
-from components.shared.records import CLASSES, PIXELS
 
 INK_BINS = 1_020  # of mean ink: a quarter of a gray level each
 INK_GROUPS = 4
@@ -18,20 +18,28 @@ OTHER = "other values"
 
 
 class Slices:
-    """Counts examples and hits by digit, by mean ink and by every extra feature."""
+    """Counts examples and hits by class, by mean ink and by every extra feature.
 
-    def __init__(self) -> None:
-        self._digits = np.zeros((2, CLASSES), np.int64)  # examples, correct
+    Args:
+        class_names: The classes by name, in the order of the labels.
+    """
+
+    def __init__(self, class_names: Sequence[str]) -> None:
+        self._class_names = class_names
+        self._classes = np.zeros((2, len(class_names)), np.int64)  # examples, correct
         self._ink = np.zeros((2, INK_BINS + 1), np.int64)
         self._extras: dict[str, tuple[Counter[str], Counter[str]]] = {}
 
     def add(self, batch: Batch) -> None:
         """Takes in a batch."""
         right = batch.predicted == batch.labels
-        ink = batch.images.reshape(len(batch.images), PIXELS).sum(axis=1, dtype=np.int64)
-        bins = ink * INK_BINS // (255 * PIXELS)
+        pixels = prod(batch.images.shape[1:])
+        ink = batch.images.reshape(len(batch.images), pixels).sum(axis=1, dtype=np.int64)
+        bins = ink * INK_BINS // (255 * pixels)
         for row, chosen in enumerate((slice(None), right)):
-            self._digits[row] += np.bincount(batch.labels[chosen], minlength=CLASSES)
+            self._classes[row] += np.bincount(
+                batch.labels[chosen], minlength=len(self._class_names)
+            )
             self._ink[row] += np.bincount(bins[chosen], minlength=INK_BINS + 1)
         for name, column in batch.extras.items():
             self._add_extra(name, [_text(value) for value in column.tolist()], right.tolist())
@@ -45,7 +53,10 @@ class Slices:
 
     def result(self) -> list[Slice]:
         """Returns the slices that have examples."""
-        digits = [("digit", str(d), *self._digits[:, d].tolist()) for d in range(CLASSES)]
+        classes = [
+            ("class", name, *self._classes[:, label].tolist())
+            for label, name in enumerate(self._class_names)
+        ]
         extras = [
             (name, value, examples[value], correct[value])
             for name, (examples, correct) in self._extras.items()
@@ -53,7 +64,7 @@ class Slices:
         ]
         return [
             make_slice(name, value, examples, correct)
-            for name, value, examples, correct in (*digits, *self._ink_groups(), *extras)
+            for name, value, examples, correct in (*classes, *self._ink_groups(), *extras)
             if examples
         ]
 

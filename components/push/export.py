@@ -14,7 +14,6 @@ from components.push.validation import TOLERANCE
 from components.shared.command_line import reported
 from components.shared.errors import StepError
 from components.shared.parent import end_with_parent
-from components.shared.records import IMAGE_SHAPE
 
 SIGNATURE = "serving_default"
 OPSET = 17  # of ONNX: old enough for every runtime in use, new enough for the operations here
@@ -56,7 +55,8 @@ def _to_onnx(saved_model: Path) -> bytes:
     import tf2onnx
 
     loaded = tf.saved_model.load(str(saved_model))
-    inputs = [tf.TensorSpec([None, *IMAGE_SHAPE], tf.uint8, "images")]
+    images = loaded.signatures[SIGNATURE].structured_input_signature[1]["images"]
+    inputs = [tf.TensorSpec(images.shape, images.dtype, "images")]
     # The converter takes a Python function; a loaded signature has no source of its own.
     function = tf.function(
         lambda images: loaded.signatures[SIGNATURE](images=images), input_signature=inputs

@@ -70,10 +70,21 @@ def make_app(name: str, served: ServedModel, max_bytes: int, hosts: Iterable[str
     async def description(request: Request) -> Response:
         return FileResponse(DESCRIPTION, media_type="application/json")
 
+    async def facts(request: Request) -> Response:
+        loaded = served.current
+        return JSONResponse(
+            {
+                "version": loaded.version,
+                "image_shape": loaded.image_shape,
+                "class_names": loaded.class_names,
+            }
+        )
+
     app = Starlette(
         routes=[
             Route("/", page),
             Route("/openapi.json", description),
+            Route("/page/model.json", facts),
             Route(f"{MODEL}/versions/{{version:str}}:predict", answer, methods=["POST"]),
             Route(f"{MODEL}:predict", answer, methods=["POST"]),
             Route(f"{MODEL}/versions/{{version:str}}", status),
@@ -114,11 +125,11 @@ def _predict(loaded: Loaded, body: bytes) -> dict[str, Any]:
         raise BadRequest("signature_name: expected a string")
     name = "examples" if signature == "examples" else "images"
     if "inputs" in asked:
-        return {"outputs": predict(loaded.model, signature, _unwrap(asked["inputs"], name))}
+        return {"outputs": predict(loaded, signature, _unwrap(asked["inputs"], name))}
     rows = asked["instances"]
     if isinstance(rows, list):
         rows = [_unwrap(row, name) for row in rows]
-    outputs = predict(loaded.model, signature, rows)
+    outputs = predict(loaded, signature, rows)
     columns = zip(*outputs.values(), strict=True)
     return {"predictions": [dict(zip(outputs, values, strict=True)) for values in columns]}
 

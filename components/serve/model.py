@@ -3,9 +3,10 @@
 import base64
 import threading
 import time
+from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import tensorflow as tf
 
@@ -13,7 +14,10 @@ from components.registry.registry import Registry
 from components.serve.bad_request import BadRequest
 from components.serve.pixels import pixels
 from components.shared.errors import StepError, explain, printable
-from components.shared.records import IMAGE_SHAPE
+from components.shared.manifests import Model
+from components.shared.records import ImageShape
+
+SIGNATURE = "serving_default"
 
 REST = 30.0  # seconds between two attempts to load a version that does not
 
@@ -23,6 +27,18 @@ class Loaded(NamedTuple):
 
     version: int
     model: tf.Module
+    image_shape: ImageShape
+    class_names: list[str]
+
+    @classmethod
+    def of(cls, version: int, directory: Path) -> Self:
+        """Loads a version from the directory of its SavedModel."""
+        model = tf.saved_model.load(str(directory))
+        signature = model.signatures[SIGNATURE]
+        height, width = signature.structured_input_signature[1]["images"].shape[1:]
+        classes = signature.structured_outputs["probabilities"].shape[1]
+        names = Model.class_names_in(directory) or [str(label) for label in range(classes)]
+        return cls(version, model, (height, width), names)
 
 
 class ServedModel:
@@ -82,19 +98,19 @@ class ServedModel:
         with TemporaryDirectory() as cache:
             directory = self._registry.fetch(version, Path(cache))
             try:
-                return Loaded(version, tf.saved_model.load(str(directory)))
+                return Loaded.of(version, directory)
             except Exception as error:  # noqa: BLE001 - what TensorFlow says of a broken file
                 raise StepError(f"{directory}: does not load ({explain(error)})") from None
 
 
-def predict(model: tf.Module, signature: str, values: Any) -> dict[str, Any]:
+def predict(loaded: Loaded, signature: str, values: Any) -> dict[str, Any]:
     """Asks a model.
 
     Args:
-        model: A SavedModel with the signatures of this project.
+        loaded: The model.
         signature: ``serving_default`` or ``examples``.
-        values: The decoded JSON of the batch: images as nested lists of 0 to 255, ``[n][28][28]``,
-            or for ``examples`` serialized Examples as ``{"b64": …}``.
+        values: The decoded JSON of the batch: images as nested lists of 0 to 255, ``[n][height]
+            [width]``, or for ``examples`` serialized Examples as ``{"b64": …}``.
 
     Returns:
         The outputs by name, each a list of ``n``.
@@ -102,20 +118,21 @@ def predict(model: tf.Module, signature: str, values: Any) -> dict[str, Any]:
     Raises:
         BadRequest: The values are none of this.
     """
-    if signature not in model.signatures:
-        known = ", ".join(sorted(model.signatures))
+    signatures, shape = loaded.model.signatures, loaded.image_shape
+    if signature not in signatures:
+        known = ", ".join(sorted(signatures))
         raise BadRequest(f"signature_name {signature!r} is not known, expected one of: {known}")
     if not isinstance(values, list) or not values:
         raise BadRequest("expected a batch: a list with at least one element")
     if signature == "examples":
         inputs = {"examples": tf.constant([_decode(value) for value in values])}
     else:
-        inputs = {"images": tf.constant(pixels(values, IMAGE_SHAPE))}
+        inputs = {"images": tf.constant(pixels(values, shape))}
     try:
-        outputs = model.signatures[signature](**inputs)
+        outputs = signatures[signature](**inputs)
     except (tf.errors.OpError, UnicodeDecodeError):  # the latter of the bytes in its own message
         raise BadRequest(
-            "examples: expected tf.train.Example records with image (784 bytes) and label (0 to 9)"
+            f"examples: expected tf.train.Example records with image ({prod(shape)} bytes)"
         ) from None
     return {name: output.numpy().tolist() for name, output in outputs.items()}
 

@@ -27,10 +27,13 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     kind: Any = field.annotation
     if get_origin(kind) is not None:
         kind = click.Choice(get_args(kind))
-    names = f"{flag(name)}/--no-{flag(name)[2:]}" if kind is bool else flag(name)
+    names, switch = flag(name), kind is bool
+    if switch and not name.startswith("no_"):
+        names = f"{names}/--no-{names[2:]}"
     return click.Option(
         [names, name],
-        type=kind,
+        type=None if switch else kind,
+        is_flag=switch,
         default=field.default,
         show_default=True,
         help=field.description,

@@ -13,19 +13,20 @@ class Verdict(BaseModel):
     reason: str
 
 
-class Digit(BaseModel):
-    """How a model does on one digit."""
+class ClassFigures(BaseModel):
+    """How a model does on one class."""
 
+    name: str
     examples: int
-    precision: float  # of the examples taken for the digit, the share that is it; 0 where none
-    recall: float  # of the digit's examples, the share taken for it; 0 where none
+    precision: float  # of the examples taken for the class, the share that is it; 0 where none
+    recall: float  # of the class's examples, the share taken for it; 0 where none
     f1: float  # harmonic mean of both; 0 where both are
 
 
 class Slice(BaseModel):
     """Some of a split's examples, or all of them changed in one way."""
 
-    slice: str  # what they have in common: "digit", "mean ink", "shifted", …
+    slice: str  # what they have in common: "class", "mean ink", "shifted", …
     value: str
     examples: int
     correct: int
@@ -61,7 +62,7 @@ class SplitEvaluation(BaseModel):
     precision_at_k: dict[int, float]  # share of examples with the label among the k most probable
     log_loss: float  # nats
     calibration_error: float  # expected, 0 to 1
-    digits: list[Digit]  # 0, 1, … 9
+    classes: list[ClassFigures]  # in the order of the labels
     confusion: list[list[int]]  # [label][predicted]
     slices: list[Slice]
     calibration: list[CalibrationBin]  # those with examples

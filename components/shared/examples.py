@@ -3,17 +3,20 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 
 import tensorflow as tf
 
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
-from components.shared.records import CLASSES, IMAGE_SHAPE, PIXELS
+from components.shared.records import ImageShape
 
 # Records read at a time. Each thread's heap keeps the room that its batches took, and evaluations
 # use ever new threads: with larger batches a long run's memory grows by some hundred MiB.
 READ_BATCH = 1_000
+
+PIXELS_AT_ONCE = 4 << 20  # so that memory does not grow with the size of images
 
 FEATURES = {
     "image": tf.io.FixedLenFeature([], tf.string),
@@ -21,34 +24,57 @@ FEATURES = {
 }
 
 
-def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def at_once(image_shape: ImageShape, most: int) -> int:
+    """Returns how many examples to work on at once: fewer than ``most`` where they are large."""
+    return max(1, min(most, PIXELS_AT_ONCE // prod(image_shape)))
+
+
+def parse(
+    serialized: tf.Tensor, image_shape: ImageShape, classes: int
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Parses a batch of serialized Examples.
 
     Args:
         serialized: string ``[batch]``.
+        image_shape: Height and width of the images.
+        classes: How many classes there are.
 
     Returns:
-        images: uint8 ``[batch, 28, 28]``.
+        images: uint8 ``[batch, height, width]``.
         labels: int32 ``[batch]``.
 
     Raises:
         tf.errors.InvalidArgumentError: A record is no Example of this schema.
     """
     features = tf.io.parse_example(serialized, FEATURES)
-    pixels = tf.io.decode_raw(features["image"], tf.uint8, fixed_length=PIXELS)
     labels = tf.cast(features["label"], tf.int32)
-    tf.debugging.assert_less(labels, CLASSES)
-    return tf.reshape(pixels, [-1, *IMAGE_SHAPE]), labels
+    tf.debugging.assert_less(labels, classes)
+    return _decode(features["image"], image_shape), labels
 
 
-def read_split(files: list[str], batch_size: int = READ_BATCH) -> tf.data.Dataset:
+def parse_images(serialized: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
+    """Parses the images alone, as :func:`parse` does; the Examples need no label."""
+    features = tf.io.parse_example(serialized, {"image": FEATURES["image"]})
+    return _decode(features["image"], image_shape)
+
+
+def _decode(images: tf.Tensor, image_shape: ImageShape) -> tf.Tensor:
+    pixels = tf.ensure_shape(tf.io.decode_raw(images, tf.uint8), [None, prod(image_shape)])
+    return tf.reshape(pixels, [-1, *image_shape])
+
+
+def read_split(
+    files: list[str], image_shape: ImageShape, classes: int, batch_size: int = READ_BATCH
+) -> tf.data.Dataset:
     """Reads a split once, in order, the last batch as short as it comes.
 
     Returns:
         A dataset of ``(images, labels)`` as :func:`parse` gives them.
     """
     records = tf.data.TFRecordDataset(files, buffer_size=1 << 20)
-    return records.batch(batch_size).map(parse, tf.data.AUTOTUNE).prefetch(1)
+    batches = records.batch(at_once(image_shape, batch_size))
+    parsed = batches.map(lambda batch: parse(batch, image_shape, classes), tf.data.AUTOTUNE)
+    return parsed.prefetch(1)
 
 
 @contextmanager

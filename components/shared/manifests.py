@@ -1,7 +1,7 @@
 """The JSON manifests that steps hand on: what is in a directory, readable with ``cat``."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -191,6 +191,15 @@ class Dataset(Manifest):
                 digest.update(f"{shard.file} {shard.sha256}\n".encode())
         return digest.hexdigest()
 
+    def differs_in_classes(self, class_names: Sequence[str]) -> str:
+        """Says how the classes of something else differ; empty where they are the same."""
+        if len(class_names) != len(self.class_names):
+            return f"{len(class_names)} classes, the data set has {len(self.class_names)}"
+        for label, (theirs, ours) in enumerate(zip(class_names, self.class_names, strict=True)):
+            if theirs != ours:
+                return f"class {label} is {theirs!r}, in the data set it is {ours!r}"
+        return ""
+
     def files(self, directory: Path, split: str) -> list[str]:
         """Returns the paths of a split's shards, in order."""
         return [str(Path(directory) / shard.file) for shard in self.splits[split].shards]
@@ -214,13 +223,19 @@ class Score(BaseModel):
         )
 
 
+class _Named(BaseModel):
+    class_names: ClassNames
+
+
 class Model(Manifest):
-    """``model.json``: what train hands on."""
+    """``model.json``: what train hands on, and a version in a registry has beside its model."""
 
     FILE: ClassVar[str] = "model.json"
 
     config: dict[str, Any]
     step: NonNegativeInt
+    image_shape: ImageShape
+    class_names: ClassNames  # a class is a place in this list, from 0
     dataset_fingerprint: Sha256
     versions: dict[str, str]
     version: str = ""  # of the code that trained it, as commit and dirty are
@@ -238,6 +253,18 @@ class Model(Manifest):
     def code(self) -> Code:
         """Which code trained it."""
         return Code(self.version, self.commit, self.dirty)
+
+    @classmethod
+    def class_names_in(cls, directory: Path) -> list[str]:
+        """Reads the names of the classes alone; none where a version came without.
+
+        What else a version's ``model.json`` holds differs from release to release.
+        """
+        path = Path(directory) / cls.FILE
+        try:
+            return _Named.model_validate_json(path.read_bytes()).class_names
+        except (FileNotFoundError, ValidationError):
+            return []
 
 
 class Evaluation(Manifest):

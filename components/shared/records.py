@@ -16,11 +16,6 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-# What the steps after ingest still take every data set for.
-IMAGE_SHAPE = (28, 28)
-PIXELS = 28 * 28
-CLASSES = 10
-
 MAX_SIDE = 256  # pixels
 MIN_CLASSES = 2
 MAX_CLASSES = 128  # so that every label is one byte as a varint, and all records have one length

@@ -16,6 +16,7 @@ import tensorflow as tf
 from components.config import Train
 from components.shared.errors import StepError
 from components.shared.examples import parse, read_split
+from components.shared.records import ImageShape
 from components.train import shifts
 
 CHUNK = 64  # records that streaming reads and shuffles as one
@@ -36,6 +37,8 @@ class Share:
     """A worker's part of the training split."""
 
     files: list[str]
+    image_shape: ImageShape
+    classes: int
     records: int
     batch_size: int  # examples of a batch that are this worker's
     worker: int
@@ -62,7 +65,7 @@ class Resident:
         self._shifts = shifts.draw(config)
         self._permutation = lru_cache(maxsize=2)(self._shuffle)
         images, labels = [], []
-        for some_images, some_labels in read_split(share.files):
+        for some_images, some_labels in read_split(share.files, share.image_shape, share.classes):
             images.append(shifts.lay_out(some_images, config.shift))
             labels.append(some_labels)
         self._images = tf.concat(images, 0)
@@ -125,7 +128,8 @@ class Streaming:
                 return
 
     def _parse(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = parse(tf.reshape(serialized, [-1]))
+        share = self._share
+        images, labels = parse(tf.reshape(serialized, [-1]), share.image_shape, share.classes)
         return shifts.lay_out(images, self._config.shift), labels
 
     def _order(self, step: int) -> npt.NDArray[np.int32]:
@@ -164,7 +168,8 @@ class Streaming:
 
 def open_batches(config: Train, share: Share) -> Batches:
     """Opens a share of the training split the way the configuration asks for."""
-    fits = share.records * shifts.line_length(config.shift) <= config.resident_mib << 20
+    line = shifts.line_length(share.image_shape, config.shift)
+    fits = share.records * line <= config.resident_mib << 20
     resident = fits if config.data_path == "auto" else config.data_path == "resident"
     return (Resident if resident else Streaming)(config, share)
 

@@ -16,9 +16,10 @@ import tensorflow as tf
 from components.config import Train
 from components.shared.code import this_code
 from components.shared.errors import StepError
-from components.shared.examples import read_split
+from components.shared.examples import at_once, read_split
 from components.shared.history import HISTORY
 from components.shared.manifests import SPLITS, Dataset, Model, Score
+from components.shared.records import ImageShape
 from components.train.batches import Batches, Resident, Share, open_batches
 from components.train.checkpoints import Checkpoints
 from components.train.cluster import Cluster
@@ -45,17 +46,17 @@ def fit(
             "a multiple of their number; change --batch-size"
         )
     with strategy.scope():
-        state = State.initial(config)
+        state = State.initial(config, dataset.image_shape, len(dataset.class_names))
     checkpoints = Checkpoints(logs, state, config.keep_checkpoints)
     if restored := checkpoints.restore():
         print(f"Going on from {restored}", flush=True)
     batches = open_batches(config, _share(config, cluster, dataset, examples))
-    train = _Training(config, cluster, state, strategy, checkpoints)
+    train = _Training(config, cluster, dataset.image_shape, state, strategy, checkpoints)
     if not cluster.chief:
         train.run(batches)
         return None
     evaluate = _evaluation(dataset, examples, state, isinstance(batches, Resident))
-    with Summaries(logs, config, state) as summaries:
+    with Summaries(logs, config, state, dataset.image_shape) as summaries:
         scores = train.run(batches, summaries, evaluate) or evaluate()
     return _write(config, dataset, state, scores, output, logs)
 
@@ -64,6 +65,8 @@ def _share(config: Train, cluster: Cluster, dataset: Dataset, examples: Path) ->
     shards = cluster.share(dataset.splits["train"].shards)
     return Share(
         files=[str(examples / shard.file) for shard in shards],
+        image_shape=dataset.image_shape,
+        classes=len(dataset.class_names),
         records=sum(shard.records for shard in shards),
         batch_size=config.batch_size // cluster.size,
         worker=cluster.index,
@@ -71,9 +74,11 @@ def _share(config: Train, cluster: Cluster, dataset: Dataset, examples: Path) ->
 
 
 def _evaluation(dataset: Dataset, examples: Path, state: State, in_memory: bool) -> Evaluate:
-    splits = {s: read_split(dataset.files(examples, s)) for s in SPLITS}
+    shape, classes = dataset.image_shape, len(dataset.class_names)
+    splits = {s: read_split(dataset.files(examples, s), shape, classes) for s in SPLITS}
     if in_memory:
-        splits = {name: split.rebatch(CACHED_BATCH).cache() for name, split in splits.items()}
+        size = at_once(shape, CACHED_BATCH)
+        splits = {name: split.rebatch(size).cache() for name, split in splits.items()}
     score = compile_score(state)
     return lambda: {name: score(split) for name, split in splits.items()}
 
@@ -84,6 +89,7 @@ class _Training:
 
     config: Train
     cluster: Cluster
+    image_shape: ImageShape
     state: State
     strategy: tf.distribute.Strategy
     checkpoints: Checkpoints
@@ -107,7 +113,7 @@ class _Training:
         step = self.state.step
         if step == self.config.max_steps:
             print(f"Already trained: the checkpoint is of step {step}, the last")
-        steps = compile_steps(self.config, self.state, self.strategy)
+        steps = compile_steps(self.config, self.image_shape, self.state, self.strategy)
         scores: dict[str, Score] = {}
         with _signals() as stopped:
             for block in batches.blocks(step):
@@ -191,11 +197,13 @@ def _write(
         **dataclasses.asdict(this_code()),
         config=dataclasses.asdict(config),
         step=state.step,
+        image_shape=dataset.image_shape,
+        class_names=dataset.class_names,
         dataset_fingerprint=dataset.fingerprint,
         versions={"python": platform.python_version(), "tensorflow": tf.__version__},
         scores=scores,
     )
-    export(state.weights, output / "saved_model")
+    export(state.weights, dataset.image_shape, output / "saved_model")
     shutil.copy(logs / HISTORY, output / HISTORY)
     manifest.write(output)
     precision = scores["test"].precision

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ LEFT = (FILE, "checkpoint", "ckpt-*", "history.jsonl", "events.out.tfevents.*")
 
 
 @contextmanager
-def claim(directory: Path, config: Train, fingerprint: str) -> Iterator[None]:
+def claim(directory: Path, config: Train, data: Mapping[str, object]) -> Iterator[None]:
     """Makes a directory this run's for the block: no other run may write to it meanwhile.
 
     What it holds must be of the same configuration and data.
@@ -26,14 +26,14 @@ def claim(directory: Path, config: Train, fingerprint: str) -> Iterator[None]:
     Args:
         directory: Holds the checkpoints of an earlier attempt, of another run, or nothing.
         config: With ``restart``, another run's leavings are removed.
-        fingerprint: Of the dataset.
+        data: What tells the dataset from others, by name.
 
     Raises:
         StepError: It holds another run's, and names what differs; or another run writes to it.
         OSError: It cannot be written.
     """
     identity = {k: v for k, v in dataclasses.asdict(config).items() if k not in FREE}
-    identity["dataset"] = fingerprint
+    identity |= data
     directory.mkdir(parents=True, exist_ok=True)
     with locked(directory / ".lock", directory):
         _take(directory, identity, config.restart)

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
+from math import prod
 
 import tensorflow as tf
 
 from components.config import Train
 from components.shared.manifests import Score
-from components.shared.records import PIXELS
+from components.shared.records import ImageShape
 from components.train import model, shifts
 from components.train.batches import Block
 from components.train.state import State
@@ -27,31 +28,37 @@ def learning_rate(config: Train, step: tf.Tensor) -> tf.Tensor:
     return config.learning_rate * 0.5 * (1 + tf.cos(math.pi * progress))
 
 
-def compile_steps(config: Train, state: State, strategy: tf.distribute.Strategy) -> Steps:
+def compile_steps(
+    config: Train, image_shape: ImageShape, state: State, strategy: tf.distribute.Strategy
+) -> Steps:
     """Compiles the loop that trains on a block of batches, for one device or several."""
     if strategy.num_replicas_in_sync == 1:
-        return _one_device(config, state)
-    return _replicas(config, state, strategy)
+        return _one_device(config, image_shape, state)
+    return _replicas(config, image_shape, state, strategy)
 
 
-def _bands() -> int:
-    """Returns in how many bands of pixels hidden1 is computed.
+def _bands(image_shape: ImageShape) -> list[slice]:
+    """Returns the bands of pixels that hidden1 is computed in.
 
     On a CPU, XLA computes side by side what does not depend on each other. The products of the
     pixels are nearly all of the work; of two halves of them, each core has one, with its weights.
     """
-    return 1 if tf.config.list_physical_devices("GPU") else 2
+    number = 1 if tf.config.list_physical_devices("GPU") else 2
+    return model.bands(prod(image_shape), number)
 
 
 def _gradients(
-    config: Train, weights: model.Weights, block: Block, rows: tf.Tensor, shift: tf.Tensor
+    config: Train,
+    image_shape: ImageShape,
+    weights: model.Weights,
+    block: Block,
+    rows: tf.Tensor,
+    shift: tf.Tensor,
 ) -> tuple[tf.Tensor, model.Weights]:
     """Returns the loss over some rows of a block and its gradients; weights are in bands."""
-    size = weights[0].shape[0]  # pixels of a band
-    bands = [slice(start, start + size) for start in range(0, PIXELS, size)]
     pixels = [
-        shifts.cut(block.images, rows, shift, config.shift, config.precision, band)
-        for band in bands
+        shifts.cut(block.images, rows, shift, image_shape, config.shift, config.precision, band)
+        for band in _bands(image_shape)
     ]
     with tf.GradientTape() as tape:
         tape.watch(weights)
@@ -74,14 +81,15 @@ def _assign(state: State, parameters: model.Parameters) -> None:
             variable.assign(value)
 
 
-def _one_device(config: Train, state: State) -> Steps:
+def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
     """XLA turns the whole loop into one function: weights and batches never leave it."""
+    bands = _bands(image_shape)
 
     def step(
         block: Block, batch: tf.Tensor, number: tf.Tensor, parameters: model.Parameters
     ) -> tuple[model.Parameters, Figures]:
         rows, shift = block.order[batch], block.shifts[batch]
-        loss, gradients = _gradients(config, parameters[0], block, rows, shift)
+        loss, gradients = _gradients(config, image_shape, parameters[0], block, rows, shift)
         rate = learning_rate(config, number)
         updated = model.training(config, parameters, gradients, rate)
         return updated, _figures(loss, gradients, rate)
@@ -94,18 +102,20 @@ def _one_device(config: Train, state: State) -> Steps:
         _, parameters = tf.while_loop(
             lambda batch, _: batch < last,
             lambda batch, p: (batch + 1, step(block, batch, start + batch, p)[0]),
-            (0, [model.split(part, _bands()) for part in _values(state)]),
+            (0, [model.split(part, bands) for part in _values(state)]),
             maximum_iterations=last,
         )
         parameters, figures = step(block, last, start + last, parameters)
-        _assign(state, [model.join(part, _bands()) for part in parameters])
+        _assign(state, [model.join(part, bands) for part in parameters])
         state.global_step.assign_add(last + 1)
         return figures
 
     return steps
 
 
-def _replicas(config: Train, state: State, strategy: tf.distribute.Strategy) -> Steps:
+def _replicas(
+    config: Train, image_shape: ImageShape, state: State, strategy: tf.distribute.Strategy
+) -> Steps:
     """Each replica takes its share of every batch; their mean gradients are applied by all."""
     here = len(strategy.extended.worker_devices)
 
@@ -114,8 +124,8 @@ def _replicas(config: Train, state: State, strategy: tf.distribute.Strategy) -> 
 
     @tf.function(jit_compile=config.xla)
     def share(weights: model.Weights, block: Block, rows: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-        split = model.split(weights, _bands())
-        loss, gradients = _gradients(config, split, block, rows, shift)
+        split = model.split(weights, _bands(image_shape))
+        loss, gradients = _gradients(config, image_shape, split, block, rows, shift)
         # One vector, since every reduction between workers costs a round trip.
         return tf.concat([tf.reshape(part, [-1]) for part in (*gradients, loss)], 0)
 

@@ -9,23 +9,21 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from components.config import Train
-from components.shared.records import CLASSES, PIXELS
 
 Weights = list[tf.Tensor]  # or tf.Variable: weights and biases, layer by layer
 # The weights; then, of the same shapes, each thing that the optimizer keeps from step to step.
 Parameters = list[Weights]
 
 
-def variables(hidden: Sequence[int], seed: int) -> list[tf.Variable]:
+def variables(units: Sequence[int], seed: int) -> list[tf.Variable]:
     """Creates the variables ``hidden1/weights``, ``hidden1/biases``, … ``softmax_linear/biases``.
 
     Weights are drawn from a truncated normal with a standard deviation of 1/√fan_in; biases are 0.
 
     Args:
-        hidden: Units of each hidden layer.
+        units: Pixels of an image, units of each hidden layer, classes.
         seed: Of the weights; each layer has its own draw.
     """
-    units = (PIXELS, *hidden, CLASSES)
     scopes = [*(f"hidden{number}" for number in range(1, len(units) - 1)), "softmax_linear"]
     created = []
     for layer, (scope, fan_in, fan_out) in enumerate(zip(scopes, units, units[1:], strict=False)):
@@ -42,24 +40,30 @@ def normalize(images: tf.Tensor, precision: str = "float32") -> tf.Tensor:
     """Turns images into the network's input.
 
     Args:
-        images: uint8 ``[batch, 28, 28]``, or a band of their pixels ``[batch, pixels]``.
+        images: uint8 ``[batch, height, width]``, or a band of their pixels ``[batch, pixels]``.
         precision: What matrices are multiplied in: ``float32`` or ``bfloat16``.
 
     Returns:
-        Of that type, ``[batch, 784]`` or ``[batch, pixels]``, 0 to 1.
+        Of that type, ``[batch, pixels]``, 0 to 1.
     """
     return tf.cast(tf.reshape(images, [-1, math.prod(images.shape[1:])]), precision) / 255
 
 
-def split(weights: Weights, bands: int) -> Weights:
-    """Splits hidden1's weights into equal bands, of some pixels each."""
+def bands(pixels: int, number: int) -> list[slice]:
+    """Cuts an image's pixels into so many bands of nearly equal size, none of them empty."""
+    number = min(number, pixels)
+    return [slice(pixels * i // number, pixels * (i + 1) // number) for i in range(number)]
+
+
+def split(weights: Weights, bands: Sequence[slice]) -> Weights:
+    """Splits hidden1's weights into those of bands of pixels."""
     weights1, *others = weights
-    return [*tf.split(weights1, bands), *others]
+    return [*(weights1[band] for band in bands), *others]
 
 
-def join(weights: Weights, bands: int) -> Weights:
+def join(weights: Weights, bands: Sequence[slice]) -> Weights:
     """Undoes :func:`split`."""
-    return [tf.concat(weights[:bands], 0), *weights[bands:]]
+    return [tf.concat(weights[: len(bands)], 0), *weights[len(bands) :]]
 
 
 def inference(weights: Weights, *bands: tf.Tensor) -> tf.Tensor:
@@ -68,10 +72,10 @@ def inference(weights: Weights, *bands: tf.Tensor) -> tf.Tensor:
     Args:
         weights: float32, layer by layer; hidden1's split into as many bands as there are.
         bands: float32 or bfloat16, 0 to 1; matrices are multiplied in their type. One of all pixels
-            ``[batch, 784]``, or several that lie side by side.
+            ``[batch, pixels]``, or several that lie side by side.
 
     Returns:
-        float32 ``[batch, 10]``.
+        float32 ``[batch, classes]``.
     """
     weights = [tf.cast(weight, bands[0].dtype) for weight in weights]
     weights1, (biases1, *deeper) = weights[: len(bands)], weights[len(bands) :]

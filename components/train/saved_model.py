@@ -4,21 +4,22 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components.shared.examples import parse
-from components.shared.records import IMAGE_SHAPE
+from components.shared.examples import parse_images
+from components.shared.records import ImageShape
 from components.train.model import Weights, inference, normalize
 
 
 class Classifier(tf.Module):
     """The network as it is served."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, image_shape: ImageShape) -> None:
         super().__init__()
+        self._image_shape = image_shape
         self.weights = [tf.Variable(weight, trainable=False) for weight in weights]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *IMAGE_SHAPE], tf.uint8, "images")])
+    @tf.function
     def serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classifies uint8 images ``[batch, 28, 28]``."""
+        """Classifies uint8 images ``[batch, height, width]``."""
         logits = inference(self.weights, normalize(images))
         return {
             "logits": logits,
@@ -26,21 +27,22 @@ class Classifier(tf.Module):
             "class": tf.argmax(logits, axis=1),
         }
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    @tf.function
     def examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classifies serialized ``tf.train.Example`` records ``[batch]``."""
-        images, _ = parse(examples)
-        return self.serving_default(images)
+        """Classifies serialized ``tf.train.Example`` records ``[batch]``; they need no label."""
+        return self.serving_default(parse_images(examples, self._image_shape))
 
 
-def export(weights: Weights, directory: Path) -> None:
+def export(weights: Weights, image_shape: ImageShape, directory: Path) -> None:
     """Writes a SavedModel with the signatures ``serving_default`` and ``examples``."""
-    classifier = Classifier(weights)
+    classifier = Classifier(weights, image_shape)
+    images = tf.TensorSpec([None, *image_shape], tf.uint8, "images")
+    examples = tf.TensorSpec([None], tf.string, "examples")
     tf.saved_model.save(
         classifier,
         str(directory),
         signatures={
-            "serving_default": classifier.serving_default,
-            "examples": classifier.examples,
+            "serving_default": classifier.serving_default.get_concrete_function(images),
+            "examples": classifier.examples.get_concrete_function(examples),
         },
     )

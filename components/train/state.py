@@ -1,11 +1,13 @@
 """What training changes, and a checkpoint holds."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import Self
 
 import tensorflow as tf
 
 from components.config import Train
+from components.shared.records import ImageShape
 from components.train import model
 
 
@@ -18,9 +20,10 @@ class State:
     global_step: tf.Variable  # int64 scalar: steps taken
 
     @classmethod
-    def initial(cls, config: Train) -> Self:
+    def initial(cls, config: Train, image_shape: ImageShape, classes: int) -> Self:
         """Creates the state of a run at step 0."""
-        variables = model.variables(config.hidden_units, config.seed)
+        units = (prod(image_shape), *config.hidden_units, classes)
+        variables = model.variables(units, config.seed)
         return cls(
             variables,
             model.slots(config, variables),

@@ -20,7 +20,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 from components.config import Train
 from components.shared.history import HISTORY, read_history, text_of
 from components.shared.manifests import Score
-from components.shared.records import IMAGE_SHAPE
+from components.shared.records import ImageShape
 from components.shared.storage import write_text
 from components.train.model import inference, normalize
 from components.train.state import State
@@ -37,14 +37,16 @@ class Summaries:
     A run that goes on from a checkpoint forgets what the history told of later steps.
     """
 
-    def __init__(self, directory: Path, config: Train, state: State) -> None:
+    def __init__(
+        self, directory: Path, config: Train, state: State, image_shape: ImageShape
+    ) -> None:
         self._batch_size = config.batch_size
         # TensorBoard drops what an earlier attempt told of later steps when it sees a restart.
         self._events = EventFileWriter(str(directory))
         self._history = _reopen(directory / HISTORY, state.step)
         card = text_pb("configuration", _card(config))
         self._tell(state.step, hparams_pb(dataclasses.asdict(config)), card)
-        graph = _graph(state).as_graph_def().SerializeToString()
+        graph = _graph(state, image_shape).as_graph_def().SerializeToString()
         self._events.add_event(Event(wall_time=time.time(), graph_def=graph))
 
     def __enter__(self) -> Self:
@@ -114,8 +116,8 @@ def _card(config: Train) -> str:
     return f"| option | value |\n| --- | --- |\n{rows}"
 
 
-def _graph(state: State) -> tf.Graph:
+def _graph(state: State, image_shape: ImageShape) -> tf.Graph:
     weights = state.weights
     network = tf.function(lambda images: inference(weights, normalize(images)))
-    images = tf.TensorSpec([None, *IMAGE_SHAPE], tf.uint8, "images")
+    images = tf.TensorSpec([None, *image_shape], tf.uint8, "images")
     return network.get_concrete_function(images).graph

@@ -46,7 +46,12 @@ def _chiefs(config: Train, dataset: Dataset, output: Path, logs: Path) -> Iterat
     """Keeps other runs off the directories that the chief writes; yields where the model goes."""
     if output.resolve() in (logs.resolve(), *logs.resolve().parents):
         raise StepError(f"{logs}: lies in {output}, which is replaced; name another --logs")
-    with whole_directory(output, Model.FILE) as model, claim(logs, config, dataset.fingerprint):
+    data = {
+        "dataset": dataset.fingerprint,
+        "image_shape": list(dataset.image_shape),
+        "classes": len(dataset.class_names),
+    }
+    with whole_directory(output, Model.FILE) as model, claim(logs, config, data):
         yield model
 
 
@@ -62,6 +67,12 @@ def _check(config: Train, dataset: Dataset, cluster: Cluster) -> None:
         raise StepError(
             f"the training split has {train.records} records, expected at least one batch of "
             f"{config.batch_size}; lower --batch-size"
+        )
+    if config.shift >= min(dataset.image_shape):
+        size = " x ".join(map(str, dataset.image_shape))
+        raise StepError(
+            f"a shift of {config.shift} pixels, but images of {size}, expected a smaller shift "
+            "than the images; lower --shift"
         )
     if cluster.size > len(train.shards):
         raise StepError(

@@ -8,10 +8,9 @@ import pytest
 from bench.memory import LIMIT, evaluate, imports, peak, train
 from components.config import Ingest
 from components.ingest.ingest import ingest
-from components.shared.records import PIXELS
 
 LITTLE, MUCH = 60_000, 300_000  # images
-HELD = (MUCH - LITTLE) * PIXELS >> 20  # MiB more, if a step held the pixels
+HELD = (MUCH - LITTLE) * 28 * 28 >> 20  # MiB more, if a step held the pixels
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
 

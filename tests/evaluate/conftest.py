@@ -16,8 +16,8 @@ from tests.conftest import MNIST, TEST
 from tests.idx_files import read_mnist
 
 # What the model of the small source lives up to.
-LENIENT = Evaluate(min_precision=0.5, min_digit_recall=0.2, max_gap=0.5)
-LENIENT_OPTIONS = ("--min-precision", "0.5", "--min-digit-recall", "0.2", "--max-gap", "0.5")
+LENIENT = Evaluate(min_precision=0.5, min_class_recall=0.2, max_gap=0.5)
+LENIENT_OPTIONS = ("--min-precision", "0.5", "--min-class-recall", "0.2", "--max-gap", "0.5")
 
 Answer = Callable[[tf.Tensor], tf.Tensor]
 SaveModel = Callable[[Path, Answer], Path]

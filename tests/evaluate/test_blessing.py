@@ -1,6 +1,7 @@
 """Every rule both ways, by the reason it gives."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -20,9 +21,9 @@ def judged(figures: Evaluation) -> Judged:
 
     def scored(precision: float, weakest: float = 1.0) -> SplitEvaluation:
         split = figures.splits["test"]
-        digits = [digit.model_copy(update={"recall": 1.0}) for digit in split.digits]
-        digits[3] = digits[3].model_copy(update={"recall": weakest})
-        return split.model_copy(update={"precision_at_1": precision, "digits": digits})
+        classes = [one.model_copy(update={"recall": 1.0}) for one in split.classes]
+        classes[3] = classes[3].model_copy(update={"recall": weakest})
+        return split.model_copy(update={"precision_at_1": precision, "classes": classes})
 
     def run(
         test: float = 0.99,
@@ -30,7 +31,7 @@ def judged(figures: Evaluation) -> Judged:
         weakest: float = 1.0,
         champion: tuple[float, int, int] | None = None,
         serving: Serving = SOUND,
-        **config: float,
+        **config: Any,
     ) -> dict[str, Verdict]:
         theirs = None
         if champion is not None:
@@ -83,12 +84,12 @@ def test_max_regression(
 
 
 @pytest.mark.parametrize(("weakest", "passed"), [(0.95, True), (0.949, False)])
-def test_min_digit_recall_names_the_weakest_digit(
+def test_min_class_recall_names_the_weakest_class(
     judged: Judged, weakest: float, passed: bool
 ) -> None:
-    verdict = judged(weakest=weakest, min_digit_recall=0.95)["min_digit_recall"]
+    verdict = judged(weakest=weakest, min_class_recall=0.95)["min_class_recall"]
     assert verdict.passed is passed
-    assert "weakest digit, 3," in verdict.reason
+    assert "weakest class, 3," in verdict.reason
 
 
 @pytest.mark.parametrize(

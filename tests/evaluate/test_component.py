@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from kfp import dsl
 from components.config import Evaluate, Push
 from components.evaluate.component import evaluate
 from components.shared.manifests import Evaluation
-from tests.conftest import ROOT
+from tests.conftest import ROOT, publish
 from tests.evaluate.conftest import LENIENT
 
 Outputs = dict[str, Any]
@@ -24,8 +23,7 @@ Outputs = dict[str, Any]
 def registry(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry whose champion is the model itself."""
     root = tmp_path_factory.mktemp("registry")
-    shutil.copytree(model / "saved_model", root / "digits" / "1")
-    (root / "digits" / "champion.json").write_text('{"version": 1}')
+    publish(model, root)
     return root
 
 
@@ -50,7 +48,8 @@ def outputs(
             model_name=Push.model_name,
             min_precision=min_precision,
             max_regression=Evaluate.max_regression,
-            min_digit_recall=LENIENT.min_digit_recall,
+            no_champion=Evaluate.no_champion,
+            min_class_recall=LENIENT.min_class_recall,
             max_gap=LENIENT.max_gap,
             max_latency_ms=Evaluate.max_latency_ms,
         )

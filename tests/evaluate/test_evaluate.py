@@ -79,7 +79,7 @@ def test_a_better_champion_keeps_the_model_back(
     always_zero = model_answering(
         lambda images: tf.one_hot(tf.zeros(tf.shape(images)[0], tf.int32), 10)
     )
-    config = dataclasses.replace(LENIENT, min_precision=0, min_digit_recall=0)
+    config = dataclasses.replace(LENIENT, min_precision=0, min_class_recall=0)
     result = evaluate(config, examples, always_zero, tmp_path / "new", model / "saved_model")
     broken = {verdict.rule: verdict.reason for verdict in result.verdicts if not verdict.passed}
     assert sorted(broken) == ["max_regression", "signatures"]
@@ -117,7 +117,7 @@ def test_a_failure_midway_leaves_nothing(examples: Path, model: Path, tmp_path: 
         (("--model", "nowhere"), 1, "error: nowhere/model.json: not found"),
         (("--min-precision", "1.5"), 2, "--min-precision: should be less than or equal to 1"),
         (("--max-latency-ms", "0"), 2, "--max-latency-ms: should be greater than 0"),
-        (("--min-digit-recall", "high"), 2, "'high' is not a valid float"),
+        (("--min-class-recall", "high"), 2, "'high' is not a valid float"),
     ],
 )
 def test_wrong_options_and_missing_input_are_told_in_one_line(

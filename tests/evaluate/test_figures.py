@@ -21,6 +21,7 @@ from tests.idx_files import read_mnist
 
 Answers = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
 DIGITS = list(range(10))
+NAMES = list("0123456789")
 
 
 def test_counts_are_those_of_plain_counting(figures: Evaluation, answers: Answers) -> None:
@@ -39,10 +40,11 @@ def test_figures_are_those_of_scikit_learn(figures: Evaluation, answers: Answers
     precision, recall, f1, examples = metrics.precision_recall_fscore_support(
         labels, predicted, labels=DIGITS, zero_division=0
     )
-    assert [digit.precision for digit in test.digits] == pytest.approx(precision)
-    assert [digit.recall for digit in test.digits] == pytest.approx(recall)
-    assert [digit.f1 for digit in test.digits] == pytest.approx(f1)
-    assert [digit.examples for digit in test.digits] == examples.tolist()
+    assert [one.precision for one in test.classes] == pytest.approx(precision)
+    assert [one.recall for one in test.classes] == pytest.approx(recall)
+    assert [one.f1 for one in test.classes] == pytest.approx(f1)
+    assert [one.examples for one in test.classes] == examples.tolist()
+    assert [one.name for one in test.classes] == NAMES
     for k, share in test.precision_at_k.items():
         assert share == pytest.approx(metrics.top_k_accuracy_score(labels, probabilities, k=k))
     # Batches of another size leave other bits at the end of a float32.
@@ -96,18 +98,18 @@ def test_slices_by_ink_cut_the_split_into_quarters(figures: Evaluation, answers:
     assert start == TEST
 
 
-def test_slices_by_digit_are_the_rows_of_the_confusion(figures: Evaluation) -> None:
+def test_slices_by_class_are_the_rows_of_the_confusion(figures: Evaluation) -> None:
     test = figures.splits["test"]
-    digits = [part for part in test.slices if part.slice == "digit"]
-    assert [part.correct for part in digits] == np.diagonal(test.confusion).tolist()
-    assert [part.examples for part in digits] == np.sum(test.confusion, axis=1).tolist()
+    classes = [part for part in test.slices if part.slice == "class"]
+    assert [part.correct for part in classes] == np.diagonal(test.confusion).tolist()
+    assert [part.examples for part in classes] == np.sum(test.confusion, axis=1).tolist()
 
 
 def test_extra_features_are_sliced_by_value_and_rare_ones_pooled() -> None:
     batch = random_batches(1, 100)[0]
     writers = np.array([b"anna", b"bert"] * 50, dtype=object)
     numbers = np.arange(100)
-    tally = Tally()
+    tally = Tally(NAMES)
     tally.add(batch._replace(extras={"writer": writers, "number": numbers}))
     slices = tally.result().slices
     right = batch.predicted == batch.labels
@@ -120,7 +122,7 @@ def test_extra_features_are_sliced_by_value_and_rare_ones_pooled() -> None:
 
 
 def test_ties_go_to_the_lowest_class_as_in_argmax() -> None:
-    tally = Tally()
+    tally = Tally(NAMES)
     even = np.full((10, 10), 0.1, np.float32)
     images = np.zeros((10, 28, 28), np.uint8)
     tally.add(Batch("test", 0, images, np.arange(10, dtype=np.int32), even, {}))
@@ -133,7 +135,7 @@ def test_ties_go_to_the_lowest_class_as_in_argmax() -> None:
 @given(cuts=st.sets(st.integers(1, 299), max_size=5), seed=st.integers(0, 1_000))
 def test_figures_do_not_depend_on_how_a_split_is_cut(cuts: set[int], seed: int) -> None:
     whole = random_batches(1, 300, seed)[0]
-    once, parts = Tally(), Tally()
+    once, parts = Tally(NAMES), Tally(NAMES)
     once.add(whole)
     edges = [0, *sorted(cuts), 300]
     for low, high in pairwise(edges):
@@ -148,14 +150,14 @@ def test_figures_do_not_depend_on_how_a_split_is_cut(cuts: set[int], seed: int) 
     expected, found = once.result(), parts.result()
     assert found.log_loss == pytest.approx(expected.log_loss)
     assert found.calibration_error == pytest.approx(expected.calibration_error)
-    same = {"confusion", "digits", "slices", "precision_at_k", "interval"}
+    same = {"confusion", "classes", "slices", "precision_at_k", "interval"}
     assert found.model_dump(include=same) == expected.model_dump(include=same)
 
 
 def test_memory_does_not_grow_with_the_split() -> None:
     def peak(count: int) -> int:
         batches = random_batches(4)
-        observers: list[Observer] = [Tally(), RocTally(), Mistakes()]
+        observers: list[Observer] = [Tally(NAMES), RocTally(), Mistakes()]
         tracemalloc.start()
         for number in range(count):
             for observer in observers:

@@ -110,20 +110,19 @@ def test_the_splits_are_those_of_the_manifest(browser: Browser, figures: Evaluat
     assert rows(browser, "splits") == expected
 
 
-def test_confusion_and_digits_are_those_of_the_manifest(
+def test_confusion_and_classes_are_those_of_the_manifest(
     browser: Browser, figures: Evaluation
 ) -> None:
     test = figures.splits["test"]
     assert [[int(cell) for cell in row[1:]] for row in rows(browser, "confusion")] == test.confusion
-    assert [row[2:] for row in rows(browser, "digits")] == [
-        [f"{digit.recall:.4f}", f"{digit.precision:.4f}", f"{digit.f1:.4f}"]
-        for digit in test.digits
+    assert [row[2:] for row in rows(browser, "classes")] == [
+        [f"{one.recall:.4f}", f"{one.precision:.4f}", f"{one.f1:.4f}"] for one in test.classes
     ]
     widths = browser.driver.execute_script(
-        "return [...document.querySelectorAll('#digits .bar')].map("
+        "return [...document.querySelectorAll('#classes .bar')].map("
         "bar => bar.firstChild.offsetWidth / bar.offsetWidth)"
     )
-    assert np.argsort(widths)[0] == np.argmin([digit.recall for digit in test.digits])
+    assert np.argsort(widths)[0] == np.argmin([one.recall for one in test.classes])
 
 
 def test_mistakes_robustness_and_slices_are_those_of_the_manifest(
@@ -136,7 +135,7 @@ def test_mistakes_robustness_and_slices_are_those_of_the_manifest(
     robustness = browser.driver.find_element(By.ID, "robustness").text
     for part in figures.robustness:
         assert f"{part.slice}\n{part.value}\n{part.precision_at_1:.4f}" in robustness
-    by_ink = [part for part in figures.splits["test"].slices if part.slice != "digit"]
+    by_ink = [part for part in figures.splits["test"].slices if part.slice != "class"]
     assert [(row[1], row[3], row[4]) for row in rows(browser, "slices")] == [
         (f"{part.precision_at_1:.4f}", f"{part.examples:,}", f"{part.correct:,}") for part in by_ink
     ]

@@ -15,6 +15,7 @@ from components.shared.records import encode
 from tests.conftest import MNIST, TEST
 from tests.idx_files import read_mnist
 
+MNIST_KIND = ((28, 28), 10)
 MakeModel = Callable[[Callable[[tf.Tensor], tf.Tensor]], Path]
 
 
@@ -23,7 +24,7 @@ def constant(row: list[float]) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def test_batches_are_the_split_in_order_each_example_once(examples: Path, model: Path) -> None:
-    classify = classifier(load(model / "saved_model"), "model")
+    classify = classifier(load(model / "saved_model", *MNIST_KIND), "model")
     batches = list(score(classify, "test", read(Dataset.read(examples), examples, "test")))
     images, labels = read_mnist(MNIST, "t10k", TEST)
     assert np.array_equal(np.concatenate([batch.images for batch in batches]), images)
@@ -33,7 +34,7 @@ def test_batches_are_the_split_in_order_each_example_once(examples: Path, model:
 
 def test_a_directory_that_is_no_saved_model(tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"no SavedModel .* run train first"):
-        load(tmp_path)
+        load(tmp_path, *MNIST_KIND)
 
 
 def test_a_model_without_serving_default_names_what_it_has(tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_a_model_without_serving_default_names_what_it_has(tmp_path: Path) -> No
     module.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None])])
     tf.saved_model.save(module, str(tmp_path), {"other": module.f})
     with pytest.raises(StepError, match="signatures other, expected serving_default"):
-        load(tmp_path)
+        load(tmp_path, *MNIST_KIND)
 
 
 def test_a_model_with_another_input_names_both(tmp_path: Path) -> None:
@@ -51,13 +52,13 @@ def test_a_model_with_another_input_names_both(tmp_path: Path) -> None:
     tf.saved_model.save(module, str(tmp_path), {"serving_default": module.f})
     expected = r"input pixels: float32 \[None, 784\], expected images: uint8 \[None, 28, 28\]"
     with pytest.raises(StepError, match=expected):
-        load(tmp_path)
+        load(tmp_path, *MNIST_KIND)
 
 
 def test_a_model_of_other_classes_names_both(model_answering: MakeModel) -> None:
     directory = model_answering(constant([0.5, 0.5])) / "saved_model"
     with pytest.raises(StepError, match=r"output probabilities: .* \[None, 2\], expected"):
-        load(directory)
+        load(directory, *MNIST_KIND)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +67,10 @@ def test_a_model_of_other_classes_names_both(model_answering: MakeModel) -> None
     ids=["NaN", "infinite", "sum 5", "negative"],
 )
 def test_answers_that_are_no_distribution(model_answering: MakeModel, row: list[float]) -> None:
-    classify = classifier(load(model_answering(constant(row)) / "saved_model"), "the model")
-    with pytest.raises(StepError, match=r"the model: gives \[.*\] .* expected ten probabilities"):
+    classify = classifier(
+        load(model_answering(constant(row)) / "saved_model", *MNIST_KIND), "the model"
+    )
+    with pytest.raises(StepError, match=r"the model: gives \[.*\] .* expected probabilities"):
         classify(np.zeros((3, 28, 28), np.uint8))
 
 

@@ -13,11 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 from selenium import webdriver
 
-from components.registry.contents import Validation
-from components.registry.registry import Registry, Release
-from components.shared.storage import files_of, sha256_of_directory
 from tests.browser import open_browser
-from tests.conftest import ROOT
+from tests.conftest import ROOT, publish
 
 Ask = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -26,16 +23,7 @@ Ask = Callable[..., tuple[int, dict[str, Any]]]
 def published(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry whose champion is the session's model, not to be written to."""
     destination = tmp_path_factory.mktemp("published") / "registry"
-    saved_model = model / "saved_model"
-    release = Release(
-        run_id="run-1",
-        model_sha256=sha256_of_directory(saved_model),
-        precision_at_1=0.9,
-        validation=Validation(samples=0, largest_difference=0, latency_ms={}, size_bytes=0),
-        files=files_of(saved_model),
-    )
-    registry = Registry.open(str(destination), "digits")
-    registry.advance(registry.publish(release))
+    publish(model, destination)
     return destination
 
 

@@ -39,7 +39,7 @@ def answer(browser: Chrome) -> str:
 
 
 def await_answer(browser: Chrome, digit: int) -> None:
-    WebDriverWait(browser, 10).until(lambda _: answer(browser) == f"It is a {digit}")
+    WebDriverWait(browser, 10).until(lambda _: answer(browser) == f"It looks like {digit}")
 
 
 def assert_quiet(browser: Chrome, server: str) -> None:

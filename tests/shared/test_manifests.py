@@ -54,6 +54,8 @@ DATASET: dict[str, Json] = {
 MODEL: dict[str, Json] = {
     "config": {"hidden": "128,32"},
     "step": 100,
+    "image_shape": [28, 28],
+    "class_names": ["0", "1"],
     "dataset_fingerprint": SHA256,
     "versions": {"python": "3.11"},
     "scores": {name: {"examples": 9, "correct": 8} for name in SPLITS},

@@ -71,7 +71,7 @@ def test_a_split_is_read_across_its_shards(digits: tuple[Images, Labels], tmp_pa
     (tmp_path / "0").write_bytes(encode(images[:20], labels[:20]))
     (tmp_path / "1").write_bytes(b"")
     (tmp_path / "2").write_bytes(encode(images[20:], labels[20:]))
-    batches = list(read_split([str(tmp_path / name) for name in "012"], 7))
+    batches = list(read_split([str(tmp_path / name) for name in "012"], (28, 28), 10, 7))
     assert np.array_equal(np.concatenate([some for some, _ in batches]), images)
     assert np.array_equal(np.concatenate([some for _, some in batches]), labels)
 

@@ -20,7 +20,7 @@ STEPS_AN_EPOCH = 4_000 // 150
 @pytest.fixture(scope="module")
 def share(examples: Path) -> Share:
     dataset = Dataset.read(examples)
-    return Share(dataset.files(examples, "train"), 4_000, CONFIG.batch_size, worker=0)
+    return Share(dataset.files(examples, "train"), (28, 28), 10, 4_000, CONFIG.batch_size, worker=0)
 
 
 @pytest.fixture(scope="module", params=[Resident, Streaming])

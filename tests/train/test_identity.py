@@ -14,7 +14,7 @@ from tests.train.conftest import Start, finish, read_until
 
 
 def _claim(logs: Path, fingerprint: str = "data", **options: object) -> None:
-    with claim(logs, Train(**options), fingerprint):  # type: ignore[arg-type]
+    with claim(logs, Train(**options), {"dataset": fingerprint}):  # type: ignore[arg-type]
         pass
 
 
@@ -51,7 +51,7 @@ def test_checkpoints_that_say_not_of_what_are_another_runs(tmp_path: Path) -> No
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
-    with claim(tmp_path, Train(), "data"):
+    with claim(tmp_path, Train(), {"dataset": "data"}):
         with pytest.raises(StepError, match="another run writes to it"):
             _claim(tmp_path)
         with pytest.raises(StepError, match="another run writes to it"):

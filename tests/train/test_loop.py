@@ -17,6 +17,7 @@ from components.train.loop import compile_score, compile_steps, learning_rate
 from components.train.state import State
 from tests.conftest import ROOT
 
+SHAPE = (28, 28)
 Floats = npt.NDArray[np.float64]
 
 
@@ -77,12 +78,12 @@ def test_block_of_steps_equals_plain_gradient_descent(
         shift=radius,
         momentum=momentum,
     )
-    state = State.initial(config)
+    state = State.initial(config, SHAPE, 10)
     weights = [weight.numpy().astype(np.float64) for weight in state.weights]
     velocities = [np.zeros_like(weight) for weight in weights]
     block = block_of_noise(batches=6, size=size, radius=radius)
 
-    figures = compile_steps(config, state, tf.distribute.get_strategy())(block)
+    figures = compile_steps(config, SHAPE, state, tf.distribute.get_strategy())(block)
 
     margin = 29 * radius
     images = block.images.numpy()[:, margin : margin + 784].reshape(-1, 28, 28)
@@ -111,8 +112,10 @@ def test_bfloat16_comes_close_to_float32() -> None:
     losses = []
     for precision in ("float32", "bfloat16"):
         config = Train(max_steps=40, shift=0, precision=precision)
-        state = State.initial(config)
-        losses.append(compile_steps(config, state, tf.distribute.get_strategy())(block)["loss"])
+        state = State.initial(config, SHAPE, 10)
+        losses.append(
+            compile_steps(config, SHAPE, state, tf.distribute.get_strategy())(block)["loss"]
+        )
         assert all(weight.dtype == tf.float32 for weight in state.weights)
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.05)
     assert losses[0] != losses[1]
@@ -127,14 +130,14 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from components.train.loop import compile_steps
 from components.train.state import State
 from components.config import Train
-from tests.train.test_loop import block_of_noise
+from tests.train.test_loop import SHAPE, block_of_noise
 config = Train(max_steps=40, learning_rate=0.1, momentum=0.9)
 block = block_of_noise(batches=6, size=10, radius=1)
 ends = []
 for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
     with strategy.scope():
-        state = State.initial(config)
-    figures = compile_steps(config, state, strategy)(block)
+        state = State.initial(config, SHAPE, 10)
+    figures = compile_steps(config, SHAPE, state, strategy)(block)
     sums = [float(tf.reduce_sum(tf.abs(v))) for part in state.parameters for v in part]
     ends.append([strategy.num_replicas_in_sync, state.step, *sums, *map(float, figures.values())])
 json.dump(ends, open(sys.argv[1], "w"))
@@ -155,7 +158,7 @@ def test_learning_rate_falls_along_a_cosine_or_stays() -> None:
 
 
 def test_score_counts_every_example_once_the_last_short_batch_too() -> None:
-    state = State.initial(Train())
+    state = State.initial(Train(), SHAPE, 10)
     images = tf.zeros([103, 28, 28], tf.uint8)
     blank = int(tf.argmax(state.weights[5]))  # on blank images all biases are 0: the first class
     labels = tf.constant([blank] * 60 + [9] * 43)

@@ -12,7 +12,7 @@ from components.train import model
 
 
 def test_variables_have_the_tutorials_names_and_shapes() -> None:
-    created = model.variables((128, 32), seed=0)
+    created = model.variables((784, 128, 32, 10), seed=0)
     assert [(variable.name.split(":")[0], tuple(variable.shape)) for variable in created] == [
         ("hidden1/weights", (784, 128)),
         ("hidden1/biases", (128,)),
@@ -25,7 +25,7 @@ def test_variables_have_the_tutorials_names_and_shapes() -> None:
 
 @pytest.mark.parametrize("hidden", [(16,), (16, 8), (16, 8, 4), (16, 8, 4, 2)])
 def test_there_are_as_many_hidden_layers_as_numbers(hidden: tuple[int, ...]) -> None:
-    created = model.variables(hidden, seed=0)
+    created = model.variables((784, *hidden, 10), seed=0)
     weights = {variable.name.split("/")[0]: tuple(variable.shape) for variable in created[::2]}
     assert list(weights) == [f"hidden{n + 1}" for n in range(len(hidden))] + ["softmax_linear"]
     assert list(weights.values()) == list(itertools.pairwise((784, *hidden, 10)))
@@ -33,7 +33,7 @@ def test_there_are_as_many_hidden_layers_as_numbers(hidden: tuple[int, ...]) -> 
 
 
 def test_weights_of_a_layer_are_drawn_by_the_seed_and_its_place() -> None:
-    created = model.variables((128, 32), seed=3)
+    created = model.variables((784, 128, 32, 10), seed=3)
     for place, weights in enumerate(created[::2]):
         stddev = 1 / math.sqrt(weights.shape[0])
         drawn = tf.random.stateless_truncated_normal(weights.shape, [3, place], stddev=stddev)
@@ -41,7 +41,7 @@ def test_weights_of_a_layer_are_drawn_by_the_seed_and_its_place() -> None:
 
 
 def test_weights_are_truncated_normal_by_fan_in_and_biases_zero() -> None:
-    created = model.variables((800, 400), seed=1)
+    created = model.variables((784, 800, 400, 10), seed=1)
     for weights, biases in zip(created[::2], created[1::2], strict=True):
         limit = 1 / np.sqrt(weights.shape[0])
         values = weights.numpy()
@@ -53,17 +53,18 @@ def test_weights_are_truncated_normal_by_fan_in_and_biases_zero() -> None:
 
 
 def test_logits_of_bands_of_pixels_are_those_of_the_whole() -> None:
-    weights = [variable.value() for variable in model.variables((16, 8), seed=2)]
+    weights = [variable.value() for variable in model.variables((784, 16, 8, 10), seed=2)]
     pixels = tf.constant(np.random.default_rng(5).random((3, 784), dtype=np.float32))
-    split = model.split(weights, 2)
+    split = model.split(weights, model.bands(784, 2))
     assert [tuple(part.shape) for part in split[:2]] == [(392, 16), (392, 16)]
     in_bands = model.inference(split, pixels[:, :392], pixels[:, 392:])
     np.testing.assert_allclose(in_bands, model.inference(weights, pixels), rtol=1e-5, atol=1e-6)
 
 
 def test_weights_that_were_split_can_be_joined() -> None:
-    weights = [variable.value() for variable in model.variables((16, 8), seed=2)]
-    for joined, whole in zip(model.join(model.split(weights, 4), 4), weights, strict=True):
+    weights = [variable.value() for variable in model.variables((784, 16, 8, 10), seed=2)]
+    bands = model.bands(784, 5)
+    for joined, whole in zip(model.join(model.split(weights, bands), bands), weights, strict=True):
         np.testing.assert_array_equal(joined, whole)
 
 

@@ -8,16 +8,18 @@ from components.config import Train
 from components.train import shifts
 
 
+@pytest.mark.parametrize("shape", [(28, 28), (3, 7), (7, 3), (1, 1)])
 @pytest.mark.parametrize("radius", [0, 1, 2, 3])
-def test_a_batch_is_cut_as_from_images_with_a_border(radius: int) -> None:
-    images = np.random.default_rng(3).integers(256, size=(8, 28, 28), dtype=np.uint8)
+def test_a_batch_is_cut_as_from_images_with_a_border(radius: int, shape: tuple[int, int]) -> None:
+    height, width = shape
+    images = np.random.default_rng(3).integers(256, size=(8, *shape), dtype=np.uint8)
     lines = shifts.lay_out(tf.constant(images), radius)
     bordered = np.pad(images, [(0, 0), (radius, radius), (radius, radius)])
     rows = [5, 0, 5]
     for shift in range((2 * radius + 1) ** 2):
         top, left = divmod(shift, 2 * radius + 1)
-        expected = bordered[rows, top : top + 28, left : left + 28].reshape(3, 784) / 255
-        pixels = shifts.cut(lines, tf.constant(rows), tf.constant(shift), radius)
+        expected = bordered[rows, top : top + height, left : left + width].reshape(3, -1) / 255
+        pixels = shifts.cut(lines, tf.constant(rows), tf.constant(shift), shape, radius)
         np.testing.assert_allclose(pixels, expected, rtol=1e-6)
 
 
@@ -25,15 +27,17 @@ def test_a_band_is_a_part_of_the_batch() -> None:
     images = np.random.default_rng(3).integers(256, size=(8, 28, 28), dtype=np.uint8)
     lines = shifts.lay_out(tf.constant(images), radius=1)
     for shift in range(9):
-        whole = shifts.cut(lines, tf.constant([1, 7]), tf.constant(shift), radius=1)
+        whole = shifts.cut(lines, tf.constant([1, 7]), tf.constant(shift), (28, 28), radius=1)
         band = slice(100, 500)
-        pixels = shifts.cut(lines, tf.constant([1, 7]), tf.constant(shift), radius=1, band=band)
+        pixels = shifts.cut(
+            lines, tf.constant([1, 7]), tf.constant(shift), (28, 28), radius=1, band=band
+        )
         np.testing.assert_array_equal(pixels, whole[:, 100:500])
 
 
 def test_an_image_is_held_between_margins_of_background() -> None:
     lines = shifts.lay_out(tf.ones([2, 28, 28], tf.uint8), radius=2).numpy()
-    assert lines.shape == (2, shifts.line_length(2))
+    assert lines.shape == (2, shifts.line_length((28, 28), 2))
     assert lines.sum() == 2 * 784
     np.testing.assert_array_equal(lines[:, 58:-58], 1)
 

@@ -3,6 +3,8 @@
 //
 // Source: http://yann.lecun.com/exdb/mnist/, "The MNIST database of handwritten digits".
 
+import { shrink } from "./pixels.js";
+
 export const SIDE = 28;
 const BOX = 20;
 
@@ -15,7 +17,9 @@ export function toMnist(drawing) {
   const ink = (x, y) => (x < width && y < height ? data[4 * (y * width + x) + 3] : 0);
   const box = bounds(width, height, ink);
   if (box === null) return null;
-  return centre(shrink(box, ink));
+  const inBox = (x, y) => (x < box.width && y < box.height ? ink(box.left + x, box.top + y) : 0);
+  const side = Math.max(box.width, box.height, BOX);
+  return centre(shrink(inBox, { width: side, height: side }, { width: BOX, height: BOX }));
 }
 
 function bounds(width, height, ink) {
@@ -30,26 +34,6 @@ function bounds(width, height, ink) {
     }
   }
   return right < 0 ? null : { left, top, width: right - left + 1, height: bottom - top + 1 };
-}
-
-// Every pixel of the box is the mean of the drawing's pixels that fall into it.
-function shrink(box, ink) {
-  const scale = Math.max(box.width, box.height, BOX) / BOX;
-  const pixels = Array.from({ length: BOX }, () => new Array(BOX).fill(0));
-  for (let row = 0; row < BOX; row++) {
-    for (let column = 0; column < BOX; column++) {
-      let sum = 0;
-      let count = 0;
-      for (let y = Math.floor(row * scale); y < Math.ceil((row + 1) * scale); y++) {
-        for (let x = Math.floor(column * scale); x < Math.ceil((column + 1) * scale); x++) {
-          sum += x < box.width && y < box.height ? ink(box.left + x, box.top + y) : 0;
-          count++;
-        }
-      }
-      pixels[row][column] = sum / count;
-    }
-  }
-  return pixels;
 }
 
 function centre(pixels) {
