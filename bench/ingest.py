@@ -2,6 +2,7 @@
 
 python -m bench.ingest            rates and ratios, all in one run
 python -m bench.ingest --load     time and memory from 70 thousand to 7 million images
+python -m bench.ingest --forms    rate and memory of every form of source, on the same images
 """
 
 import os
@@ -19,6 +20,7 @@ from typing import Any
 import click
 import numpy as np
 
+from bench.forms import FORMS
 from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.manifests import SPLITS, Dataset
@@ -140,19 +142,45 @@ def load(flags: tuple[str, ...]) -> None:
     print(f"{'images':>12}{'seconds':>10}{'images/s':>10}{'peak MiB':>10}")
     for records in LOAD:
         with tempfile.TemporaryDirectory() as scratch:
-            command = [sys.executable, "-m", "bench.ingest", "--one", str(records), scratch]
-            process = subprocess.run(
-                [*command, "--", *flags], capture_output=True, text=True, check=True
-            )
-        seconds, peak = process.stdout.split()[-2:]
-        rate = records / float(seconds)
-        print(f"{records:>12,}{float(seconds):>10.1f}{rate:>10,.0f}{int(peak):>10,}", flush=True)
+            seconds, peak = _measured(f"fake://{records}", scratch, flags)
+        rate = records / seconds
+        print(f"{records:>12,}{seconds:>10.1f}{rate:>10,.0f}{peak:>10,}", flush=True)
 
 
-def one(records: int, output: Path, flags: tuple[str, ...]) -> None:
-    """Ingests made-up images; prints its seconds and its peak memory in MiB."""
+def forms(flags: tuple[str, ...]) -> None:
+    """Prints rate and peak memory for every form, of all of MNIST's images and of half."""
+    with tempfile.TemporaryDirectory() as scratch:
+        ours(Path(scratch), np.empty(0, np.uint8), np.empty(0, np.uint8))
+        images, labels = _read(Path(scratch) / "examples")
+    few = len(images) // 2
+    print(f"{'':<22}{'images/s':>10}{'of IDX':>10}{'MiB, half':>12}{'MiB, all':>10}")
+    first = 0.0
+    for name, write in FORMS.items():
+        with tempfile.TemporaryDirectory() as scratch:
+            measured = []
+            for part, count in (("few", few), ("all", len(images))):
+                source = Path(scratch) / part
+                source.mkdir()
+                write(source, images[:count], labels[:count])
+                measured.append(_measured(str(source), scratch, flags))
+        (_, small), (seconds, peak) = measured
+        rate = len(images) / seconds
+        first = first or rate
+        print(f"{name:<22}{rate:>10,.0f}{rate / first:>9.1f}x{small:>12,}{peak:>10,}", flush=True)
+
+
+def _measured(source: str, scratch: str, flags: tuple[str, ...]) -> tuple[float, int]:
+    """The seconds that ingest takes in a process of its own, and its peak memory in MiB."""
+    command = [sys.executable, "-m", "bench.ingest", "--one", source, scratch, "--", *flags]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds, peak = process.stdout.split()[-2:]
+    return float(seconds), int(peak)
+
+
+def one(source: str, output: Path, flags: tuple[str, ...]) -> None:
+    """Ingests a source; prints its seconds and its peak memory in MiB."""
     start = time.perf_counter()
-    ingest(Ingest(source=f"fake://{records}"), output / "examples", flags)
+    ingest(Ingest(source=source), output / "examples", flags)
     seconds = time.perf_counter() - start
     used = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     print(seconds, max(resource.getrusage(who).ru_maxrss for who in used) >> 10)
@@ -162,15 +190,22 @@ def one(records: int, output: Path, flags: tuple[str, ...]) -> None:
 @click.command()
 @click.option("--rounds", default=3, show_default=True, help="Times each way is measured.")
 @click.option("--load", "loaded", is_flag=True, help="Grow the source instead.")
-@click.option("--one", "single", nargs=2, type=(int, Path), hidden=True)
+@click.option("--forms", "every_form", is_flag=True, help="Compare the forms of sources.")
+@click.option("--one", "single", nargs=2, type=(str, Path), hidden=True)
 @click.argument("beam_arguments", nargs=-1)
 def main(
-    rounds: int, loaded: bool, single: tuple[int, Path] | None, beam_arguments: tuple[str, ...]
+    rounds: int,
+    loaded: bool,
+    every_form: bool,
+    single: tuple[str, Path] | None,
+    beam_arguments: tuple[str, ...],
 ) -> None:
     """Measure ingest beside other ways of writing the same images."""
     os.chdir(Path(__file__).resolve().parent.parent)
     if single:
         one(*single, beam_arguments)
+    elif every_form:
+        forms(beam_arguments)
     elif loaded:
         load(beam_arguments)
     else:

@@ -115,7 +115,9 @@ def _in_tar(archive: File, place: int, prefix: str) -> Iterator[Member]:
             tarfile.open(fileobj=file, mode="r:") as packed,
         ):
             for info in packed:
-                if info.isreg() and not info.issparse():
+                if info.islnk() or info.issym() or info.issparse():
+                    print(f"Left out {archive.name}, {info.name}: a link, or with holes")
+                elif info.isreg():
                     name = prefix + info.name.removeprefix("./")
                     yield Member(
                         archive, place, name, info.size, info.offset_data, packed=info.size

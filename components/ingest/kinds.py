@@ -1,5 +1,6 @@
 """Files sorted by what they are."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePath
@@ -32,7 +33,7 @@ def by_kind(files: Iterable[Some], kind_of: Callable[[Some], str]) -> dict[str, 
     """
     of_suffix: dict[str, list[Some]] = defaultdict(list)
     for file in files:
-        of_suffix["".join(PurePath(file.below).suffixes[-2:]).lower()].append(file)
+        of_suffix[_alike(file.below)].append(file)
     of_kind: dict[str, list[Some]] = defaultdict(list)
     for alike in of_suffix.values():
         kinds = [_kind(file, kind_of) for file in alike[:LOOKED_INTO]]
@@ -49,6 +50,14 @@ def tell_left_out(beside: Sequence[Named]) -> None:
     left_out = [file.below for file in beside if not _is_document(file)]
     if left_out:
         print(f"Left out, since no images are in it: {listed(left_out)}")
+
+
+def _alike(below: str) -> str:
+    """What the names of files of one kind have in common: a suffix, whatever numbers are in it."""
+    path = PurePath(below)
+    packed = path.suffix.lower() == ".gz"
+    suffix = path.with_suffix("").suffix + ".gz" if packed else path.suffix
+    return re.sub(r"\d+", "0", suffix.lower())
 
 
 def _kind(file: Some, kind_of: Callable[[Some], str]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
+from math import prod
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +20,8 @@ from components.ingest.unpacking import for_workers
 from components.shared.errors import StepError, explain
 from components.shared.records import ImageShape
 
-BATCH = 4_096  # rows decoded at a time
+BATCH, BATCH_PIXELS = 4_096, 4 << 20  # rows decoded at a time, and their pixels
+TRIED = 100  # rows, for one that tells the size of all
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class ParquetSource:
         found = self.files[part.file].file
         try:
             with _open(found) as file:
-                slices = _slices(file, part.start, part.stop, self.layout.columns)
+                rows = max(1, min(BATCH, BATCH_PIXELS // prod(self.image_shape)))
+                slices = _slices(file, part.start, part.stop, self.layout.columns, rows)
                 decoded = [decode(table, self.layout, self.image_shape) for table in slices]
         except (pa.ArrowException, OSError) as error:
             raise StepError(f"{found.name}: {explain(error)}; expected whole Parquet") from None
@@ -162,7 +165,7 @@ def _shape(files: Sequence[ParquetFile], layout: Layout) -> ImageShape:
     reason: ImageShape | str = "no records"
     try:
         with _open(first.file) as file:
-            for batch in file.iter_batches(BATCH, columns=[layout.image]):
+            for batch in file.iter_batches(TRIED, columns=[layout.image]):
                 reason = shape_of(pa.Table.from_batches([batch]), layout)
                 break
     except (pa.ArrowException, OSError) as error:
@@ -172,14 +175,16 @@ def _shape(files: Sequence[ParquetFile], layout: Layout) -> ImageShape:
     return reason
 
 
-def _slices(file: pq.ParquetFile, start: int, stop: int, columns: list[str]) -> Iterator[pa.Table]:
+def _slices(
+    file: pq.ParquetFile, start: int, stop: int, columns: list[str], at_once: int
+) -> Iterator[pa.Table]:
     """Rows start … stop - 1, a few at a time, from the row groups that hold them."""
     begin = 0
     for group in range(file.num_row_groups):
         rows = file.metadata.row_group(group).num_rows
         if begin < stop and begin + rows > start:
             at = begin
-            for batch in file.iter_batches(BATCH, row_groups=[group], columns=columns):
+            for batch in file.iter_batches(at_once, row_groups=[group], columns=columns):
                 low, high = max(start, at), min(stop, at + len(batch))
                 if low < high:
                     yield pa.Table.from_batches([batch.slice(low - at, high - low)])

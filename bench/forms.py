@@ -1,0 +1,114 @@
+"""The same images in every form that ingest reads, each written by the tool it comes from."""
+
+import gzip
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+from pyarrow import csv
+
+from components.shared.records import Images, Labels, encode
+
+SHARD = 10_000  # records of a TFRecord file
+
+
+def idx(directory: Path, images: Images, labels: Labels) -> None:
+    """Gzip, as MNIST is published."""
+    for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+        header = (0x0800 | array.ndim).to_bytes(4, "big")
+        header += b"".join(side.to_bytes(4, "big") for side in array.shape)
+        content = gzip.compress(header + array.tobytes(), 6)
+        (directory / f"all-{name}-ubyte.gz").write_bytes(content)
+
+
+def npz(directory: Path, images: Images, labels: Labels) -> None:
+    """As Keras ships MNIST."""
+    np.savez_compressed(directory / "mnist.npz", x=images, y=labels)
+
+
+def csv_lines(directory: Path, images: Images, labels: Labels) -> None:
+    """As Kaggle's digit recognizer."""
+    pixels = images.reshape(len(images), -1)
+    columns = {"label": labels} | {f"pixel{n}": pixels[:, n] for n in range(pixels.shape[1])}
+    options = csv.WriteOptions(quoting_header="none")
+    csv.write_csv(pa.table(columns), directory / "all.csv", options)
+
+
+def parquet_pixels(directory: Path, images: Images, labels: Labels) -> None:
+    """A binary column of pixels."""
+    rows = pa.array([image.tobytes() for image in images], pa.binary(images[0].size))
+    _parquet(directory, rows, labels)
+
+
+def parquet_png(directory: Path, images: Images, labels: Labels) -> None:
+    """As Hugging Face has MNIST."""
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    _parquet(directory, pa.array([{"bytes": one} for one in _pngs(images)], kind), labels)
+
+
+def tfrecord(directory: Path, images: Images, labels: Labels) -> None:
+    """As ingest itself writes it."""
+    for start in range(0, len(images), SHARD):
+        some = slice(start, start + SHARD)
+        path = directory / f"all-{start // SHARD:03}.tfrecord"
+        path.write_bytes(encode(images[some], labels[some]))
+
+
+def folders(directory: Path, images: Images, labels: Labels) -> None:
+    """A folder of PNG files a class."""
+    for name, content in _named(images, labels):
+        path = directory / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+
+
+def zipped(directory: Path, images: Images, labels: Labels) -> None:
+    """The same folders in a zip."""
+    with zipfile.ZipFile(directory / "all.zip", "w") as packed:
+        for name, content in _named(images, labels):
+            packed.writestr(name, content)
+
+
+def tarred(directory: Path, images: Images, labels: Labels) -> None:
+    """The same folders in a tar."""
+    with tarfile.open(directory / "all.tar", "w") as packed:
+        for name, content in _named(images, labels):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            packed.addfile(info, io.BytesIO(content))
+
+
+FORMS: dict[str, Callable[[Path, Images, Labels], None]] = {
+    "IDX, gzip": idx,
+    ".npz, packed": npz,
+    "CSV": csv_lines,
+    "Parquet, pixels": parquet_pixels,
+    "Parquet, PNG": parquet_png,
+    "TFRecord": tfrecord,
+    "folders of PNG": folders,
+    "the same in a zip": zipped,
+    "the same in a tar": tarred,
+}
+
+
+def _parquet(directory: Path, rows: pa.Array, labels: Labels) -> None:
+    table = pa.table({"image": rows, "label": pa.array(labels.astype(np.int64))})
+    pq.write_table(table, directory / "all.parquet", row_group_size=5_000)
+
+
+def _pngs(images: Images) -> Iterator[bytes]:
+    for image in images:
+        packed = io.BytesIO()
+        Image.fromarray(image).save(packed, "PNG")
+        yield packed.getvalue()
+
+
+def _named(images: Images, labels: Labels) -> Iterator[tuple[str, bytes]]:
+    for number, (label, content) in enumerate(zip(labels, _pngs(images), strict=True)):
+        yield f"{label}/{number:06}.png", content
