@@ -24,7 +24,6 @@ import tensorflow as tf
 from components.evaluate.figures import Tally
 from components.evaluate.predictions import Predictions
 from components.evaluate.scoring import Batch, Observer, classifier, load, read, score
-from components.shared.examples import parse
 from components.shared.manifests import SPLITS, Dataset
 
 SHAPE, DIGITS = (28, 28), "0123456789"  # MNIST's
@@ -52,7 +51,7 @@ def keras_on_arrays(model: tf.Module, dataset: Dataset, examples: Path) -> Calla
     network = keras_network(model)
     arrays = []
     for split in SPLITS:
-        images, labels, _ = zip(*read(dataset, examples, split), strict=True)
+        images, labels = zip(*read(dataset, examples, split), strict=True)
         arrays.append((np.concatenate(images).astype(np.float32) / 255, np.concatenate(labels)))
 
     def run() -> int:
@@ -67,8 +66,11 @@ def keras_on_shards(model: tf.Module, dataset: Dataset, examples: Path) -> Calla
     network = keras_network(model)
 
     def scaled(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = parse(serialized, SHAPE, len(DIGITS))
-        return tf.cast(images, tf.float32) / 255, labels
+        kinds = {"image": tf.string, "label": tf.int64}
+        columns = {name: tf.io.FixedLenFeature([], kind) for name, kind in kinds.items()}
+        features = tf.io.parse_example(serialized, columns)
+        images = tf.reshape(tf.io.decode_raw(features["image"], tf.uint8), [-1, *SHAPE])
+        return tf.cast(images, tf.float32) / 255, features["label"]
 
     def run() -> int:
         correct = 0

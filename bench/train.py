@@ -75,6 +75,7 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
 
     from components.config import Train
     from components.shared.manifests import Dataset
+    from components.shared.shards import Shards
     from components.train.batches import Share, open_batches
     from components.train.checkpoints import Checkpoints
     from components.train.cluster import Cluster
@@ -85,7 +86,7 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
     examples = Path(os.environ["EXAMPLES"])
     dataset = Dataset.read(examples)
     shape = dataset.image_shape
-    share = Share(dataset.files(examples, "train"), shape, 10, 55_000, BATCH, worker=0)
+    share = Share(Shards.of(dataset, examples, "train"), BATCH, worker=0)
     config = Train(max_steps=200 + steps, data_path=data_path)
     state = State.initial(config, shape, 10)
     evaluate = _evaluation(dataset, examples, state, data_path == "resident")

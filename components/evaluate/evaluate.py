@@ -121,7 +121,7 @@ def _measure(
                     observer.add(batch)
         splits[split] = tally.result()
     with _timed(seconds, "serving"):
-        serving = check(loaded, classify, dataset.image_shape, dataset.files(examples, "test"))
+        serving = check(loaded, classify, asked.first)
     measured = Measured(
         seconds=seconds,
         serving=serving,

@@ -20,15 +20,14 @@ class Samples:
         """Takes in a batch; the first one counts."""
         self._first = self._first or batch
 
-    def write(self, path: Path) -> None:
-        """Writes the file.
-
-        It has ``images``, uint8 ``[n, height, width]``, and ``probabilities``, float32
-        ``[n, classes]``.
-        """
+    @property
+    def first(self) -> Batch:
+        """The first batch."""
         assert self._first is not None, "a split without examples was refused before"
+        return self._first
+
+    def write(self, path: Path) -> None:
+        """Writes ``images``, uint8 ``[n, height, width]``, and their ``probabilities``."""
         np.savez_compressed(
-            path,
-            images=self._first.images[:COUNT],
-            probabilities=self._first.probabilities[:COUNT],
+            path, images=self.first.images[:COUNT], probabilities=self.first.probabilities[:COUNT]
         )

@@ -1,7 +1,6 @@
 """Runs a SavedModel over a split: every example once, in one pass, a batch at a time."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -10,15 +9,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.shared.errors import StepError
-from components.shared.examples import FEATURES, READ_BATCH, at_once, parse
 from components.shared.manifests import Dataset
 from components.shared.records import ImageShape
+from components.shared.shards import Examples, Shards
 
 BATCH = 5_000
-PARSERS = 2  # small batches parsed at a time
-READY = 2  # batches held ready while the model runs
 TOLERANCE = 1e-3  # by which probabilities may miss a sum of 1
-MISSING = {tf.int64: np.iinfo(np.int64).min, tf.string: b""}  # a feature that a record lacks
 
 Probabilities = npt.NDArray[np.float32]  # [batch, classes]
 Classifier = Callable[[npt.NDArray[np.uint8] | tf.Tensor], Probabilities]
@@ -32,7 +28,6 @@ class Batch(NamedTuple):
     images: npt.NDArray[np.uint8]  # [batch, height, width]
     labels: npt.NDArray[np.int32]  # [batch]
     probabilities: Probabilities
-    extras: dict[str, npt.NDArray]  # further features by name, [batch]
 
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
@@ -122,10 +117,7 @@ def _list(probabilities: npt.NDArray[np.float32]) -> str:
     return "[" + ", ".join(f"{p:.3g}" for p in probabilities[:10]) + more + "]"
 
 
-Read = tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]  # images, labels, further features
-
-
-def read(dataset: Dataset, examples: Path, split: str) -> Iterator[Read]:
+def read(dataset: Dataset, examples: Path, split: str) -> Iterator[Examples]:
     """Reads a split in batches, in the order of its shards.
 
     Args:
@@ -134,64 +126,17 @@ def read(dataset: Dataset, examples: Path, split: str) -> Iterator[Read]:
         split: Which split.
 
     Raises:
-        StepError: The split has no examples or cannot be read.
+        StepError: The split has no examples, or a shard is not the one that ingest wrote.
     """
-    expected = dataset.splits[split].records
-    if not expected:
+    shards = Shards.of(dataset, examples, split)
+    if not shards.records:
         raise StepError(f"{examples}: the {split} split is empty, expected examples to score")
-    found = 0
-    try:
-        records = tf.data.TFRecordDataset(dataset.files(examples, split), buffer_size=1 << 20)
-        features = _extra_features(next(records.take(1).as_numpy_iterator()))
-        shape = dataset.image_shape
-        parse_batch = partial(
-            _parse, image_shape=shape, classes=len(dataset.class_names), features=features
-        )
-        batches = records.batch(at_once(shape, READ_BATCH)).map(parse_batch, PARSERS)
-        for batch in batches.rebatch(at_once(shape, BATCH)).prefetch(READY):
-            found += len(batch[1])
-            yield batch
-    except (tf.errors.OpError, StopIteration) as error:
-        reason = (str(error) or "no records").splitlines()[0]
-        raise StepError(
-            f"{examples}: the {split} split is unreadable ({reason}); ingest anew"
-        ) from None
-    if found != expected:
-        raise StepError(
-            f"{examples}: the {split} split has {found} records, {Dataset.FILE} says {expected}; "
-            "ingest anew"
-        )
+    return shards.batches(BATCH)
 
 
-def score(classify: Classifier, split: str, batches: Iterable[Read]) -> Iterator[Batch]:
+def score(classify: Classifier, split: str, batches: Iterable[Examples]) -> Iterator[Batch]:
     """Yields a split's batches with what a model says of them."""
     start = 0
-    for images, labels, extras in batches:
-        said = classify(images)
-        columns = {name: column.numpy() for name, column in extras.items()}
-        yield Batch(split, start, images.numpy(), labels.numpy(), said, columns)
+    for images, labels in batches:
+        yield Batch(split, start, images, labels, classify(images))
         start += len(labels)
-
-
-def _extra_features(record: bytes) -> dict[str, tf.DType]:
-    """Names the features of a record, beside image and label, that one can cut slices by."""
-    features = tf.train.Example.FromString(record).features.feature
-    kinds = {"int64_list": tf.int64, "bytes_list": tf.string}
-    found = {}
-    for name in sorted(features.keys() - FEATURES.keys()):
-        kind = features[name].WhichOneof("kind")
-        if kind in kinds and len(getattr(features[name], kind).value) == 1:
-            found[name] = kinds[kind]
-    return found
-
-
-def _parse(
-    serialized: tf.Tensor, image_shape: ImageShape, classes: int, features: dict[str, tf.DType]
-) -> Read:
-    images, labels = parse(serialized, image_shape, classes)
-    if not features:
-        return images, labels, {}
-    columns = {
-        name: tf.io.FixedLenFeature([], kind, MISSING[kind]) for name, kind in features.items()
-    }
-    return images, labels, tf.io.parse_example(serialized, columns)

@@ -6,28 +6,24 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from components.evaluate.scoring import Classifier
+from components.evaluate.scoring import Batch, Classifier
 from components.shared.evaluation import Serving
-from components.shared.examples import parse_images
-from components.shared.records import ImageShape
+from components.shared.records import examples
 
 REQUESTS = 50
 TOLERANCE = 1e-4  # by which probabilities of one image may depend on how it was asked for
 
 
-def check(
-    model: tf.Module, classify: Classifier, image_shape: ImageShape, files: list[str]
-) -> Serving:
-    """Asks a model for the first records of a split one by one, and by both its signatures.
+def check(model: tf.Module, classify: Classifier, batch: Batch) -> Serving:
+    """Asks a model for the first examples of a batch one by one, and by both its signatures.
 
     Args:
         model: The SavedModel.
         classify: Its ``serving_default``.
-        image_shape: Height and width of the images.
-        files: The shards of a split.
+        batch: Of any split.
     """
-    records = list(tf.data.TFRecordDataset(files).take(REQUESTS).as_numpy_iterator())
-    images = parse_images(tf.constant(records), image_shape).numpy()
+    images = batch.images[:REQUESTS]
+    records = examples(images, batch.labels[:REQUESTS])
     at_once = classify(images)
     classify(images[:1])  # the first call of a shape is slower
     single, seconds = [], []

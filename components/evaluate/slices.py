@@ -1,24 +1,21 @@
 """Slices of a split: examples that have something in common."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import prod
 
 import numpy as np
 
-from components.evaluate.scoring import MISSING, Batch
+from components.evaluate.scoring import Batch
 from components.evaluate.significance import wilson
 from components.shared.evaluation import Slice
 
 INK_BINS = 1_020  # of mean ink: a quarter of a gray level each
 INK_GROUPS = 4
-MAX_VALUES = 20  # of an extra feature; what comes later counts as one more
-OTHER = "other values"
 
 
 class Slices:
-    """Counts examples and hits by class, by mean ink and by every extra feature.
+    """Counts examples and hits by class and by mean ink.
 
     Args:
         class_names: The classes by name, in the order of the labels.
@@ -28,7 +25,6 @@ class Slices:
         self._class_names = class_names
         self._classes = np.zeros((2, len(class_names)), np.int64)  # examples, correct
         self._ink = np.zeros((2, INK_BINS + 1), np.int64)
-        self._extras: dict[str, tuple[Counter[str], Counter[str]]] = {}
 
     def add(self, batch: Batch) -> None:
         """Takes in a batch."""
@@ -41,32 +37,16 @@ class Slices:
                 batch.labels[chosen], minlength=len(self._class_names)
             )
             self._ink[row] += np.bincount(bins[chosen], minlength=INK_BINS + 1)
-        for name, column in batch.extras.items():
-            self._add_extra(name, [_text(value) for value in column.tolist()], right.tolist())
-
-    def _add_extra(self, name: str, values: list[str], right: list[bool]) -> None:
-        examples, correct = self._extras.setdefault(name, (Counter(), Counter()))
-        for value, hit in zip(values, right, strict=True):
-            known = value if value in examples or len(examples) < MAX_VALUES else OTHER
-            examples[known] += 1
-            correct[known] += hit
 
     def result(self) -> list[Slice]:
         """Returns the slices that have examples."""
         classes = [
-            ("class", name, *self._classes[:, label].tolist())
-            for label, name in enumerate(self._class_names)
+            ("class", name, examples, correct)
+            for name, (examples, correct) in zip(
+                self._class_names, self._classes.T.tolist(), strict=True
+            )
         ]
-        extras = [
-            (name, value, examples[value], correct[value])
-            for name, (examples, correct) in self._extras.items()
-            for value in sorted(examples)
-        ]
-        return [
-            make_slice(name, value, examples, correct)
-            for name, value, examples, correct in (*classes, *self._ink_groups(), *extras)
-            if examples
-        ]
+        return [make_slice(*found) for found in (*classes, *self._ink_groups()) if found[2]]
 
     def _ink_groups(self) -> Iterator[tuple[str, str, int, int]]:
         """Cuts the histogram of mean ink into four groups as equal as its bins allow."""
@@ -93,9 +73,3 @@ def make_slice(name: str, value: str, examples: int, correct: int) -> Slice:
         precision_at_1=correct / examples,
         interval=wilson(correct, examples),
     )
-
-
-def _text(value: int | bytes) -> str:
-    if value in MISSING.values():
-        return "missing"
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -38,18 +38,19 @@ def encode(images: Images, labels: Labels) -> bytes:
     Returns:
         The records, back to back, in the order given.
     """
-    count, height, width = images.shape
-    layout = _layout((height, width))
-    table = np.empty((count, len(layout.template)), np.uint8)
-    table[:] = layout.template
-    table[:, layout.image] = images.reshape(count, height * width)
-    table[:, layout.label] = labels
+    layout, table = _table(images, labels)
     checksums = [_masked_crc(row.tobytes()) for row in table[:, layout.data]]
     table[:, layout.checksum] = np.frombuffer(b"".join(checksums), np.uint8).reshape(-1, 4)
     return table.tobytes()
 
 
-def decode(data: bytes, image_shape: ImageShape) -> tuple[Images, Labels]:
+def examples(images: Images, labels: npt.NDArray[np.integer]) -> list[bytes]:
+    """Encodes images as serialized Examples: the records of :func:`encode` without a file."""
+    layout, table = _table(images, labels)
+    return [row.tobytes() for row in table[:, layout.data]]
+
+
+def decode(data: bytes | memoryview, image_shape: ImageShape) -> tuple[Images, Labels]:
     """Decodes what :func:`encode` gave, or the start of it.
 
     Args:
@@ -57,14 +58,38 @@ def decode(data: bytes, image_shape: ImageShape) -> tuple[Images, Labels]:
         image_shape: Height and width of the images.
 
     Returns:
-        images: uint8 ``[n, height, width]``.
-        labels: uint8 ``[n]``.
+        images: uint8 ``[n, height, width]``, a view of the data.
+        labels: uint8 ``[n]``, a view of the data.
+
+    Raises:
+        ValueError: There are records of another form. Checksums are not looked at.
     """
     layout = _layout(image_shape)
     size = len(layout.template)
-    count = len(data) // size
+    count = memoryview(data).nbytes // size
     table = np.frombuffer(data, np.uint8, count * size).reshape(count, size)
+    for part in (slice(layout.image.start), slice(layout.image.stop, layout.label)):
+        if not (table[:, part] == layout.template[part]).all():
+            raise ValueError("records of another form than ingest writes")
     return table[:, layout.image].reshape(count, *image_shape), table[:, layout.label]
+
+
+def record_length(image_shape: ImageShape) -> int:
+    """Returns the bytes that a record takes in a file."""
+    return len(_layout(image_shape).template)
+
+
+def _table(
+    images: Images, labels: npt.NDArray[np.integer]
+) -> tuple["_Layout", npt.NDArray[np.uint8]]:
+    """Lays records out, one in a row, without their checksums."""
+    count, height, width = images.shape
+    layout = _layout((height, width))
+    table = np.empty((count, len(layout.template)), np.uint8)
+    table[:] = layout.template
+    table[:, layout.image] = images.reshape(count, height * width)
+    table[:, layout.label] = labels
+    return layout, table
 
 
 class _Layout(NamedTuple):

@@ -4,9 +4,10 @@ Both give blocks of whole batches. Everything random follows from the seed and t
 step number is the whole data position, and a run that goes on sees just what it would have seen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count, pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,13 +15,11 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.config import Train
-from components.shared.errors import StepError
-from components.shared.examples import parse, read_split
-from components.shared.records import ImageShape
+from components.shared.shards import Examples, Shards, ahead, at_once
 from components.train import shifts
 
-CHUNK = 64  # records that streaming reads and shuffles as one
-SHUFFLE_BUFFER = 256  # chunks
+CHUNK = 1_024  # records, at most, that streaming reads as one
+POOL = 16  # chunks that it shuffles together
 
 
 class Block(NamedTuple):
@@ -36,17 +35,19 @@ class Block(NamedTuple):
 class Share:
     """A worker's part of the training split."""
 
-    files: list[str]
-    image_shape: ImageShape
-    classes: int
-    records: int
+    shards: Shards
     batch_size: int  # examples of a batch that are this worker's
     worker: int
 
     @property
     def steps_an_epoch(self) -> int:
         """Whole batches in the share; what is left over differs from epoch to epoch."""
-        return self.records // self.batch_size
+        return self.shards.records // self.batch_size
+
+    def generator(self, seed: int, *key: int) -> np.random.Generator:
+        """Returns the generator of one of the worker's random orders."""
+        sequence = np.random.SeedSequence(seed, spawn_key=(self.worker, *key))
+        return np.random.default_rng(sequence)
 
 
 class Batches(Protocol):
@@ -65,16 +66,11 @@ class Resident:
         self._shifts = shifts.draw(config)
         self._permutation = lru_cache(maxsize=2)(self._shuffle)
         images, labels = [], []
-        for some_images, some_labels in read_split(share.files, share.image_shape, share.classes):
-            images.append(shifts.lay_out(some_images, config.shift))
-            labels.append(some_labels)
+        for batch in share.shards.batches():
+            images.append(shifts.lay_out(batch.images, config.shift))
+            labels.append(batch.labels)
         self._images = tf.concat(images, 0)
         self._labels = tf.concat(labels, 0)
-        if len(self._labels) != share.records:
-            raise StepError(
-                f"{len(self._labels)} training records in {len(share.files)} shards, expected the "
-                f"{share.records} of dataset.json; run ingest again"
-            )
 
     def blocks(self, step: int) -> Iterator[Block]:
         """See :class:`Batches`."""
@@ -90,86 +86,77 @@ class Resident:
         return self._permutation(epoch)[batch * size : (batch + 1) * size]
 
     def _shuffle(self, epoch: int) -> npt.NDArray[np.int32]:
-        key = (self._share.worker, epoch)
-        generator = np.random.default_rng(np.random.SeedSequence(self._config.seed, spawn_key=key))
-        return generator.permutation(self._share.records).astype(np.int32)
+        generator = self._share.generator(self._config.seed, epoch)
+        return generator.permutation(self._share.shards.records).astype(np.int32)
 
 
 class Streaming:
     """The share read from its shards as training goes; a block holds just its own examples.
 
-    Records are shuffled twice: in chunks as they are read, which spares most of the work that
-    tf.data does for every element, and one by one within a block, by the order of its batches.
+    An epoch takes the chunks of all shards in a random order and shuffles them record by record,
+    a pool of chunks at a time. The pools that a run passed before it stopped are not read again.
     """
 
     def __init__(self, config: Train, share: Share) -> None:
         self._config = config
         self._share = share
         self._shifts = shifts.draw(config)
+        self._chunks = share.shards.chunks(at_once(share.shards.image_shape, CHUNK))
+        share.shards.check()  # now, since its chunks are read in no order
 
     def blocks(self, step: int) -> Iterator[Block]:
         """See :class:`Batches`."""
-        config = self._config
-        epoch, batch = divmod(step, self._share.steps_an_epoch)
-        blocks = (
-            tf.data.Dataset.range(epoch, np.iinfo(np.int64).max)
-            .flat_map(self._epoch)
-            .skip(batch)
-            .batch(config.log_every, drop_remainder=True)
-            .map(self._parse, tf.data.AUTOTUNE)
-            .prefetch(2)
-        )
-        for images, labels in blocks:
-            stop = end_of_block(config, step)
-            order = tf.constant(self._order(step)[: stop - step])
-            yield Block(images, labels, order, tf.constant(self._shifts[step:stop]))
-            step = stop
-            if step == config.max_steps:
-                return
+        return ahead(self._blocks(step))
 
-    def _parse(self, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        share = self._share
-        images, labels = parse(tf.reshape(serialized, [-1]), share.image_shape, share.classes)
-        return shifts.lay_out(images, self._config.shift), labels
+    def _blocks(self, step: int) -> Iterator[Block]:
+        size = self._share.batch_size
+        steps = [step]
+        while steps[-1] < self._config.max_steps:
+            steps.append(end_of_block(self._config, steps[-1]))
+        records = [(stop - start) * size for start, stop in pairwise(steps)]
+        cut = _regroup(self._pools(step), records)
+        for (start, stop), examples in zip(pairwise(steps), cut, strict=True):
+            yield Block(
+                shifts.lay_out(examples.images, self._config.shift),
+                tf.constant(examples.labels),
+                tf.reshape(tf.range(len(examples.labels)), [-1, size]),
+                tf.constant(self._shifts[start:stop]),
+            )
 
-    def _order(self, step: int) -> npt.NDArray[np.int32]:
-        """Shuffles the rows of a block, those of one epoch among themselves."""
-        key = (self._share.worker, step)
-        generator = np.random.default_rng(np.random.SeedSequence(self._config.seed, spawn_key=key))
-        rows = np.arange(self._config.log_every * self._share.batch_size, dtype=np.int32)
-        length = self._share.steps_an_epoch
-        ends = np.arange(length - step % length, self._config.log_every, length)
-        epochs = np.split(rows, ends * self._share.batch_size)
-        shuffled = np.concatenate([generator.permutation(epoch) for epoch in epochs])
-        return shuffled.reshape(-1, self._share.batch_size)
+    def _pools(self, step: int) -> Iterator[Examples]:
+        """Yields the shuffled examples of each pool, from a step on and for ever."""
+        size, length = self._share.batch_size, self._share.steps_an_epoch
+        skip = step % length * size  # examples visited already, and then those of the epoch
+        for epoch in count(step // length):
+            left = length * size  # what is left over at an epoch's end is not visited
+            order = self._share.generator(self._config.seed, epoch).permutation(len(self._chunks))
+            for first in range(0, len(order), POOL):
+                pool = [self._chunks[place] for place in order[first : first + POOL]]
+                records = sum(chunk.records for chunk in pool)
+                if skip < (stop := min(records, left)):
+                    generator = self._share.generator(self._config.seed, epoch, first)
+                    rows = generator.permutation(records)[skip:stop]
+                    examples = self._share.shards.read(pool)
+                    yield Examples(examples.images[rows], examples.labels[rows])
+                skip, left = max(0, skip - stop), left - stop
 
-    def _epoch(self, epoch: tf.Tensor) -> tf.data.Dataset:
-        """One epoch's serialized records in batches, without what is left over."""
-        seeds = np.random.SeedSequence(self._config.seed, spawn_key=(self._share.worker,))
-        key = tf.stack([tf.constant(seeds.generate_state(1)[0], tf.int64), epoch])
-        return (
-            tf.data.Dataset.from_tensor_slices(
-                tf.random.experimental.stateless_shuffle(tf.constant(self._share.files), key)
-            )
-            .interleave(
-                lambda file: tf.data.TFRecordDataset(file, buffer_size=1 << 20).batch(CHUNK),
-                cycle_length=4,
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
-            .shuffle(
-                SHUFFLE_BUFFER,
-                seed=tf.random.stateless_uniform([], key, None, None, tf.int64),
-                reshuffle_each_iteration=False,
-            )
-            .rebatch(self._share.batch_size, drop_remainder=True)
-        )
+
+def _regroup(pieces: Iterator[Examples], sizes: Iterable[int]) -> Iterator[Examples]:
+    """Cuts the examples of some pieces anew, into pieces of the sizes."""
+    held = next(pieces)
+    for size in sizes:
+        parts = [held]
+        while sum(len(part.labels) for part in parts) < size:
+            parts.append(next(pieces))
+        images, labels = map(np.concatenate, zip(*parts, strict=True))
+        yield Examples(images[:size], labels[:size])
+        held = Examples(images[size:], labels[size:])
 
 
 def open_batches(config: Train, share: Share) -> Batches:
     """Opens a share of the training split the way the configuration asks for."""
-    line = shifts.line_length(share.image_shape, config.shift)
-    fits = share.records * line <= config.resident_mib << 20
+    line = shifts.line_length(share.shards.image_shape, config.shift)
+    fits = share.shards.records * line <= config.resident_mib << 20
     resident = fits if config.data_path == "auto" else config.data_path == "resident"
     return (Resident if resident else Streaming)(config, share)
 

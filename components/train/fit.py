@@ -16,10 +16,10 @@ import tensorflow as tf
 from components.config import Train
 from components.shared.code import this_code
 from components.shared.errors import StepError
-from components.shared.examples import at_once, read_split
 from components.shared.history import HISTORY
 from components.shared.manifests import SPLITS, Dataset, Model, Score
 from components.shared.records import ImageShape
+from components.shared.shards import READ_BATCH, Shards
 from components.train.batches import Batches, Resident, Share, open_batches
 from components.train.checkpoints import Checkpoints
 from components.train.cluster import Cluster
@@ -62,25 +62,25 @@ def fit(
 
 
 def _share(config: Train, cluster: Cluster, dataset: Dataset, examples: Path) -> Share:
-    shards = cluster.share(dataset.splits["train"].shards)
-    return Share(
-        files=[str(examples / shard.file) for shard in shards],
-        image_shape=dataset.image_shape,
-        classes=len(dataset.class_names),
-        records=sum(shard.records for shard in shards),
-        batch_size=config.batch_size // cluster.size,
-        worker=cluster.index,
-    )
+    split = Shards.of(dataset, examples, "train")
+    shards = dataclasses.replace(split, shards=cluster.share(split.shards))
+    return Share(shards, config.batch_size // cluster.size, cluster.index)
 
 
 def _evaluation(dataset: Dataset, examples: Path, state: State, in_memory: bool) -> Evaluate:
-    shape, classes = dataset.image_shape, len(dataset.class_names)
-    splits = {s: read_split(dataset.files(examples, s), shape, classes) for s in SPLITS}
-    if in_memory:
-        size = at_once(shape, CACHED_BATCH)
-        splits = {name: split.rebatch(size).cache() for name, split in splits.items()}
+    splits = {split: Shards.of(dataset, examples, split) for split in SPLITS}
     score = compile_score(state)
-    return lambda: {name: score(split) for name, split in splits.items()}
+    if in_memory:
+        held = {name: list(_tensors(shards, CACHED_BATCH)) for name, shards in splits.items()}
+        return lambda: {name: score(batches) for name, batches in held.items()}
+    for split in SPLITS[1:]:  # a damaged one is told before training; train's have been looked at
+        splits[split].check()
+    return lambda: {name: score(_tensors(shards, READ_BATCH)) for name, shards in splits.items()}
+
+
+def _tensors(shards: Shards, size: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    for images, labels in shards.batches(size):
+        yield tf.constant(images), tf.constant(labels)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """The SavedModel: the trained network with the signatures it is served by."""
 
+from math import prod
 from pathlib import Path
 
 import tensorflow as tf
 
-from components.shared.examples import parse_images
 from components.shared.records import ImageShape
 from components.train.model import Weights, inference, normalize
 
@@ -30,7 +30,12 @@ class Classifier(tf.Module):
     @tf.function
     def examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies serialized ``tf.train.Example`` records ``[batch]``; they need no label."""
-        return self.serving_default(parse_images(examples, self._image_shape))
+        image = tf.io.FixedLenFeature([], tf.string)
+        images = tf.io.parse_example(examples, {"image": image})["image"]
+        pixels = tf.io.decode_raw(images, tf.uint8)
+        # Of another number of pixels, they are refused: reshaping would make other images of them.
+        pixels = tf.ensure_shape(pixels, [None, prod(self._image_shape)])
+        return self.serving_default(tf.reshape(pixels, [-1, *self._image_shape]))
 
 
 def export(weights: Weights, image_shape: ImageShape, directory: Path) -> None:

@@ -34,11 +34,9 @@ def train_and_evaluate(config: Train, examples: Path, output: Path, logs: Path) 
     _check(config, dataset, cluster)
     with _chiefs(config, dataset, output, logs) if cluster.chief else nullcontext(output) as model:
         # Only now, since it costs seconds: a wrong configuration is told at once.
-        from components.shared.examples import blaming_shards
         from components.train.fit import fit
 
-        with blaming_shards(dataset, examples):
-            return fit(config, cluster, dataset, examples, model, logs)
+        return fit(config, cluster, dataset, examples, model, logs)
 
 
 @contextmanager

@@ -77,5 +77,5 @@ def random_batches(count: int, size: int = 500, seed: int = 0) -> list[Batch]:
         odds = np.exp(logits)
         probabilities = (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32)
         images = random.integers(256, size=(size, 28, 28), dtype=np.uint8)
-        batches.append(Batch("test", number * size, images, labels, probabilities, {}))
+        batches.append(Batch("test", number * size, images, labels, probabilities))
     return batches

@@ -105,27 +105,11 @@ def test_slices_by_class_are_the_rows_of_the_confusion(figures: Evaluation) -> N
     assert [part.examples for part in classes] == np.sum(test.confusion, axis=1).tolist()
 
 
-def test_extra_features_are_sliced_by_value_and_rare_ones_pooled() -> None:
-    batch = random_batches(1, 100)[0]
-    writers = np.array([b"anna", b"bert"] * 50, dtype=object)
-    numbers = np.arange(100)
-    tally = Tally(NAMES)
-    tally.add(batch._replace(extras={"writer": writers, "number": numbers}))
-    slices = tally.result().slices
-    right = batch.predicted == batch.labels
-    of_writer = {part.value: part for part in slices if part.slice == "writer"}
-    assert of_writer["anna"].examples == of_writer["bert"].examples == 50
-    assert of_writer["anna"].correct == int(right[::2].sum())
-    of_number = [part for part in slices if part.slice == "number"]
-    assert sum(part.examples for part in of_number) == 100
-    assert {part.value: part.examples for part in of_number}["other values"] == 80
-
-
 def test_ties_go_to_the_lowest_class_as_in_argmax() -> None:
     tally = Tally(NAMES)
     even = np.full((10, 10), 0.1, np.float32)
     images = np.zeros((10, 28, 28), np.uint8)
-    tally.add(Batch("test", 0, images, np.arange(10, dtype=np.int32), even, {}))
+    tally.add(Batch("test", 0, images, np.arange(10, dtype=np.int32), even))
     result = tally.result()
     assert result.correct == 1
     assert result.precision_at_k == {1: 0.1, 2: 0.2, 3: 0.3}

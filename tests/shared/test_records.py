@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from components.shared.examples import FEATURES, read_split
 from components.shared.records import (
     MAX_CLASSES,
     Images,
@@ -17,6 +16,8 @@ from components.shared.records import (
     Labels,
     decode,
     encode,
+    examples,
+    record_length,
 )
 
 
@@ -61,19 +62,29 @@ def test_tensorflow_reads_every_record(digits: tuple[Images, Labels], tmp_path: 
     path = tmp_path / "shard"
     path.write_bytes(encode(*digits))
     serialized = list(tf.data.TFRecordDataset(str(path)))
-    features = [tf.io.parse_single_example(one, FEATURES) for one in serialized]
+    kinds = {
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([], tf.int64),
+    }
+    features = [tf.io.parse_single_example(one, kinds) for one in serialized]
     assert [one["image"].numpy() for one in features] == [image.tobytes() for image in digits[0]]
     assert [int(one["label"]) for one in features] == digits[1].tolist()
 
 
-def test_a_split_is_read_across_its_shards(digits: tuple[Images, Labels], tmp_path: Path) -> None:
-    images, labels = digits
-    (tmp_path / "0").write_bytes(encode(images[:20], labels[:20]))
-    (tmp_path / "1").write_bytes(b"")
-    (tmp_path / "2").write_bytes(encode(images[20:], labels[20:]))
-    batches = list(read_split([str(tmp_path / name) for name in "012"], (28, 28), 10, 7))
-    assert np.array_equal(np.concatenate([some for some, _ in batches]), images)
-    assert np.array_equal(np.concatenate([some for _, some in batches]), labels)
+def test_serialized_examples_are_the_records_of_a_file(
+    digits: tuple[Images, Labels], tmp_path: Path
+) -> None:
+    path = tmp_path / "shard"
+    path.write_bytes(encode(*digits))
+    assert examples(*digits) == [one.numpy() for one in tf.data.TFRecordDataset(str(path))]
+    assert path.stat().st_size == len(digits[1]) * record_length((28, 28))
+
+
+def test_records_of_another_form_are_no_images(digits: tuple[Images, Labels]) -> None:
+    data = bytearray(encode(*digits))
+    data[3 * record_length((28, 28)) + 20] ^= 1
+    with pytest.raises(ValueError, match="records of another form"):
+        decode(bytes(data), (28, 28))
 
 
 def test_no_records_are_no_bytes() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from components.config import Train
 from components.shared.manifests import Dataset
+from components.shared.shards import Shards
 from components.train.batches import Block, Resident, Share, Streaming, end_of_block
 
 # A batch size that leaves some of the 4,000 records over in each epoch.
@@ -20,7 +21,7 @@ STEPS_AN_EPOCH = 4_000 // 150
 @pytest.fixture(scope="module")
 def share(examples: Path) -> Share:
     dataset = Dataset.read(examples)
-    return Share(dataset.files(examples, "train"), (28, 28), 10, 4_000, CONFIG.batch_size, worker=0)
+    return Share(Shards.of(dataset, examples, "train"), CONFIG.batch_size, worker=0)
 
 
 @pytest.fixture(scope="module", params=[Resident, Streaming])

@@ -3,11 +3,17 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from components.config import Train
+from components.shared.errors import StepError
 from components.shared.manifests import Dataset
+from components.shared.records import decode, encode, record_length
+from components.train.train import train_and_evaluate
 from tests.conftest import ROOT, Command
 
 
@@ -103,10 +109,30 @@ def test_infinite_loss_stops_with_step_rate_and_last_good_checkpoint(
     assert not (tmp_path / "model").exists()
 
 
-def test_truncated_shard_is_named(command: Command, examples: Path, tmp_path: Path) -> None:
+def _without_the_last_record(data: bytes) -> bytes:
+    return data[: -record_length((28, 28))]
+
+
+def _other_records(data: bytes) -> bytes:
+    images, labels = decode(data, (28, 28))
+    return encode(images[::-1], labels[::-1])
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("damage", [_without_the_last_record, _other_records])
+@pytest.mark.parametrize("data_path", ["resident", "streaming"])
+def test_shard_that_is_not_the_one_ingest_wrote_is_refused_before_a_step(
+    examples: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    data_path: Literal["resident", "streaming"],
+    damage: Callable[[bytes], bytes],
+    split: str,
+) -> None:
     copy = shutil.copytree(examples, tmp_path / "examples")
-    shard = copy / Dataset.read(copy).splits["train"].shards[1].file
-    shard.write_bytes(shard.read_bytes()[:100_000])
-    process = command(*arguments(copy, tmp_path), "--max-steps", 100, expect=1)
-    assert process.stderr.splitlines()[-1].startswith(f"error: {shard}: ")
+    shard = copy / Dataset.read(copy).splits[split].shards[-1].file
+    shard.write_bytes(damage(shard.read_bytes()))
+    with pytest.raises(StepError, match=rf"^{shard}: .* dataset\.json says .*; run ingest again$"):
+        train_and_evaluate(Train(data_path=data_path), copy, tmp_path / "model", tmp_path / "logs")
+    assert "Step" not in capsys.readouterr().out
     assert not (tmp_path / "model").exists()
