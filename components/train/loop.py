@@ -1,7 +1,7 @@
 """Many steps in one compiled function: the training loop without Python in it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import prod
 
 import tensorflow as tf
@@ -57,7 +57,7 @@ def _gradients(
 ) -> tuple[tf.Tensor, model.Weights]:
     """Returns the loss over some rows of a block and its gradients; weights are in bands."""
     pixels = [
-        shifts.cut(block.images, rows, shift, image_shape, config.shift, config.precision, band)
+        shifts.cut(block.images, rows, shift, image_shape, config, band)
         for band in _bands(image_shape)
     ]
     with tf.GradientTape() as tape:
@@ -85,30 +85,32 @@ def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
     """XLA turns the whole loop into one function: weights and batches never leave it."""
     bands = _bands(image_shape)
 
-    def step(
-        block: Block, batch: tf.Tensor, number: tf.Tensor, parameters: model.Parameters
-    ) -> tuple[model.Parameters, Figures]:
-        rows, shift = block.order[batch], block.shifts[batch]
-        loss, gradients = _gradients(config, image_shape, parameters[0], block, rows, shift)
-        rate = learning_rate(config, number)
-        updated = model.training(config, parameters, gradients, rate)
-        return updated, _figures(loss, gradients, rate)
-
     @tf.function(jit_compile=config.xla)
     def steps(block: Block) -> Figures:
-        last = block.order.shape[0] - 1
+        number = block.order.shape[0]
         start = tf.cast(state.global_step.value(), tf.int32)
-        # The last step is taken outside the loop, since only its figures are wanted.
-        _, parameters = tf.while_loop(
-            lambda batch, _: batch < last,
-            lambda batch, p: (batch + 1, step(block, batch, start + batch, p)[0]),
-            (0, [model.split(part, bands) for part in _values(state)]),
-            maximum_iterations=last,
+
+        def step(
+            batch: tf.Tensor, parameters: model.Parameters, *_: tf.Tensor | model.Weights
+        ) -> tuple[tf.Tensor, model.Parameters, tf.Tensor, model.Weights]:
+            rows, shift = block.order[batch], block.shifts[batch]
+            loss, gradients = _gradients(config, image_shape, parameters[0], block, rows, shift)
+            rate = learning_rate(config, start + batch)
+            updated = model.training(config, parameters, gradients, rate)
+            return batch + 1, updated, loss, gradients
+
+        parameters = [model.split(part, bands) for part in _values(state)]
+        none = [tf.zeros_like(weight) for weight in parameters[0]]
+        # Loss and gradients of the last step come out of the loop: only its figures are wanted.
+        _, parameters, loss, gradients = tf.while_loop(
+            lambda batch, *_: batch < number,
+            step,
+            (0, parameters, tf.constant(0.0), none),
+            maximum_iterations=number,
         )
-        parameters, figures = step(block, last, start + last, parameters)
         _assign(state, [model.join(part, bands) for part in parameters])
-        state.global_step.assign_add(last + 1)
-        return figures
+        state.global_step.assign_add(number)
+        return _figures(loss, gradients, learning_rate(config, start + number - 1))
 
     return steps
 
@@ -152,14 +154,14 @@ def _replicas(
     return steps
 
 
-def compile_score(state: State) -> Callable[[tf.data.Dataset], Score]:
+def compile_score(state: State) -> Callable[[Iterable[tuple[tf.Tensor, tf.Tensor]]], Score]:
     """Compiles the evaluation of a split, every example counted once."""
 
     @tf.function(jit_compile=True)
     def correct(weights: model.Weights, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         return model.evaluation(model.inference(weights, model.normalize(images)), labels)
 
-    def score(split: tf.data.Dataset) -> Score:
+    def score(split: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Score:
         weights = state.weights
         counts = [(len(labels), int(correct(weights, images, labels))) for images, labels in split]
         examples, hits = zip(*counts, strict=True)

@@ -5,12 +5,12 @@ image is then as many pixels in one piece, begun earlier or later; all that is l
 blank what a shift to the side carries from the end of one row to the start of the next.
 """
 
-from collections.abc import Callable
 from math import prod
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
 
 from components.config import Train
 from components.shared.records import ImageShape
@@ -41,8 +41,7 @@ def cut(
     rows: tf.Tensor,
     shift: tf.Tensor,
     image_shape: ImageShape,
-    radius: int,
-    precision: str = "float32",
+    config: Train,
     band: slice | None = None,
 ) -> tf.Tensor:
     """Cuts a batch out of laid-out images, all shifted alike, as the network's input.
@@ -53,31 +52,24 @@ def cut(
         shift: int32 scalar, which of the (2·radius + 1)² shifts: from where an image's first pixel
             is taken, ``radius`` up and left of it at 0, then on to the right, row by row.
         image_shape: Height and width of the images.
-        radius: Pixels of the largest shift.
-        precision: See :func:`components.train.model.normalize`.
+        config: Says the radius, the precision, and whether XLA compiles this.
         band: Which of an image's pixels; None is all of them.
 
     Returns:
         ``[batch, pixels]``, 0 to 1: all pixels, or those of the band.
     """
     band = band or slice(0, prod(image_shape))
-
-    def cut_at(down: int, right: int) -> Callable[[], tf.Tensor]:
-        begin = _margin(image_shape, radius) + down * image_shape[1] + right
-        inside = _inside(image_shape, right)[band]
-
-        def pixels() -> tf.Tensor:
-            held = tf.gather(lines, rows)[:, begin + band.start : begin + band.stop]
-            moved = normalize(held, precision)
-            return moved * tf.constant(inside, precision) if right else moved
-
+    radius, width = config.shift, image_shape[1]
+    down, right = shift // (2 * radius + 1), shift % (2 * radius + 1)
+    # Compiled, tf.slice would have XLA compile anew for each place that it begins at.
+    window = xla.dynamic_slice if config.xla else tf.slice
+    begin = [0, band.start + down * width + right]
+    held = window(tf.gather(lines, rows), begin, [len(rows), band.stop - band.start])
+    pixels = normalize(held, config.precision)
+    if not radius:
         return pixels
-
-    # A begin that is computed would have XLA compile anew for each block, and one pass over the
-    # batch is only made of what is in one branch.
-    moves = range(-radius, radius + 1)
-    cuts = [cut_at(down, right) for down in moves for right in moves]
-    return cuts[0]() if radius == 0 else tf.switch_case(shift, cuts)
+    inside = [_inside(image_shape, move)[band] for move in range(-radius, radius + 1)]
+    return pixels * tf.gather(tf.constant(np.stack(inside), config.precision), right)
 
 
 def _margin(image_shape: ImageShape, radius: int) -> int:

@@ -10,7 +10,16 @@ from components.train import shifts
 
 @pytest.mark.parametrize("shape", [(28, 28), (3, 7), (7, 3), (1, 1)])
 @pytest.mark.parametrize("radius", [0, 1, 2, 3])
-def test_a_batch_is_cut_as_from_images_with_a_border(radius: int, shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("xla", [True, False])
+def test_a_batch_is_cut_as_from_images_with_a_border(
+    xla: bool, radius: int, shape: tuple[int, int]
+) -> None:
+    config = Train(shift=radius, xla=xla)
+
+    @tf.function(jit_compile=xla)
+    def cut(rows: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+        return shifts.cut(lines, rows, shift, shape, config)
+
     height, width = shape
     images = np.random.default_rng(3).integers(256, size=(8, *shape), dtype=np.uint8)
     lines = shifts.lay_out(tf.constant(images), radius)
@@ -19,19 +28,19 @@ def test_a_batch_is_cut_as_from_images_with_a_border(radius: int, shape: tuple[i
     for shift in range((2 * radius + 1) ** 2):
         top, left = divmod(shift, 2 * radius + 1)
         expected = bordered[rows, top : top + height, left : left + width].reshape(3, -1) / 255
-        pixels = shifts.cut(lines, tf.constant(rows), tf.constant(shift), shape, radius)
+        pixels = cut(tf.constant(rows), tf.constant(shift))
         np.testing.assert_allclose(pixels, expected, rtol=1e-6)
+    assert cut.experimental_get_tracing_count() == 1
 
 
 def test_a_band_is_a_part_of_the_batch() -> None:
     images = np.random.default_rng(3).integers(256, size=(8, 28, 28), dtype=np.uint8)
     lines = shifts.lay_out(tf.constant(images), radius=1)
     for shift in range(9):
-        whole = shifts.cut(lines, tf.constant([1, 7]), tf.constant(shift), (28, 28), radius=1)
+        given = lines, tf.constant([1, 7]), tf.constant(shift), (28, 28), Train(xla=False)
+        whole = shifts.cut(*given)
         band = slice(100, 500)
-        pixels = shifts.cut(
-            lines, tf.constant([1, 7]), tf.constant(shift), (28, 28), radius=1, band=band
-        )
+        pixels = shifts.cut(*given, band=band)
         np.testing.assert_array_equal(pixels, whole[:, 100:500])
 
 
