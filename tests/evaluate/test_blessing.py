@@ -1,5 +1,6 @@
 """Every rule both ways, by the reason it gives."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from components.evaluate.blessing import judge
 from components.evaluate.significance import mcnemar
 from components.shared.evaluation import Champion, Serving, SplitEvaluation, Verdict
 from components.shared.manifests import Evaluation
+from tests.conftest import ROOT
 
 Judged = Callable[..., dict[str, Verdict]]
 SOUND = Serving(latency_ms=1.0, problem="")
@@ -53,7 +55,16 @@ def judged(figures: Evaluation) -> Judged:
 def test_a_sound_model_passes_every_rule(judged: Judged) -> None:
     verdicts = judged(champion=(0.98, 150, 50))
     assert all(verdict.passed for verdict in verdicts.values())
-    assert len(verdicts) == 6
+
+
+def test_every_bound_is_a_rule_and_every_rule_is_explained(judged: Judged) -> None:
+    rules = judged().keys()
+    bounds = {field.name for field in dataclasses.fields(Evaluate)}
+    assert {name for name in bounds if name.startswith(("min_", "max_"))} == rules - {"signatures"}
+    page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    explained = page.partition("## Rules")[2].partition("\n\n|")[2].partition("\n\n")[0]
+    missing = [rule for rule in rules if f"| `{rule}` |" not in explained]
+    assert not missing, f"docs/evaluation.md: the table under Rules lacks {', '.join(missing)}"
 
 
 @pytest.mark.parametrize(("precision", "passed"), [(0.978, True), (0.9779, False)])

@@ -1,5 +1,6 @@
 """The KFP face: the step run by kfp.local, and the artifacts that come out."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -10,7 +11,7 @@ import kfp.local
 import pytest
 from kfp import dsl
 
-from components.config import Evaluate, Push
+from components.config import Push
 from components.evaluate.component import evaluate
 from components.shared.manifests import Evaluation
 from tests.conftest import ROOT, publish
@@ -46,12 +47,7 @@ def outputs(
             model=trained.output,
             destination=str(registry),
             model_name=Push.model_name,
-            min_precision=min_precision,
-            max_regression=Evaluate.max_regression,
-            no_champion=Evaluate.no_champion,
-            min_class_recall=LENIENT.min_class_recall,
-            max_gap=LENIENT.max_gap,
-            max_latency_ms=Evaluate.max_latency_ms,
+            **{**dataclasses.asdict(LENIENT), "min_precision": min_precision},
         )
         return evaluated.outputs["Output"]
 
