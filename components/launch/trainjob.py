@@ -4,11 +4,12 @@ Source: https://www.kubeflow.org/docs/components/trainer/, API trainer.kubeflow.
 Kubeflow Trainer 2.3.
 """
 
+import secrets
 from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from components.launch.tf_config import JOB
+from components.launch.tf_config import JOB, TOKEN
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 RUNTIME = "mnist-train"  # deploy/training-runtime.yaml
@@ -59,6 +60,8 @@ def trainjob(name: str, settings: Settings, arguments: list[str]) -> dict[str, A
                 "env": [
                     {"name": "TRAINJOB", "value": name},
                     {"name": "TRAINJOB_NODES", "value": str(settings.nodes)},
+                    # Good for this job alone; whoever may read the job may read its data as well.
+                    {"name": TOKEN, "value": secrets.token_hex(16)},
                 ],
                 "resourcesPerNode": {"requests": resources, "limits": limits},
             },

@@ -5,11 +5,19 @@ Source: https://www.tensorflow.org/guide/distributed_training#TF_CONFIG.
 
 import json
 import os
+import re
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from components.shared.errors import StepError
 from components.shared.manifests import Shard
+
+EXPECTED = (
+    'expected {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
+)
+CHIEFS = ("chief", "master")  # by its older name
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?"
+_ADDRESS = re.compile(rf"(?:\[[0-9A-Fa-f:.]{{2,45}}\]|{_NAME}):([0-9]{{1,5}})")
 
 
 @dataclass(frozen=True)
@@ -24,26 +32,31 @@ class Cluster:
         """Reads the environment variable TF_CONFIG; without it, this process is alone.
 
         Raises:
-            StepError: TF_CONFIG is no JSON, or names no worker that could be this process.
+            StepError: TF_CONFIG is not of the form that training on several workers takes.
         """
         text = os.environ.get("TF_CONFIG", "")
-        if not text:
+        if not text.strip():
             return cls((), 0)
         try:
             config = json.loads(text)
-            found = config["cluster"]
-            # An older TF_CONFIG sets the chief apart; it is the first of the workers.
-            workers = (*found.get("chief", []), *found["worker"])
-            offset = len(found.get("chief", [])) if config["task"]["type"] == "worker" else 0
-            index = int(config["task"]["index"]) + offset
-        except (ValueError, KeyError, TypeError, AttributeError):
+            machines, task = config["cluster"], config["task"]
+            role, index = task["type"], _index(task["index"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise StepError(f"TF_CONFIG: {EXPECTED}, got {text[:200]}") from None
+        chiefs, workers = _workers(machines, role)
+        offset = len(chiefs) if role == "worker" else 0
+        if not 0 <= index < len(workers if role == "worker" else chiefs):
             raise StepError(
-                'TF_CONFIG: expected {"cluster": {"worker": ["host:port", …]}, '
-                f'"task": {{"type": "worker", "index": 0}}}}, got {text[:200]}'
-            ) from None
-        if not 0 <= index < len(workers):
-            raise StepError(f"TF_CONFIG: task index {index}, but it names {len(workers)} workers")
-        return cls(workers, index)
+                f"TF_CONFIG: task {role} {index}, but it names {len(chiefs)} chiefs and "
+                f"{len(workers)} workers"
+            )
+        return cls((*chiefs, *workers), index + offset)
+
+    @property
+    def tf_config(self) -> str:
+        """TF_CONFIG as TensorFlow reads it: workers alone, of which the first is the chief."""
+        task = {"type": "worker", "index": self.index}
+        return json.dumps({"cluster": {"worker": self.workers}, "task": task})
 
     @property
     def size(self) -> int:
@@ -58,3 +71,54 @@ class Cluster:
     def share(self, shards: list[Shard]) -> list[Shard]:
         """Returns this worker's part of a split's shards."""
         return shards[self.index :: self.size]
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Returns host and port of ``host:port``, an IPv6 host without its brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _index(value: Any) -> int:
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,6}", value):
+        return int(value)
+    if type(value) is not int:
+        raise TypeError(value)
+    return value
+
+
+def _workers(machines: Any, role: Any) -> tuple[list[str], list[str]]:
+    """Returns the chief that is set apart, in a list of none or one, and the workers.
+
+    Raises:
+        StepError: They are no addresses, or the job has roles that this training has no use for.
+    """
+    if role not in (*CHIEFS, "worker"):
+        raise StepError(
+            f"TF_CONFIG: task type {str(role)[:50]!r}, expected worker, chief or master: all "
+            "workers train alike and the chief evaluates; start no other roles"
+        )
+    if not isinstance(machines, dict) or "ps" in machines:
+        raise StepError(
+            f"TF_CONFIG: {EXPECTED}; parameter servers (ps) have no place in it, since the workers "
+            "hold the weights themselves"
+        )
+    chiefs = [_addresses(machines.get(name, []), name) for name in CHIEFS]
+    workers = _addresses(machines.get("worker", []), "worker")
+    chief = [*chiefs[0], *chiefs[1]]
+    everybody = [*chief, *workers]
+    if len(chief) > 1 or len(set(everybody)) < len(everybody):
+        raise StepError("TF_CONFIG: names a worker twice or several chiefs, expected each once")
+    return chief, workers
+
+
+def _addresses(found: Any, role: str) -> list[str]:
+    if not isinstance(found, list):
+        raise StepError(
+            f"TF_CONFIG: {role}: expected a list of host:port, got {str(found)[:100]!r}"
+        )
+    for address in found:
+        matched = _ADDRESS.fullmatch(address) if isinstance(address, str) else None
+        if not matched or not 0 < int(matched[1]) < 65536:
+            raise StepError(f"TF_CONFIG: {role}: expected host:port, got {str(address)[:100]!r}")
+    return found

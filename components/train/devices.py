@@ -29,6 +29,7 @@ def open_strategy(cluster: Cluster, timeout: float) -> tf.distribute.Strategy:
     """
     if cluster.size > 1:
         meet(cluster, timeout)
+        os.environ["TF_CONFIG"] = cluster.tf_config  # what was checked is what TensorFlow reads
         return tf.distribute.MultiWorkerMirroredStrategy()
     if len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
