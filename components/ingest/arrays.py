@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pyarrow import fs
 
+from components.ingest.filesystem import writing
 from components.shared.errors import StepError
 
 CHUNK = 1 << 20  # bytes unpacked at a time
@@ -88,7 +89,7 @@ def unpack(
     digest, size = sha256(), 0
     first = next(chunks, b"")
     header = parse(first)
-    with target.open_output_stream(path) as out:
+    with writing(target, path) as out:
         chunk = first
         while chunk and size + len(chunk) <= header.size:
             size += len(chunk)

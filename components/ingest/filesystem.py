@@ -1,11 +1,13 @@
 """Files by address, on disk or on ``gs://``, through pyarrow's file systems."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from pyarrow import fs
+from pyarrow import NativeFile, fs
 
 GIVE_UP_AFTER = timedelta(minutes=2)  # of failing requests to a bucket
 
@@ -62,5 +64,23 @@ def write(filesystem: fs.FileSystem, path: str, data: bytes) -> None:
     """Writes a whole file, with the directories above it; on ``gs://`` it appears at once."""
     if not is_bucket(filesystem):
         filesystem.create_dir(str(PurePosixPath(path).parent), recursive=True)
-    with filesystem.open_output_stream(path) as file:
+    with writing(filesystem, path) as file:
         file.write(data)
+
+
+@contextmanager
+def writing(filesystem: fs.FileSystem, path: str) -> Iterator[NativeFile]:
+    """Opens a file to write.
+
+    Raises:
+        OSError: It cannot be written; names the file, as pyarrow does not where the disk is full.
+    """
+    try:
+        with filesystem.open_output_stream(path) as file:
+            yield file
+    except OSError as error:
+        if not error.errno or error.filename or path in str(error):
+            raise
+        while isinstance(filesystem, fs.SubTreeFileSystem):
+            filesystem, path = filesystem.base_fs, f"{filesystem.base_path}{path}"
+        raise OSError(error.errno, os.strerror(error.errno), path) from None

@@ -1,7 +1,5 @@
 """Ingestion: from a source to TFRecord shards, their statistics and their manifest."""
 
-import shlex
-import sys
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -10,18 +8,17 @@ import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from pyarrow import fs
 
 from components.config import Ingest
-from components.ingest import anomalies, digests, filesystem, report
+from components.ingest import anomalies, digests, filesystem, processes, report
 from components.ingest.open_source import open_source
 from components.ingest.output import make_directory, whole_dataset
 from components.ingest.shards import COUNTERS, NAMESPACE, WORK, Note, Plan, WriteShards
 from components.ingest.source import Range, Source
 from components.ingest.statistics import read_notes, summarize
 from components.shared.addresses import shown
-from components.shared.errors import StepError
+from components.shared.errors import StepError, explain, is_about_a_file
 from components.shared.manifests import Dataset
 
 # From so many records on, two worker processes make up for the seconds that they take to start.
@@ -97,10 +94,7 @@ def _pipeline(options: PipelineOptions) -> beam.Pipeline:
     if not here or direct.direct_running_mode != "multi_processing":
         return beam.Pipeline(options=options)
     direct.direct_running_mode = None  # or the runner would take Beam's own worker again
-    # Beam hands it to a shell; in its place, the worker is a child of this process.
-    worker = f"exec {shlex.quote(sys.executable)} -m components.ingest.worker"
-    environment = SubprocessSDKEnvironment.from_command_string(worker)
-    return beam.Pipeline(FnApiRunner(environment), options)
+    return beam.Pipeline(FnApiRunner(processes.environment()), options)
 
 
 def _run(plan: Plan, ranges: list[Range], flags: list[str]) -> dict[str, int]:
@@ -110,15 +104,20 @@ def _run(plan: Plan, ranges: list[Range], flags: list[str]) -> dict[str, int]:
         StepError: The runner failed, whatever it is; Beam has no exception of its own for it.
     """
     try:
-        pipeline = _pipeline(PipelineOptions(flags))
-        _ = (
-            pipeline
-            | "Ranges" >> beam.Create(ranges, reshuffle=True)
-            | "WriteShards" >> beam.ParDo(WriteShards(plan))
-        )
-        result = pipeline.run()
-        result.wait_until_finish()
+        with processes.watched():
+            pipeline = _pipeline(PipelineOptions(flags))
+            _ = (
+                pipeline
+                | "Ranges" >> beam.Create(ranges, reshuffle=True)
+                | "WriteShards" >> beam.ParDo(WriteShards(plan))
+            )
+            result = pipeline.run()
+            result.wait_until_finish()
+    except StepError:
+        raise
     except Exception as error:
+        if is_about_a_file(error):
+            raise StepError(explain(error)) from error
         reason = " ".join([type(error).__name__, *str(error).strip().splitlines()[-1:]])
         raise StepError(
             f"Beam's runner failed: {reason}; check the flags after --, or see all of the error "

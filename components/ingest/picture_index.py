@@ -8,6 +8,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from components.ingest.archives import Member
+from components.ingest.filesystem import writing
 from components.ingest.locate import File
 from components.ingest.split_names import split_of
 from components.shared.manifests import SPLITS
@@ -85,7 +86,7 @@ def write(
     """Writes the index of some pictures, in the order given."""
     digest = sha256()
     with (
-        target.open_output_stream(path) as out,
+        writing(target, path) as out,
         pa.ipc.new_file(out, SCHEMA) as index,
     ):
         for begin in range(0, len(members), BATCH):

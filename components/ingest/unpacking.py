@@ -11,6 +11,7 @@ from typing import IO
 from pyarrow import fs
 
 from components.ingest import content
+from components.ingest.filesystem import writing
 from components.ingest.locate import File
 from components.shared.errors import StepError
 
@@ -76,7 +77,7 @@ def for_workers(file: File, target: fs.FileSystem, place: str) -> File:
     if not (packed or file.address):
         return file
     size = 0
-    with stream(file) as opened, target.open_output_stream(place) as out:
+    with stream(file) as opened, writing(target, place) as out:
         while chunk := opened.read(CHUNK):
             size += len(chunk)
             if size > max(ALWAYS, file.size * RATIO):

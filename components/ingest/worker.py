@@ -20,4 +20,6 @@ logging.getLogger(sdk_worker_main.__name__).addFilter(
 )
 
 if __name__ == "__main__":
+    # Ctrl-C reaches all processes of a terminal: whoever started this one ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sdk_worker_main.main(sys.argv)

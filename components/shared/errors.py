@@ -53,13 +53,24 @@ def explain(error: BaseException) -> str:
     Returns:
         One line; where the error is none of the system's, the first line of its own text.
     """
-    text = str(error)
-    found = _NUMBER.search(text)
-    number = getattr(error, "errno", None) or (int(found[1]) if found else 0)
+    number, line = _number(error)
     if number not in errno.errorcode:
-        return (text.strip().splitlines() or [type(error).__name__])[0]
+        return (str(error).strip().splitlines() or [type(error).__name__])[0]
     name = getattr(error, "filename2", None) or getattr(error, "filename", None)
-    quoted = _QUOTED.search(text)
+    quoted = _QUOTED.search(line)
     where = os.fsdecode(name) if isinstance(name, str | bytes) else quoted[1] if quoted else ""
     reason = os.strerror(number).lower()
     return ": ".join(filter(None, [where, reason])) + "; " + _ADVICE.get(number, "see --debug")
+
+
+def is_about_a_file(error: BaseException) -> bool:
+    """Whether this is what the system has against a file, in whatever it was wrapped."""
+    return _number(error)[0] in _ADVICE
+
+
+def _number(error: BaseException) -> tuple[int, str]:
+    """The system's number for an error, 0 if it has none, and the line of its text that tells."""
+    text = str(error)
+    found = next(filter(_NUMBER.search, reversed(text.splitlines())), "")
+    in_text = _NUMBER.search(found)
+    return getattr(error, "errno", None) or (int(in_text[1]) if in_text else 0), found
