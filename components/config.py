@@ -6,14 +6,20 @@ Field names are unique across the steps, since a pipeline has one flat list of p
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 VERSION = "0.2.0"
 PIPELINE_NAME = "mnist"
 DESCRIPTION = "Handwritten digits, from raw files to a served model"
+
+# Whole numbers stay below 2^31, which TensorFlow's shapes and seeds hold, and so does the double
+# that Kubeflow Pipelines hands a parameter on as.
+PositiveInt = Annotated[int, Field(gt=0, lt=1 << 31)]
+NonNegativeInt = Annotated[int, Field(ge=0, lt=1 << 31)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Options:

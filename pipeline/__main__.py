@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from components.config import PARAMETERS, TUTORIAL
-from components.shared.command_line import build, build_all, flag, options, reported
+from components.shared.command_line import Place, build, build_all, flag, options, reported
 from pipeline.cluster import Cluster
 from pipeline.history import runs
 from pipeline.options import PIPELINE_YAML
@@ -62,6 +62,7 @@ main.add_command(
             *(option for config in PARAMETERS for option in options(config)),
             click.Option(
                 ["--runs"],
+                type=Place(),
                 default="runs",
                 show_default=True,
                 help="Directory under which every run gets its own.",
@@ -78,6 +79,7 @@ main.add_command(
             ),
             click.Option(
                 ["--images"],
+                type=Place(),
                 default="",
                 help="JSON file of step and image by digest, for --runner docker; empty: what "
                 "'make images' built here.",
@@ -105,7 +107,11 @@ main.add_command(
         help=compile_pipeline.__doc__,
         params=[
             click.Option(
-                ["--output"], default=PIPELINE_YAML, show_default=True, help="File to write."
+                ["--output"],
+                type=Place(),
+                default=PIPELINE_YAML,
+                show_default=True,
+                help="File to write.",
             ),
             *options(Cluster),
         ],

@@ -7,7 +7,10 @@ import sys
 from components.shared.parent import end_with_parent
 
 if __name__ == "__main__":
-    end_with_parent(signal.SIGKILL)  # before the imports, which take seconds
+    # Before the imports, which take seconds. Ctrl-C reaches all processes of a terminal: whoever
+    # started this one ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent(signal.SIGKILL)
 
 # Beam logs as it is imported, and the first log without a handler makes one for the terminal.
 logging.getLogger().addHandler(logging.NullHandler())
@@ -20,6 +23,4 @@ logging.getLogger(sdk_worker_main.__name__).addFilter(
 )
 
 if __name__ == "__main__":
-    # Ctrl-C reaches all processes of a terminal: whoever started this one ends it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sdk_worker_main.main(sys.argv)

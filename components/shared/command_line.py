@@ -4,6 +4,7 @@ import errno
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 import click
@@ -17,6 +18,23 @@ from components.shared.errors import StepError, explain
 Config = TypeVar("Config", bound=Options)
 
 
+class Place(click.types.StringParamType):
+    """A text that may be a path: ``~`` at its start is the home directory.
+
+    A shell leaves it in ``--source=~/digits``.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Returns the text, the home directory in place of ``~``."""
+        text = str(super().convert(value, param, ctx))
+        if text != "~" and not text.startswith("~/"):
+            return text
+        try:
+            return str(Path(text).expanduser())
+        except RuntimeError:
+            self.fail(f"{text!r}: this user has no home directory.", param, ctx)
+
+
 def options(config: type[Options]) -> list[click.Parameter]:
     """Makes one option for each field of a configuration."""
     fields: dict[str, FieldInfo] = config.__pydantic_fields__  # type: ignore[attr-defined]
@@ -27,6 +45,8 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     kind: Any = field.annotation
     if get_origin(kind) is not None:
         kind = click.Choice(get_args(kind))
+    if kind is str:
+        kind = Place()
     names, switch = flag(name), kind is bool
     if switch and not name.startswith("no_"):
         names = f"{names}/--no-{names[2:]}"
@@ -117,6 +137,9 @@ def step_command(config: type[Options]) -> Callable[[Callable], click.Command]:
     def decorate(function: Callable) -> click.Command:
         own: list[click.Parameter] = list(reversed(getattr(function, "__click_params__", [])))
         own_names = {parameter.name for parameter in own}
+        for parameter in own:
+            if isinstance(parameter.type, click.Path | click.types.StringParamType):
+                parameter.type = Place()
 
         def command(debug: bool, **values: Any) -> None:
             built = build(config, values)
