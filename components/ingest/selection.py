@@ -77,7 +77,7 @@ def days_until(span: int, until: str) -> tuple[date, date]:
     """Returns the first and the last day of a span.
 
     Args:
-        span: How many days; 0 is all.
+        span: How many days; 0, and more than the calendar has, is all.
         until: The last day, or a time in it, as in ISO 8601; empty is today (UTC).
 
     Raises:
@@ -85,12 +85,14 @@ def days_until(span: int, until: str) -> tuple[date, date]:
     """
     try:
         time = datetime.fromisoformat(until) if until else datetime.now(UTC)
-    except ValueError:
+        last = time.astimezone(UTC).date() if time.tzinfo else time.date()
+    except (ValueError, OverflowError):
         raise StepError(
             f"--until {until}: expected a day or a time, as 2026-11-23 or 2026-11-23T03:00:00Z"
         ) from None
-    last = time.astimezone(UTC).date() if time.tzinfo else time.date()
-    return (last - timedelta(days=span - 1) if span else date.min), last
+    if not 0 < span <= last.toordinal():
+        return date.min, last
+    return last - timedelta(days=span - 1), last
 
 
 def _regex(path: str) -> str:

@@ -97,15 +97,6 @@ def test_ctrl_c_ends_ingest_and_its_workers(
     _until(lambda: not any(map(_running, workers)))
 
 
-def test_workers_end_where_ingest_is_killed(
-    run: tuple[subprocess.Popen[str], list[int]],
-) -> None:
-    process, workers = run
-    process.kill()
-    process.wait()
-    _until(lambda: not any(map(_running, workers)))
-
-
 @pytest.mark.parametrize(
     ("command", "told"),
     [("false", "a worker process ended, with"), ("no-such-program", "program: no such file")],
