@@ -170,6 +170,12 @@ class Train(Options):
         description="Steps between two checkpoints, each with an evaluation on all splits; up to "
         "the next status line.",
     )
+    checkpoint_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        description="Seconds after which a checkpoint is written in any case, at the next status "
+        "line and without an evaluation: the most that a killed run loses. 0 is never.",
+    )
     keep_checkpoints: PositiveInt = Field(default=3, description="Checkpoints kept, newest first.")
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32",

@@ -40,6 +40,7 @@ def mnist(
     seed: int = Train.seed,
     log_every: int = Train.log_every,
     checkpoint_every: int = Train.checkpoint_every,
+    checkpoint_seconds: float = Train.checkpoint_seconds,
     keep_checkpoints: int = Train.keep_checkpoints,
     precision: str = Train.precision,
     xla: bool = Train.xla,

@@ -46,20 +46,19 @@ def _step(
 ) -> list[Step]:
     phases = {node["displayName"]: node["phase"] for node in nodes}
     driver = phases.get(f"{name}-driver", "")
-    if name not in phases and driver not in FAILED:
+    # Where its driver fails, a step is omitted, as are those after it.
+    phase = driver if driver in FAILED else phases.get(name, "Omitted")
+    if phase in ("Omitted", "Skipped"):
         return []
-    # The last attempt counts; without an executor it was the driver that failed.
-    pods = [node for node in nodes if node["type"] == "Pod"]
-    own = [node for node in pods if name in _path(node)]
-    drivers = [node for node in pods if f"{name}-driver" in _path(node)]
-    phase = phases.get(name, driver)
-    if not own:
-        said = drivers[-1].get("message", "") if drivers and phase in FAILED else ""
-        return [Step(name, phase, f"its driver: {said}" if said else "")]
-    told = name in TOLD or phase in FAILED
-    log = read_log(_pod(workflow, own[-1])).splitlines() if told else []
-    reason = own[-1].get("message", "") if phase in FAILED else ""
-    return [Step(name, phase, reason.removeprefix("main: "), log)]
+    whose = f"{name}-driver" if driver in FAILED else name
+    pods = [node for node in nodes if node["type"] == "Pod" and whose in _path(node)]
+    if not pods:  # it was cached, or has not started yet
+        return [Step(name, phase)]
+    last = pods[-1]  # attempt
+    told = whose in TOLD or phase in FAILED
+    log = read_log(_pod(workflow, last)).splitlines() if told else []
+    reason = last.get("message", "").removeprefix("main: ") if phase in FAILED else ""
+    return [Step(name, phase, f"its driver: {reason}" if driver in FAILED else reason, log)]
 
 
 def _pod(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Checkpoints: where a run goes on after it stopped."""
 
 import re
+import time
 from pathlib import Path
 
 import tensorflow as tf
@@ -25,6 +26,7 @@ class Checkpoints:
 
     def __init__(self, directory: Path, state: State, keep: int) -> None:
         self.latest: str | None = None  # the newest known to be good
+        self._saved = time.monotonic()  # or begun
         self._directory = directory
         self._state = state
         self._checkpoint = tf.train.Checkpoint(
@@ -70,4 +72,10 @@ class Checkpoints:
     def save(self) -> str:
         """Writes a checkpoint of the current step and returns its path without suffix."""
         self.latest = self._manager.save(checkpoint_number=self._state.step)
+        self._saved = time.monotonic()
         return self.latest
+
+    @property
+    def age(self) -> float:
+        """Seconds since one was written, or since this attempt began."""
+        return time.monotonic() - self._saved

@@ -21,6 +21,7 @@ def train(
     seed: int,
     log_every: int,
     checkpoint_every: int,
+    checkpoint_seconds: float,
     keep_checkpoints: int,
     precision: str,
     xla: bool,

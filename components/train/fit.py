@@ -130,6 +130,8 @@ class _Training:
                         self.checkpoints.save()
                         scores = evaluate()
                         summaries.scores(self.state, scores)
+                    elif 0 < self.config.checkpoint_seconds <= self.checkpoints.age:
+                        self.checkpoints.save()
                 if by := stopped():
                     self._stop(step, by, summaries)
         return scores

@@ -12,7 +12,14 @@ from components.shared.storage import locked, write_text
 
 FILE = "run.json"
 # These may change between the attempts of a run, since they do not touch the weights.
-FREE = {"keep_checkpoints", "checkpoint_every", "resident_mib", "restart", "worker_timeout"}
+FREE = {
+    "checkpoint_every",
+    "checkpoint_seconds",
+    "keep_checkpoints",
+    "resident_mib",
+    "restart",
+    "worker_timeout",
+}
 # What a run leaves in its directory, and --restart removes.
 LEFT = (FILE, "checkpoint", "ckpt-*", "history.jsonl", "events.out.tfevents.*")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from components.config import Ingest
 from tests.conftest import ROOT
 from tests.docker.lock_files import lock_file, packages
 
@@ -147,6 +148,13 @@ def test_images_hold_no_tools_of_the_build() -> None:
     for image in ("base", "tensorflow", *IMAGES):
         assert not any("--from=tools" in line for line in arguments(image, "COPY"))
         assert not any("/tools" in line.split()[-1] for line in arguments(image, "COPY"))
+
+
+def test_ingest_finds_the_default_source_in_its_image() -> None:
+    assert arguments("base", "WORKDIR") == ["/app"] and not arguments("ingest", "WORKDIR")
+    assert f"{Ingest.source} {Ingest.source}" in arguments("ingest", "COPY")
+    assert (ROOT / Ingest.source).is_dir()
+    assert f"!{Ingest.source}" in (ROOT / ".dockerignore").read_text().splitlines()
 
 
 @pytest.mark.parametrize("image", IMAGES)

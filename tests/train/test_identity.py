@@ -1,6 +1,7 @@
 """A directory of checkpoints belongs to one configuration on one dataset, and to one run."""
 
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.config import Train
+from components.shared.command_line import reported
 from components.shared.errors import StepError
 from components.train.identity import FILE, claim
 from tests.train.conftest import Start, finish, read_until
@@ -21,7 +23,7 @@ def _claim(logs: Path, fingerprint: str = "data", **options: object) -> None:
 def test_the_same_run_goes_on(tmp_path: Path) -> None:
     _claim(tmp_path)
     (tmp_path / "ckpt-10.index").touch()
-    _claim(tmp_path, checkpoint_every=7)
+    _claim(tmp_path, checkpoint_every=7, checkpoint_seconds=7)
 
 
 @pytest.mark.parametrize("found", ["[]", "null", "5", '"x"', "{", "[" * 100_000, "{}", "\0\0"])
@@ -48,6 +50,24 @@ def test_checkpoints_that_say_not_of_what_are_another_runs(tmp_path: Path) -> No
         _claim(tmp_path)
     _claim(tmp_path, restart=True)
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_a_volume_that_only_root_can_write_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tmp_path.chmod(0o555)
+    before = os.geteuid()
+    try:
+        if before == 0:
+            os.seteuid(65532)
+        with pytest.raises(SystemExit), reported():
+            _claim(tmp_path / "run-1" / "train")
+    finally:
+        os.seteuid(before)
+        tmp_path.chmod(0o755)
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path}/run-1") and error.count("\n") == 1
+    assert "permission denied" in error
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:

@@ -151,3 +151,18 @@ def test_same_seed_gives_the_same_weights_and_another_does_not(
     assert_same_weights(tmp_path / "one/logs", tmp_path / "two/logs")
     with pytest.raises(AssertionError):
         assert_same_weights(tmp_path / "one/logs", tmp_path / "three/logs")
+
+
+def test_a_checkpoint_is_written_in_time_however_long_the_steps_take(
+    train_here: TrainHere, tmp_path: Path
+) -> None:
+    options = {"max_steps": 100, "log_every": 20, "checkpoint_every": 100, "keep_checkpoints": 9}
+    whole = train_here(tmp_path / "never", **options, checkpoint_seconds=0)
+    assert [path.stem for path in (whole / "logs").glob("ckpt-*.index")] == ["ckpt-100"]
+    often = train_here(tmp_path / "often", **options, checkpoint_seconds=1e-6)
+    saved = {path.stem for path in (often / "logs").glob("ckpt-*.index")}
+    assert saved == {f"ckpt-{step}" for step in (20, 40, 60, 80, 100)}
+    assert_same_weights(often / "logs", whole / "logs")
+    for path in (often / "logs").glob("ckpt-1*"):  # as if it had been killed in the last block
+        path.unlink()
+    assert_same_weights(train_here(often, **options) / "logs", whole / "logs")
