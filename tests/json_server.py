@@ -1,10 +1,12 @@
 """A JSON API over real HTTP, for the tests of what talks to one."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,11 +22,14 @@ class Request(NamedTuple):
 
 
 @contextmanager
-def serve_json(answer: Callable[[Request], tuple[int, Any]]) -> Iterator[str]:
+def serve_json(
+    answer: Callable[[Request], tuple[int, Any]], certificate: Path | None = None
+) -> Iterator[str]:
     """Serves an API on a free port and yields its address.
 
     Args:
         answer: Gives status and body; a body that is a string is sent as plain text.
+        certificate: With its key, for https; None is http.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -50,10 +55,14 @@ def serve_json(answer: Callable[[Request], tuple[int, Any]]) -> Iterator[str]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()

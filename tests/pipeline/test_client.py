@@ -12,6 +12,7 @@ from pipeline import waiting
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Cli
 from tests.pipeline.fake_kfp import FakeKfp
+from tests.workflows import pods, workflow
 
 REGISTRY = ("-p", "destination=gs://bucket/registry")
 
@@ -63,6 +64,54 @@ def test_waiting_for_a_run_that_fails_is_exit_code_1(kfp_server: FakeKfp, cli: C
     kfp_server.outcome = "FAILED"
     result = cli("submit", "--host", kfp_server.url, "--wait", "--poll", "0.01", expect=1)
     assert result.stdout.splitlines()[-1].startswith("Run failed: train: ")
+
+
+WAITING = ("--wait", "--poll", "0.01", *REGISTRY)
+
+
+def test_a_failure_is_shown_with_its_reason_and_the_end_of_its_log(
+    kfp_server: FakeKfp, cli: Cli
+) -> None:
+    kfp_server.states = [{"ingest": "SUCCEEDED", "train": "FAILED"}]
+    kfp_server.outcome = "FAILED"
+    kfp_server.workflow = workflow("failed")
+    (*_, last) = pods("failed", "train")
+    kfp_server.logs = {last: "Step 100: loss = nan\nerror: the loss is nan at step 100\nF1125 …\n"}
+    result = cli("submit", "--host", kfp_server.url, *WAITING, expect=1)
+    assert result.stdout.splitlines()[-4:] == [
+        "   train | Step 100: loss = nan",
+        "   train | error: the loss is nan at step 100",
+        "   train | F1125 …",
+        "Run failed: train: the loss is nan at step 100",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("oom", "Run failed: train: OOMKilled (exit code 137)"),
+        ("timed-out", "Run timed out: train took longer than it may"),
+        ("terminated", "Run terminated during train"),
+    ],
+)
+def test_a_failure_without_a_log_has_the_clusters_reason(
+    kfp_server: FakeKfp, cli: Cli, name: str, sentence: str
+) -> None:
+    kfp_server.outcome = "FAILED"
+    kfp_server.workflow = workflow(name)
+    result = cli("submit", "--host", kfp_server.url, *WAITING, expect=1)
+    assert result.stdout.splitlines()[-1] == sentence
+
+
+def test_a_push_that_was_skipped_is_told_with_the_reason(kfp_server: FakeKfp, cli: Cli) -> None:
+    kfp_server.workflow = workflow("not-blessed")
+    said = "  FAIL min_precision: …\nNot blessed: test precision@1 0.9030 is below 0.978\n"
+    kfp_server.logs = dict.fromkeys(pods("not-blessed", "evaluate"), said)
+    result = cli("submit", "--host", kfp_server.url, *WAITING)
+    assert result.stdout.splitlines()[-1] == (
+        "Run succeeded, but the model is not blessed and not published: "
+        "test precision@1 0.9030 is below 0.978"
+    )
 
 
 def test_a_canceled_run_is_no_success(kfp_server: FakeKfp, cli: Cli) -> None:

@@ -1,58 +1,12 @@
 """A webhook told over HTTP how the run ended."""
 
-import json
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from components.summary.webhook import notify
-
-
-class Webhook(HTTPServer):
-    """A webhook that gives the answers it is told to, the last one again and again."""
-
-    answers: tuple[int, ...] = (200,)
-
-    def __init__(self) -> None:
-        self.received: list[dict] = []
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    @property
-    def address(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.server_port}/services/secret"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Webhook
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        assert self.headers["Content-Type"] == "application/json"
-        self.server.received.append(json.loads(body))
-        count = len(self.server.received)
-        status = self.server.answers[min(count, len(self.server.answers)) - 1]
-        if status:  # 0 hangs up without an answer
-            self.send_response(status)
-            self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def webhook() -> Iterator[Webhook]:
-    """A webhook on a free port."""
-    with Webhook() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+from tests.summary.conftest import Webhook
 
 
 def test_the_message_is_what_slack_takes(webhook: Webhook) -> None:
