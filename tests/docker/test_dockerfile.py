@@ -175,7 +175,7 @@ def test_a_build_sees_neither_the_pipeline_nor_the_tests() -> None:
     first, *rest = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()[1:]
     seen = {line[1:].split("/")[0] for line in rest if line.startswith("!")}
     assert first == "*"
-    assert seen == {"components", "docker", "requirements-uv.lock"}
+    assert seen == {"components", "data", "docker", "requirements-uv.lock"}
 
 
 @pytest.mark.parametrize("image", IMAGES)
