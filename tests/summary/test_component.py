@@ -39,7 +39,7 @@ def run(directory: Path, webhook: Webhook, state: str = "RUNNING", run_page: str
 
 def logs(name: str, **lines: str) -> dict[str, str]:
     """The logs of a run's pods, each with the line that a step prints."""
-    found = {}
+    found: dict[str, str] = {}
     for step, line in lines.items():
         log = "\n".join([AROUND[0], "…", line, AROUND[1]]) + "\n"
         found |= dict.fromkeys(pods(name, step), log)
