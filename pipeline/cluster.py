@@ -11,9 +11,10 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from components.config import Options
+from components.shared.code import RUN_ID
 from components.shared.errors import StepError
 from components.shared.images import IMAGE
-from components.train.environment import RUN_ID, TRAINJOB, VOLUME
+from components.train.environment import TRAINJOB, VOLUME
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask

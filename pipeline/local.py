@@ -23,6 +23,7 @@ from kfp.local import (
 
 from components.config import SECRET
 from components.shared.addresses import shown_in
+from components.shared.code import RUN_ID
 from components.summary.outcome import Step as Told
 from components.summary.summary import write_steps
 from pipeline import containers
@@ -109,7 +110,7 @@ def run(
     secrets = [parameters[name] for name in SECRET if parameters[name]]
     local = LocalRun(runs / record.name, display, secrets)
     configured = (
-        _as_processes(local.step, processes)
+        _as_processes(record.name, local.step, processes)
         if processes
         else _in_containers(local.step, parameters, found)
     )
@@ -169,7 +170,7 @@ def _kfp_local(directory: Path, runner: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _as_processes(run_step: RunStep, processes: Processes) -> Iterator[Any]:
+def _as_processes(name: str, run_step: RunStep, processes: Processes) -> Iterator[Any]:
     """Has kfp.local run its subprocesses through ``run_step``; yields the runner for them."""
 
     def run_process(full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
@@ -179,7 +180,7 @@ def _as_processes(run_step: RunStep, processes: Processes) -> Iterator[Any]:
             arguments["--function_to_execute"],
             source,
             json.loads(arguments["--executor_input"]),
-            env_vars or {},
+            {**(env_vars or {}), RUN_ID: name},
         )
         return run_step(full_command, lambda show: processes.run(command, show))
 

@@ -1,6 +1,8 @@
 """``report.html``: the evaluation as a page that needs nothing but itself."""
 
 import base64
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from components.evaluate.charts import (
     thin,
 )
 from components.evaluate.templates import render
+from components.shared.code import RUN_ID
 from components.shared.evaluation import ClassFigures
 from components.shared.history import HISTORY, Row, read_history
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model
@@ -58,6 +61,8 @@ def write(
     page = render(
         "report.html.j2",
         evaluation=evaluation,
+        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        run=os.environ.get(RUN_ID, ""),
         test=test,
         model=model,
         dataset=dataset,

@@ -2,12 +2,14 @@
 
 import base64
 import io
+from datetime import UTC, datetime
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 from pyarrow import fs
 
+from components.shared import pages
+from components.shared.code import this_code
 from components.shared.manifests import Dataset
 from components.shared.records import Images, decode
 
@@ -20,16 +22,13 @@ SEARCHED = 8  # records looked at in a shard for each sample wanted
 
 def render(dataset: Dataset, directory: fs.FileSystem) -> str:
     """Renders the page of a dataset whose shards are written."""
-    environment = Environment(
-        loader=PackageLoader("components.ingest", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("statistics.html.j2")
-    return template.render(
+    return pages.render(
+        "components.ingest",
+        ".",
+        "statistics.html.j2",
         dataset=dataset,
+        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        code=str(this_code()),
         samples={
             name: [_strip(images) for images in _samples(dataset, name, directory)]
             for name in dataset.splits

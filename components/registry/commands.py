@@ -15,6 +15,7 @@ from components.registry.registry import Registry
 from components.registry.storage import MAX_VERSION
 from components.shared.command_line import build, options, reported
 from components.shared.errors import StepError
+from components.shared.storage import write_text
 
 WHERE = {"destination", "model_name"}
 
@@ -130,6 +131,20 @@ def verify(registry: Registry, version: int | None, as_json: bool) -> None:
             f"{registry.where}: not whole: {', '.join(broken)}; publish those models again and "
             "promote or roll back to a whole version"
         )
+
+
+@_command(
+    "report",
+    click.Option(
+        ["--output"], default="registry.html", show_default=True, help="The file to write."
+    ),
+)
+def report(registry: Registry, output: str) -> None:
+    """Write a page of all versions: precision, champion, data drift, what each was trained on."""
+    from components.registry.report import render  # only here jinja2 is needed
+
+    write_text(Path(output), render(registry))
+    click.echo(f"Wrote {output}")
 
 
 @_command("promote", VERSION, DRY_RUN)

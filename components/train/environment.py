@@ -7,7 +7,9 @@ never be found again.
 import os
 from pathlib import Path
 
-VOLUME, RUN_ID = "RUN_VOLUME", "RUN_ID"  # the mounted volume, and the run's id
+from components.shared.code import RUN_ID
+
+VOLUME = "RUN_VOLUME"  # the mounted volume
 TRAINJOB = "TRAINJOB_SETTINGS"  # how to train on several nodes, as JSON
 
 

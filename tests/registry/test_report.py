@@ -1,0 +1,71 @@
+"""The page of a registry."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from components.registry.commands import registry_commands
+from components.registry.registry import Registry
+from components.registry.report import render
+from components.shared.code import Code
+from components.shared.errors import StepError
+from tests.registry.conftest import MakeRelease
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry.open(str(tmp_path / "registry"), "digits")
+
+
+def published(registry: Registry, make_release: MakeRelease, *files: Path) -> Registry:
+    """Publishes three versions, promotes each, and rolls the last one back."""
+    for number in (1, 2, 3):
+        release = make_release(f"run-{number}")._replace(
+            precision_at_1=0.9 + number / 100, code=Code("0.2.0", "0123456789abcdef", number == 2)
+        )
+        parts = {**release.files, **{path.name: path for path in files}}
+        registry.advance(registry.publish(release._replace(files=parts)))
+    registry.rollback()
+    return registry
+
+
+def test_page_has_every_version_with_champion_and_rollback(
+    registry: Registry, make_release: MakeRelease
+) -> None:
+    page = render(published(registry, make_release))
+    assert "Version 2 is in use" in page
+    for number in (1, 2, 3):
+        assert f"run-{number}" in page and f"{0.9 + number / 100:.4f}" in page
+    assert "earlier champion" in page and ">rolled back</span>" in page
+    assert "0.2.0 (0123456789ab with changes)" in page
+
+
+def test_page_tells_intervals_drift_and_options_where_a_version_has_them(
+    registry: Registry, make_release: MakeRelease, evaluation: Path, model: Path
+) -> None:
+    published(registry, make_release, evaluation / "evaluation.json", model / "model.json")
+    page = render(registry)
+    assert "95 % interval" in page and "0.00 %" in page
+    assert "<code>" in page and page.count("whisker") >= 3
+
+
+def test_page_needs_nothing_but_itself(registry: Registry, make_release: MakeRelease) -> None:
+    page = render(published(registry, make_release))
+    assert "src=" not in page and "http" not in page and "@import" not in page
+
+
+def test_command_writes_the_page(
+    registry: Registry, make_release: MakeRelease, tmp_path: Path
+) -> None:
+    published(registry, make_release)
+    output = tmp_path / "page.html"
+    where = ["--destination", str(tmp_path / "registry"), "--output", str(output)]
+    result = CliRunner().invoke(registry_commands, ["report", *where])
+    assert result.exit_code == 0, result.output
+    assert "3 versions of digits" in output.read_text(encoding="utf-8")
+
+
+def test_an_empty_registry_is_one_line(registry: Registry) -> None:
+    with pytest.raises(StepError, match="holds no version; push a model first"):
+        render(registry)
