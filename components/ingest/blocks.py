@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from components.ingest.locate import File
 from components.shared.errors import StepError
 
-EVERY = 256  # records a block
-
 
 @dataclass(frozen=True)
 class Blocks:
-    """The blocks of a file: EVERY records each, but for the last."""
+    """The blocks of a file: of equally many records each, but for the last."""
 
     file: File
+    every: int  # records a block
     starts: tuple[int, ...]  # the first byte of each block, and the end of the last
     records: int
     sha256: str  # of the file
@@ -25,10 +24,10 @@ class Blocks:
             Which records of the block are wanted, from and to, and the block's bytes.
         """
         with self.file.filesystem.open_input_file(self.file.path) as opened:
-            for block in range(start // EVERY, -(-stop // EVERY)):
+            for block in range(start // self.every, -(-stop // self.every)):
                 low, high = self.starts[block], self.starts[block + 1]
                 data = opened.read_at(high - low, low)
                 if len(data) != high - low:
                     raise StepError(f"{self.file.name}: it changed while it was read")
-                first = block * EVERY
-                yield max(start - first, 0), min(stop - first, EVERY), data
+                first = block * self.every
+                yield max(start - first, 0), min(stop - first, self.every), data

@@ -9,14 +9,16 @@ from math import isqrt
 
 import numpy as np
 
-from components.ingest.blocks import EVERY, Blocks
+from components.ingest.blocks import Blocks
 from components.ingest.locate import File
 from components.shared.errors import StepError
 from components.shared.records import ImageShape
 
 CHUNK = 4 << 20  # bytes scanned at a time
 LONGEST_LINE = 1 << 20  # bytes: 256 x 256 pixels of three digits each
-LONGEST_BLOCK = 128 << 20
+LONGEST_BLOCK = 64 << 20
+# A block's lines and cells: what is parsed at once, since a call costs time for every column.
+LINES, CELLS = 1_024, 4 << 20
 _BOM = b"\xef\xbb\xbf"
 _NUMBER = re.compile(r"\s*-?\d+(\.\d*)?\s*", re.ASCII)
 _PLACE = re.compile(r"(\d+)x(\d+)")  # a pixel's row and column, from 1 or 0
@@ -77,17 +79,19 @@ def columns_of(first: bytes, name: str, label_column: str, labelled: bool) -> tu
     return Columns(len(cells), label, pixels, _shape(names, pixels, name)), end
 
 
-def blocks_of(file: File, before: int) -> Blocks:
+def blocks_of(file: File, before: int, cells: int) -> Blocks:
     """Finds where records start, by the ends of lines; blank lines at the end are none.
 
     Args:
         file: A plain CSV file.
         before: Bytes before the first record.
+        cells: In a line.
 
     Raises:
         StepError: A cell is quoted, so that a line's end could be part of it.
     """
     digest = hashlib.sha256()
+    every = max(1, min(LINES, CELLS // cells))
     starts, ends, last, size = [before], 0, before, 0
     with file.filesystem.open_input_stream(file.path, compression=None) as opened:
         while chunk := opened.read(CHUNK):
@@ -96,16 +100,16 @@ def blocks_of(file: File, before: int) -> Blocks:
             found = np.flatnonzero(np.frombuffer(chunk, np.uint8) == ord("\n")) + size + 1
             size += len(chunk)
             found = found[found > before]
-            starts += found[(EVERY - 1 - ends) % EVERY :: EVERY].tolist()
+            starts += found[(every - 1 - ends) % every :: every].tolist()
             ends += len(found)
             last = int(found[-1]) if len(found) else last
             if size - starts[-1] > LONGEST_BLOCK:
-                raise StepError(f"{file.name}: {EVERY} lines of more than {LONGEST_BLOCK:,} bytes")
+                raise StepError(f"{file.name}: {every} lines of more than {LONGEST_BLOCK:,} bytes")
     blank = _blank_at_end(file, size, before)
     records = ends + (last < size) - blank
     if last < size or starts[-1] != size:
         starts.append(size)
-    return Blocks(file, tuple(starts), max(records, 0), digest.hexdigest())
+    return Blocks(file, every, tuple(starts), max(records, 0), digest.hexdigest())
 
 
 def _refuse_quotes(file: File, chunk: bytes, size: int, before: int) -> None:

@@ -160,7 +160,7 @@ def open_csv(files: Sequence[File], _: Sequence[File], asked: Asked) -> CsvSourc
             without = f"{file.name}: {error}"
             print(f"Left out {without}")
             continue
-        found.append(CsvFile(blocks_of(plain, before), columns))
+        found.append(CsvFile(blocks_of(plain, before, columns.count), columns))
     if not found:
         raise StepError(f"{without}; --label-column names another")
     for one in found[1:]:

@@ -14,6 +14,9 @@ from components.ingest import content
 from components.ingest.source import WRONG_SIZE, Records, UnreadableError, Unusable
 from components.shared.records import Images, ImageShape
 
+# Of odd metadata, say: the pixels are what counts, and whether they can be read.
+warnings.filterwarnings("ignore", module="PIL")
+
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 # Larger pictures are refused before they are decoded: 100 of them would fill a worker's memory.
 MAX_PIXELS = 1 << 24
@@ -109,19 +112,15 @@ class Conversion:
 
     def _decoded(self, data: bytes, shape: ImageShape | None) -> Images:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of odd metadata; the pixels are what counts
-                with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                    size = picture.size[::-1]
-                    found = self.shape_of(size)
-                    if shape and found != shape:
-                        raise UnreadableError(_wrong_size(found, shape))
-                    if prod(size) > MAX_PIXELS:
-                        raise UnreadableError(
-                            f"{prod(size):,} pixels, expected {MAX_PIXELS:,} at most"
-                        )
-                    picture.load()
-                    return self.of_picture(picture)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+                size = picture.size[::-1]
+                found = self.shape_of(size)
+                if shape and found != shape:
+                    raise UnreadableError(_wrong_size(found, shape))
+                if prod(size) > MAX_PIXELS:
+                    raise UnreadableError(f"{prod(size):,} pixels, expected {MAX_PIXELS:,} at most")
+                picture.load()
+                return self.of_picture(picture)
         except UnreadableError:
             raise
         # Pillow raises whatever a damaged file brings about, of many kinds.

@@ -8,12 +8,13 @@ import struct
 from collections.abc import Iterator
 
 from components.ingest import content
-from components.ingest.blocks import EVERY, Blocks
+from components.ingest.blocks import Blocks
 from components.ingest.locate import File
 from components.ingest.source import UnreadableError
 from components.shared.errors import StepError
 
 HEADER, FOOTER = 12, 4  # bytes: length and its checksum; checksum of the data
+EVERY = 256  # records a block
 LONGEST = 64 << 20  # bytes of a record
 BUFFER = 1 << 20
 
@@ -47,7 +48,7 @@ def blocks_of(file: File) -> Blocks:
                 starts.append(place)
     if starts[-1] != place:
         starts.append(place)
-    return Blocks(file, tuple(starts), records, digest.hexdigest())
+    return Blocks(file, EVERY, tuple(starts), records, digest.hexdigest())
 
 
 def records_of(data: bytes) -> Iterator[bytes | UnreadableError]:
