@@ -243,6 +243,10 @@ class Evaluate(Options):
         default=50.0,
         description="Longest median time, in milliseconds, to classify a single image.",
     )
+    model_timeout: PositiveInt = Field(
+        default=600,
+        description="Seconds to wait for a model to load or to answer a batch; then evaluate ends.",
+    )
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ def mnist(
     min_class_recall: float = Evaluate.min_class_recall,
     max_gap: float = Evaluate.max_gap,
     max_latency_ms: float = Evaluate.max_latency_ms,
+    model_timeout: int = Evaluate.model_timeout,
     destination: str = Push.destination,
     model_name: str = Push.model_name,
     export: str = Push.export,

@@ -22,6 +22,7 @@ def evaluate(
     min_class_recall: float,
     max_gap: float,
     max_latency_ms: float,
+    model_timeout: int,
 ) -> bool:
     """Scores the model on all splits and returns whether it is blessed."""
     import shutil

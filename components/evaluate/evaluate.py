@@ -18,6 +18,7 @@ from components.evaluate.champion import compare
 from components.evaluate.figures import RocTally, Tally
 from components.evaluate.mistakes import Mistakes
 from components.evaluate.predictions import Predictions
+from components.evaluate.progress import Progress
 from components.evaluate.report import Pictures
 from components.evaluate.robustness import Robustness
 from components.evaluate.samples import Samples
@@ -65,13 +66,10 @@ def evaluate(
     with whole_directory(output, Evaluation.FILE) as directory:
         asked = Samples()
         with Predictions(directory / predictions.FILE, dataset.class_names) as rows:
-            measured, pictures = _measure(
-                dataset,
-                examples,
-                model / "saved_model",
-                None if config.no_champion else champion,
-                rows,
-                asked,
+            saved_model, other = model / "saved_model", None if config.no_champion else champion
+            progress = Progress(str(saved_model), config.model_timeout)
+            measured, pictures = progress.watch(
+                lambda: _measure(dataset, examples, saved_model, other, rows, asked, progress)
             )
         asked.write(directory / samples.FILE)
         evaluation = Evaluation(
@@ -101,6 +99,7 @@ def _measure(
     champion: Path | None,
     rows: Predictions,
     asked: Samples,
+    progress: Progress,
 ) -> tuple[Measured, Pictures]:
     """Reads every split once and returns the evaluation's figures, and pictures for the report."""
     seconds: dict[str, float] = {}
@@ -108,6 +107,7 @@ def _measure(
         loaded = load(saved_model, dataset.image_shape, len(dataset.class_names))
         classify = classifier(loaded, str(saved_model))
         comparison = compare(champion, dataset) if champion else None
+        progress.made()
     robustness, mistakes, roc = Robustness(classify), Mistakes(), RocTally()
     on_test: list[Observer] = [asked, robustness, mistakes, roc]
     on_test += [comparison] if comparison else []
@@ -119,6 +119,7 @@ def _measure(
             for batch in score(classify, split, read(dataset, examples, split)):
                 for observer in observers:
                     observer.add(batch)
+                progress.made()
         splits[split] = tally.result()
     with _timed(seconds, "serving"):
         serving = check(loaded, classify, asked.first)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from components.shared.records import ImageShape
+from components.shared.saved_model import blamed
 from components.shared.shards import Examples, Shards
 
 BATCH = 5_000
@@ -53,11 +54,8 @@ def load(directory: Path, image_shape: ImageShape, classes: int) -> tf.Module:
     Raises:
         StepError: The directory is no SavedModel, or its ``serving_default`` has another signature.
     """
-    try:
+    with blamed(directory, "does not load", "run train first"):
         loaded = tf.saved_model.load(str(directory))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        raise StepError(f"{directory}: no SavedModel ({reason}); run train first") from None
     if "serving_default" not in loaded.signatures:
         found = ", ".join(loaded.signatures) or "none"
         raise StepError(f"{directory}: signatures {found}, expected serving_default among them")
@@ -100,7 +98,8 @@ def classifier(model: tf.Module, name: str) -> Classifier:
     def classify(images: npt.NDArray[np.uint8] | tf.Tensor) -> Probabilities:
         # A reference to the model, since the signature alone does not keep its variables alive.
         _ = model
-        probabilities = signature(images=tf.convert_to_tensor(images))["probabilities"].numpy()
+        with blamed(name, "does not answer", "train it anew"):
+            probabilities = signature(images=tf.convert_to_tensor(images))["probabilities"].numpy()
         off = np.abs(probabilities.sum(axis=1) - 1)
         if not (probabilities.min() >= 0 and off.max() <= TOLERANCE):  # so that NaN is off too
             raise StepError(

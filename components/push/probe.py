@@ -17,6 +17,7 @@ from components.registry.contents import Validation
 from components.shared.command_line import reported
 from components.shared.errors import StepError
 from components.shared.parent import end_with_parent
+from components.shared.saved_model import blamed
 from components.shared.storage import files_of
 
 CALLS = 30  # measured at each batch size; the median counts
@@ -51,21 +52,16 @@ def main(saved_model: Path, samples: Path) -> None:
 
 
 def _load(saved_model: Path) -> tf.Module:
-    try:
+    with blamed(saved_model, "does not load", "train it anew"):
         return tf.saved_model.load(str(saved_model))
-    except (OSError, ValueError, LookupError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        raise StepError(f"{saved_model}: does not load ({reason}); train it anew") from None
 
 
 def _answer(model: tf.Module, name: str, **inputs: tf.Tensor) -> np.ndarray:
     if name not in model.signatures:
         found = ", ".join(model.signatures) or "none"
         raise StepError(f"the model has the signatures {found}, expected {name} among them")
-    try:
+    with blamed(f"signature {name}", "does not answer", "train it anew"):
         return model.signatures[name](**inputs)["probabilities"].numpy()
-    except (TypeError, KeyError, ValueError, tf.errors.OpError) as error:
-        raise StepError(f"signature {name}: {str(error).splitlines()[0]}") from None
 
 
 def _examples(images: np.ndarray) -> tf.Tensor:

@@ -16,6 +16,7 @@ from components.serve.pixels import pixels
 from components.shared.errors import StepError, explain, printable
 from components.shared.manifests import Model
 from components.shared.records import ImageShape
+from components.shared.saved_model import blamed
 
 SIGNATURE = "serving_default"
 
@@ -97,10 +98,8 @@ class ServedModel:
     def _load(self, version: int) -> Loaded:
         with TemporaryDirectory() as cache:
             directory = self._registry.fetch(version, Path(cache))
-            try:
+            with blamed(directory, "does not load", "roll back or promote another"):
                 return Loaded.of(version, directory)
-            except Exception as error:  # noqa: BLE001 - what TensorFlow says of a broken file
-                raise StepError(f"{directory}: does not load ({explain(error)})") from None
 
 
 def predict(loaded: Loaded, signature: str, values: Any) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Checkpoints:
         # What lies there counts, not the pointer file: a crash may come between the two.
         steps = {
             int(match[1]): path
-            for path in self._directory.iterdir()
+            for path in (self._directory.iterdir() if self._directory.is_dir() else ())
             if (match := _INDEX.fullmatch(path.name))
         }
         newest_first = [steps[step] for step in sorted(steps, reverse=True)]

@@ -32,7 +32,7 @@ def test_batches_are_the_split_in_order_each_example_once(examples: Path, model:
 
 
 def test_a_directory_that_is_no_saved_model(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match=r"no SavedModel .* run train first"):
+    with pytest.raises(StepError, match=r"does not load .* run train first"):
         load(tmp_path, *MNIST_KIND)
 
 
