@@ -22,7 +22,7 @@ DEVELOPED := $(VENV)/developed-$(call content,requirements.lock requirements-dev
 
 # A variable on the command line is one that the target knows: an option of the program behind it, as
 # SOURCE=data/mnist for --source data/mnist, or one of those listed here. Any other would be ignored in silence.
-PROGRAMS := local compile submit schedule serve
+PROGRAMS := local compile submit schedule serve test-cluster
 OWN := VENV BASE_PYTHON INSTALLER ARGS
 KNOWN_local := RUNNER IMAGES
 KNOWN_compile := GPU IMAGES
@@ -73,7 +73,7 @@ serve: $(INSTALLED) ## Try the registry's champion in a browser: make serve PORT
 
 ##@ Run on a cluster
 
-.PHONY: compile images submit schedule sbom
+.PHONY: compile images submit schedule test-cluster sbom
 compile: $(INSTALLED) ## Write pipeline.yaml: make compile GPU=4 IMAGES=images.json
 	@$(PYTHON) -m pipeline compile $(if $(GPU),--gpus $(GPU)) $(if $(IMAGES),--images $(IMAGES)) $(OPTIONS)
 
@@ -85,6 +85,9 @@ submit: $(INSTALLED) ## Run on a cluster: make submit HOST=http://localhost:8080
 
 schedule: $(INSTALLED) ## Run on a cluster every day at 03:00 UTC, or when CRON says: make schedule HOST=...
 	@$(PYTHON) -m pipeline schedule --cron $(call quoted,$(CRON)) $(OPTIONS)
+
+test-cluster: $(INSTALLED) ## Try what is promised on an installation: make test-cluster HOST=http://localhost:8080
+	@$(PYTHON) -m tests.cluster $(OPTIONS)
 
 sbom: $(DEVELOPED) ## Write the bill of materials of each image to build/sbom, as CycloneDX
 	@mkdir -p build/sbom

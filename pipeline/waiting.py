@@ -89,9 +89,9 @@ def _tasks(run: Any) -> list[Any]:
 def _outcome(connection: Connection, run: Any) -> Outcome:
     """Reads how a run ended from its workflow, else from the states of its steps."""
     with connection.api() as api, explained(connection.host):
-        workflow = _workflow(api, run.run_id)
+        workflow = workflow_of(api, run.run_id)
         if workflow:
-            steps = steps_of(workflow, lambda pod: _log(api, run.run_id, pod))
+            steps = steps_of(workflow, lambda pod: log_of(api, run.run_id, pod))
             ended = outcome(steps, terminated(workflow))
         else:
             phases = {t.display_name: PHASES.get(t.state, t.state or "") for t in _tasks(run)}
@@ -102,7 +102,7 @@ def _outcome(connection: Connection, run: Any) -> Outcome:
     return ended
 
 
-def _workflow(api: kfp_server_api.ApiClient, run_id: str) -> dict[str, Any]:
+def workflow_of(api: kfp_server_api.ApiClient, run_id: str) -> dict[str, Any]:
     """Returns the run's workflow, which only version 1 of the API shows; {} where it does not."""
     try:
         found = json.loads(_get(api, f"/apis/v1beta1/runs/{run_id}"))
@@ -113,7 +113,7 @@ def _workflow(api: kfp_server_api.ApiClient, run_id: str) -> dict[str, Any]:
         return {}
 
 
-def _log(api: kfp_server_api.ApiClient, run_id: str, pod: str) -> str:
+def log_of(api: kfp_server_api.ApiClient, run_id: str, pod: str) -> str:
     """Returns a step's log; empty where there is none: then there is an error in its place."""
     try:
         log = _get(api, f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log")

@@ -51,15 +51,22 @@ def _step(
     if phase in ("Omitted", "Skipped"):
         return []
     whose = f"{name}-driver" if driver in FAILED else name
-    pods = [node for node in nodes if node["type"] == "Pod" and whose in _path(node)]
-    if not pods:  # it was cached, or has not started yet
+    attempts = pods_of(workflow, whose)
+    if not attempts:  # it was cached, or has not started yet
         return [Step(name, phase)]
-    last = pods[-1]  # attempt
+    last, node = list(attempts.items())[-1]
     told = whose in TOLD or phase in FAILED
-    log = read_log(_pod(workflow, last)).splitlines() if told else []
-    reason = last.get("message", "").removeprefix("main: ") if phase in FAILED else ""
+    log = read_log(last).splitlines() if told else []
+    reason = node.get("message", "").removeprefix("main: ") if phase in FAILED else ""
     return [Step(name, phase, f"its driver: {reason}" if driver in FAILED else reason, log)]
 
 
-def _pod(workflow: Mapping[str, Any], node: Mapping[str, Any]) -> str:
-    return f"{workflow['metadata']['name']}-{node['templateName']}-{node['id'].rpartition('-')[2]}"
+def pods_of(workflow: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:
+    """Returns the pods of a step, or of its driver, by their names, one an attempt.
+
+    Argo names them by the workflow, the template and the end of the node's id.
+    """
+    nodes = sorted((workflow["status"].get("nodes") or {}).values(), key=_started)
+    mine = [node for node in nodes if node["type"] == "Pod" and name in _path(node)]
+    start = workflow["metadata"]["name"]
+    return {f"{start}-{n['templateName']}-{n['id'].rpartition('-')[2]}": n for n in mine}

@@ -125,7 +125,7 @@ def test_a_failed_step_is_reported_as_failed(
     assert "Traceback" not in process.stdout + process.stderr
     log = (tmp_path / "runs/latest/train/log.txt").read_text(encoding="utf-8")
     assert "error: " in log
-    assert read(tmp_path / "runs/latest/summary/summary")["state"] == "FAILED"
+    assert read(tmp_path / "runs/latest/summary/summary")["state"] == "failed"
     assert not engine.containers.list(all=True)
 
 

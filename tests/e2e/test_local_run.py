@@ -56,7 +56,9 @@ def test_default_run_publishes_the_blessed_model(blessed: tuple[Path, str]) -> N
 
 
 def test_default_run_ends_with_a_summary(blessed: tuple[Path, str]) -> None:
-    assert read(blessed[0] / "runs/latest/summary/summary")["state"] == "SUCCEEDED"
+    summary = read(blessed[0] / "runs/latest/summary/summary")
+    assert summary["state"] == "succeeded"
+    assert summary["outcome"].startswith("Run succeeded: published digits version 1 to ")
 
 
 def test_default_run_shows_what_a_person_wants_to_see(blessed: tuple[Path, str]) -> None:
@@ -104,7 +106,9 @@ def test_unblessed_model_is_not_pushed(command: Command, tmp_path: Path) -> None
     assert not (tmp_path / "registry").exists()
     assert not (tmp_path / "runs/latest/push").exists()
     assert "skipped: the model is not blessed" in process.stdout
-    assert read(tmp_path / "runs/latest/summary/summary")["state"] == "SUCCEEDED"
+    summary = read(tmp_path / "runs/latest/summary/summary")
+    assert summary["state"] == "not blessed"
+    assert "not published: test precision@1" in summary["outcome"]
 
 
 def test_failed_step_names_itself_its_error_and_its_log(command: Command, tmp_path: Path) -> None:
@@ -118,7 +122,8 @@ def test_failed_step_names_itself_its_error_and_its_log(command: Command, tmp_pa
     assert f"error: {missing}: not found" in log.read_text(encoding="utf-8")
     assert "Traceback" not in process.stdout + process.stderr
     assert "not run" in process.stdout
-    assert read(tmp_path / "runs/latest/summary/summary")["state"] == "FAILED"
+    summary = read(tmp_path / "runs/latest/summary/summary")
+    assert summary["outcome"].startswith(f"Run failed: ingest: {missing}: not found")
 
 
 def alive(session: int) -> list[str]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import kfp_server_api
 from google.protobuf import json_format
@@ -19,6 +19,9 @@ TYPES: dict[str, Any] = {
     "STRING": str,
     "BOOLEAN": bool,
 }
+
+
+Fake = TypeVar("Fake", bound="FakeKfp")
 
 
 class RefusedError(Exception):
@@ -215,7 +218,13 @@ def _check_run(body: dict) -> None:
 @contextmanager
 def serve() -> Iterator[FakeKfp]:
     """Runs the server on a free port."""
-    fake = FakeKfp()
+    with serving(FakeKfp()) as fake:
+        yield fake
+
+
+@contextmanager
+def serving(fake: Fake) -> Iterator[Fake]:
+    """Runs a server on a free port."""
 
     def answer(request: Request) -> tuple[int, Any]:
         try:

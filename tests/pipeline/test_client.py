@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from components.summary.workflow import pods_of
 from pipeline import waiting
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Cli
 from tests.pipeline.fake_kfp import FakeKfp
-from tests.workflows import pods, workflow
+from tests.workflows import workflow
 
 REGISTRY = ("-p", "destination=gs://bucket/registry")
 
@@ -75,7 +76,7 @@ def test_a_failure_is_shown_with_its_reason_and_the_end_of_its_log(
     kfp_server.states = [{"ingest": "SUCCEEDED", "train": "FAILED"}]
     kfp_server.outcome = "FAILED"
     kfp_server.workflow = workflow("failed")
-    (*_, last) = pods("failed", "train")
+    (*_, last) = pods_of(workflow("failed"), "train")
     kfp_server.logs = {last: "Step 100: loss = nan\nerror: the loss is nan at step 100\nF1125 …\n"}
     result = cli("submit", "--host", kfp_server.url, *WAITING, expect=1)
     assert result.stdout.splitlines()[-4:] == [
@@ -106,7 +107,7 @@ def test_a_failure_without_a_log_has_the_clusters_reason(
 def test_a_push_that_was_skipped_is_told_with_the_reason(kfp_server: FakeKfp, cli: Cli) -> None:
     kfp_server.workflow = workflow("not-blessed")
     said = "  FAIL min_precision: …\nNot blessed: test precision@1 0.9030 is below 0.978\n"
-    kfp_server.logs = dict.fromkeys(pods("not-blessed", "evaluate"), said)
+    kfp_server.logs = dict.fromkeys(pods_of(workflow("not-blessed"), "evaluate"), said)
     result = cli("submit", "--host", kfp_server.url, *WAITING)
     assert result.stdout.splitlines()[-1] == (
         "Run succeeded, but the model is not blessed and not published: "

@@ -8,8 +8,9 @@ import pytest
 from kfp.dsl import PipelineTaskFinalStatus
 
 from components.summary.component import summary
+from components.summary.workflow import pods_of
 from tests.summary.conftest import FakeCluster, Webhook
-from tests.workflows import RUN, pods, workflow
+from tests.workflows import RUN, workflow
 
 BLESSED = "Blessed: all 6 rules hold, test precision@1 0.9890 (0.9868 to 0.9908)"
 NOT_BLESSED = "Not blessed: test precision@1 0.9030 is below 0.978 (and 1 more)"
@@ -42,7 +43,7 @@ def logs(name: str, **lines: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for step, line in lines.items():
         log = "\n".join([AROUND[0], "…", line, AROUND[1]]) + "\n"
-        found |= dict.fromkeys(pods(name, step), log)
+        found |= dict.fromkeys(pods_of(workflow(name), step), log)
     return found
 
 

@@ -16,13 +16,3 @@ def workflow(name: str) -> dict[str, Any]:
     """Returns a workflow of the run ``RUN``."""
     path = Path(__file__).with_name(f"{name}.json")
     return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def pods(name: str, step: str) -> list[str]:
-    """Returns the names of a step's pods, as KFP's own persistence agent makes them."""
-    found = workflow(name)
-    return [
-        f"{found['metadata']['name']}-{node['templateName']}-{key.rpartition('-')[2]}"
-        for key, node in found["status"]["nodes"].items()
-        if node["type"] == "Pod" and f".{step}" in node["name"] and "executor" in node["name"]
-    ]

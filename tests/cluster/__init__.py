@@ -1,0 +1,1 @@
+"""What holds on an installation of Kubeflow Pipelines: ``make test-cluster``."""
