@@ -64,10 +64,11 @@ class Conversion:
     def _grey(self, picture: Image.Image) -> Image.Image:
         if picture.mode == "L":
             return picture
-        if picture.mode == "RGB":  # all that WebP has
-            channels = np.asarray(picture)
+        if picture.mode in ("RGB", "P", "1") and "transparency" not in picture.info:
+            # All that WebP and GIF have, also where it is grey.
+            channels = np.asarray(picture.convert("RGB"))
             if (channels == channels[..., :1]).all():
-                return picture.getchannel(0)
+                return Image.fromarray(channels[..., 0])
         if not self.grey:
             raise UnreadableError(
                 f"an image of mode {picture.mode}, expected grey of 8 bits; --grey converts"

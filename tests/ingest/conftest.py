@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import socket
 import subprocess
 import time
@@ -67,6 +68,7 @@ def read_all(config: Ingest, directory: Path, labelled: bool = True) -> tuple[So
     work = directory / "work"
     work.mkdir(exist_ok=True)
     source = open_source(config, open_directory(str(work)), labelled)
+    source = pickle.loads(pickle.dumps(source))  # as it comes to workers
     read = []
     for part in source.ranges(min(config.shard_size, 1_000)):
         records = source.read(part)

@@ -20,7 +20,7 @@ from components.ingest.ingest import ingest
 from components.ingest.open_source import open_source
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
-from tests.ingest.conftest import Array, digits, png
+from tests.ingest.conftest import Array, digits, png, read_all
 from tests.ingest.test_ingest import read
 
 CLASSES = ("cat", "dog", "eel")
@@ -132,28 +132,39 @@ def test_numbers_are_classes_in_their_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"), [("BMP", {}), ("JPEG", {"quality": 95}), ("WEBP", {"lossless": True})]
+    ("kind", "options"),
+    [
+        ("BMP", {}),
+        ("GIF", {}),
+        ("TIFF", {}),
+        ("JPEG", {"quality": 95}),
+        ("WEBP", {"lossless": True}),
+    ],
 )
 def test_formats(kind: str, options: dict, tmp_path: Path) -> None:
     folder = write_folders(tmp_path / "source", kind, **options)
-    ingest(Ingest(source=str(folder), validation_size=15), tmp_path / "out")
-    images, labels = read(tmp_path / "out", "test")
-    assert len(images) == 30
+    _, records = read_all(Ingest(source=str(folder / "test")), tmp_path)
+    assert len(records.images) == 30
     if kind != "JPEG":
-        assert as_set(images, labels) == as_set(TEST[0], np.arange(30) % 3)
+        assert as_set(records.images, records.labels) == as_set(TEST[0], np.arange(30) % 3)
 
 
 SOFT = np.add.outer(np.arange(28), np.arange(28)).astype(np.uint8)
+
+
+def _in_palette() -> Image.Image:
+    """Red instead of grey."""
+    picture = Image.fromarray(SOFT, "L").convert("P")
+    picture.putpalette([channel for level in range(256) for channel in (level, 0, 0)])
+    return picture
+
+
 ODD: dict[str, tuple[Image.Image, Callable[[], Array]]] = {
-    "bilevel": (Image.fromarray(SOFT > 20), lambda: (SOFT > 20) * np.uint8(255)),
     "16 bits": (
         Image.fromarray(SOFT.astype(np.uint16) * 1_000),
         lambda: (SOFT.astype(int) * 1_000 >> 8).astype(np.uint8),
     ),
-    "palette": (
-        Image.fromarray(SOFT).convert("RGB").quantize(64),
-        lambda: np.asarray(Image.fromarray(SOFT).convert("RGB").quantize(64).convert("L")),
-    ),
+    "palette": (_in_palette(), lambda: np.asarray(_in_palette().convert("RGB").convert("L"))),
     "alpha": (
         Image.merge("LA", [Image.fromarray(SOFT), Image.new("L", (28, 28), 0)]),
         lambda: np.zeros((28, 28), np.uint8),
@@ -177,6 +188,16 @@ def test_what_is_not_grey_is_rejected_or_made_grey(name: str, tmp_path: Path) ->
     ingest(config, tmp_path / "out")
     images, _ = read(tmp_path / "out", "train")
     assert np.abs(images.astype(int) - wanted()).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_grey_is_grey_however_it_is_written(mode: str, tmp_path: Path) -> None:
+    picture = Image.fromarray((SOFT > 20) * np.uint8(255))
+    for folder in ("a", "b"):
+        (tmp_path / "source" / folder).mkdir(parents=True)
+        picture.convert(mode).save(tmp_path / "source" / folder / "1.png")
+    _, records = read_all(Ingest(source=str(tmp_path / "source")), tmp_path)
+    assert np.array_equal(records.images[0], np.asarray(picture))
 
 
 def test_what_cannot_be_read_is_rejected_with_its_reason(
