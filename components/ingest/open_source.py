@@ -19,7 +19,7 @@ from components.ingest.source import Source, check_bounds
 from components.ingest.split_names import listed
 from components.ingest.tfrecord_source import open_tfrecord
 from components.shared.addresses import shown
-from components.shared.errors import StepError, explain
+from components.shared.errors import StepError, explain, is_about_a_file
 
 SCHEMES = (SCHEME, "gs://", "https://", "http://")
 # Opens files of one kind, with the other files there, as one source.
@@ -68,6 +68,8 @@ def _open(asked: Asked) -> Source:
         beside = of_kind.pop(content.OTHER, [])
         return _opener(source, of_kind, beside)(next(iter(of_kind.values())), beside, asked)
     except OSError as error:  # pyarrow raises it for whatever a bucket answers
+        if is_about_a_file(error):
+            raise StepError(explain(error)) from None
         raise StepError(f"{source}: {explain(error)}") from None
 
 

@@ -184,10 +184,10 @@ def _told_apart() -> Iterator[None]:
 
 def _first_line(error: BaseException) -> str:
     """What is at the bottom of an error: requests and urllib3 wrap it in errors of their own."""
-    inner = error.args[0] if error.args else None
-    cause = getattr(inner, "reason", None) or inner
-    if isinstance(cause, BaseException):
-        return _first_line(cause)
+    inner = [getattr(one, "reason", None) or one for one in error.args]
+    for cause in inner:
+        if isinstance(cause, BaseException):
+            return _first_line(cause)
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

@@ -22,6 +22,7 @@ _ADVICE = {
     errno.ELOOP: "links lead in a circle; name another place",
     errno.EBUSY: "a disk is mounted there or it is in use; name a directory in it",
     errno.EMFILE: "allow more open files: ulimit -n",
+    errno.EFBIG: "no file may be as large there; name another place, or see ulimit -f",
     errno.EIO: "the disk or its server fails; try again, or name another place",
 }
 _NUMBER = re.compile(r"\[errno (\d+)\]", re.IGNORECASE)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from components.shared.errors import StepError
 from components.train.state import State
+from components.train.writing import writing
 
 PREFIX = "ckpt"
 # What TensorFlow raises for a checkpoint cut short, damaged or of other variables; its reader maps
@@ -70,8 +71,13 @@ class Checkpoints:
         return None
 
     def save(self) -> str:
-        """Writes a checkpoint of the current step and returns its path without suffix."""
-        self.latest = self._manager.save(checkpoint_number=self._state.step)
+        """Writes a checkpoint of the current step and returns its path without suffix.
+
+        Raises:
+            StepError: It cannot be written.
+        """
+        with writing(self._directory):
+            self.latest = self._manager.save(checkpoint_number=self._state.step)
         self._saved = time.monotonic()
         return self.latest
 

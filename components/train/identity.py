@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,7 +57,10 @@ def _take(directory: Path, identity: dict[str, object], restart: bool) -> None:
         )
     if differing:
         for path in (path for pattern in LEFT for path in directory.glob(pattern)):
-            path.unlink()
+            if path.is_dir():  # of a checkpoint that was not finished
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     if not (directory / FILE).exists():
         write_text(directory / FILE, json.dumps(identity, indent=2) + "\n")
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from components.shared.records import ImageShape
 from components.train.model import Weights, inference, normalize
+from components.train.writing import writing
 
 
 class Classifier(tf.Module):
@@ -39,15 +40,17 @@ class Classifier(tf.Module):
 
 
 def export(weights: Weights, image_shape: ImageShape, directory: Path) -> None:
-    """Writes a SavedModel with the signatures ``serving_default`` and ``examples``."""
+    """Writes a SavedModel with the signatures ``serving_default`` and ``examples``.
+
+    Raises:
+        StepError: It cannot be written.
+    """
     classifier = Classifier(weights, image_shape)
     images = tf.TensorSpec([None, *image_shape], tf.uint8, "images")
     examples = tf.TensorSpec([None], tf.string, "examples")
-    tf.saved_model.save(
-        classifier,
-        str(directory),
-        signatures={
-            "serving_default": classifier.serving_default.get_concrete_function(images),
-            "examples": classifier.examples.get_concrete_function(examples),
-        },
-    )
+    signatures = {
+        "serving_default": classifier.serving_default.get_concrete_function(images),
+        "examples": classifier.examples.get_concrete_function(examples),
+    }
+    with writing(directory):
+        tf.saved_model.save(classifier, str(directory), signatures=signatures)

@@ -50,7 +50,12 @@ def _chiefs(config: Train, dataset: Dataset, output: Path, logs: Path) -> Iterat
         "classes": len(dataset.class_names),
     }
     with whole_directory(output, Model.FILE) as model, claim(logs, config, data):
-        yield model
+        try:
+            yield model
+        except OSError as error:  # without a name it is of a file that was open all the time
+            if error.errno and not error.filename:
+                raise OSError(error.errno, error.strerror, str(logs)) from None
+            raise
 
 
 def _check(config: Train, dataset: Dataset, cluster: Cluster) -> None:
