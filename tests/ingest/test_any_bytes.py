@@ -88,7 +88,10 @@ def test_damage_anywhere_gives_records_or_one_line(
     _read(source, tmp_path)
 
 
-@pytest.mark.parametrize("start", [b"", *{content[:12]: None for content in MADE.values()}])
+@pytest.mark.parametrize(
+    "start",
+    [pytest.param(b"", id="none"), *(pytest.param(MADE[form][:12], id=form) for form in MADE)],
+)
 @fuzz
 @given(content=st.binary(max_size=400))
 def test_any_bytes_behind_a_right_start(start: bytes, content: bytes, tmp_path: Path) -> None:
