@@ -50,35 +50,76 @@ def claim(directory: Path, config: Train, data: Mapping[str, object]) -> Iterato
 
 def _take(directory: Path, identity: dict[str, object], restart: bool) -> None:
     differing = _differing(directory, identity)
-    if differing and not restart:
+    if differing == ["max_steps"] and _longer(directory, identity):
+        _extend(directory, identity, restart)
+    elif differing and not restart:
+        found = _found(directory) or {}
+        told = [
+            f"{name} {found.get(name)!r} there, {identity.get(name)!r} here"
+            if name in found or name in identity
+            else name
+            for name in differing
+        ]
         raise StepError(
-            f"{directory}: holds checkpoints of another run ({'; '.join(differing)}); name another "
+            f"{directory}: holds checkpoints of another run ({'; '.join(told)}); name another "
             "directory, or discard them with --restart"
         )
-    if differing:
-        for path in (path for pattern in LEFT for path in directory.glob(pattern)):
-            if path.is_dir():  # of a checkpoint that was not finished
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+    elif differing:
+        _discard(directory)
     if not (directory / FILE).exists():
         write_text(directory / FILE, json.dumps(identity, indent=2) + "\n")
 
 
-def _differing(directory: Path, identity: dict[str, object]) -> list[str]:
-    path = directory / FILE
-    if not path.exists():
-        # It is there before the first checkpoint is.
-        found = any(directory.glob("ckpt-*"))
-        return [f"{path.name}, which says of which, is missing"] if found else []
+def _extend(directory: Path, identity: dict[str, object], restart: bool) -> None:
+    """Makes a run one of more steps, which goes on where it ended.
+
+    Raises:
+        StepError: Its learning rate fell towards its last step: with more of them, the steps that
+            were taken would have been others.
+    """
+    if identity["decay"] == "none":
+        write_text(directory / FILE, json.dumps(identity, indent=2) + "\n")
+    elif restart:
+        _discard(directory)
+    else:
+        raise StepError(
+            f"{directory}: cannot go on to step {identity['max_steps']}, since with --decay "
+            f"{identity['decay']} the learning rate fell towards its last step; only a run with "
+            "--decay none can be extended. Name another directory, or discard it with --restart"
+        )
+
+
+def _discard(directory: Path) -> None:
+    for path in (path for pattern in LEFT for path in directory.glob(pattern)):
+        if path.is_dir():  # of a checkpoint that was not finished
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _longer(directory: Path, identity: dict[str, object]) -> bool:
+    before, now = (_found(directory) or {}).get("max_steps"), identity["max_steps"]
+    return isinstance(before, int) and isinstance(now, int) and before < now
+
+
+def _found(directory: Path) -> dict[str, object] | None:
+    """Returns what a directory says of itself, None where it says nothing that can be read."""
     try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return [f"{path.name} is unreadable"]
-    if not isinstance(found, dict):
-        return [f"{path.name} is unreadable"]
+        found = json.loads((directory / FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _differing(directory: Path, identity: dict[str, object]) -> list[str]:
+    """Returns the names of what differs, or a phrase on why that cannot be said."""
+    if not (directory / FILE).exists():
+        # It is there before the first checkpoint is.
+        checkpoints = any(directory.glob("ckpt-*"))
+        return [f"{FILE}, which says of which, is missing"] if checkpoints else []
+    found = _found(directory)
+    if found is None:
+        return [f"{FILE} is unreadable"]
     return [
-        f"{name} {found.get(name)!r} there, {identity.get(name)!r} here"
-        for name in sorted(found.keys() | identity)
-        if found.get(name) != identity.get(name)
+        name for name in sorted(found.keys() | identity) if found.get(name) != identity.get(name)
     ]

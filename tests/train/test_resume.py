@@ -137,6 +137,30 @@ def test_other_configuration_is_refused_by_name_unless_restarted(
     assert "Going on" in capsys.readouterr().out
 
 
+def test_more_steps_extend_a_finished_run_as_if_it_had_had_them(
+    train_here: TrainHere, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"log_every": 20, "decay": "none", "momentum": 0.5}
+    train_here(tmp_path, max_steps=60, **options)
+    train_here(tmp_path, max_steps=100, **options)
+    assert f"Going on from {tmp_path / 'logs'}/ckpt-60" in capsys.readouterr().out
+    train_here(tmp_path / "at once", max_steps=100, **options)
+    assert_same_weights(tmp_path / "logs", tmp_path / "at once/logs")
+    with pytest.raises(StepError, match="max_steps 100 there, 60 here"):
+        train_here(tmp_path, max_steps=60, **options)
+
+
+def test_a_run_whose_rate_fell_to_its_end_is_not_extended(
+    train_here: TrainHere, tmp_path: Path
+) -> None:
+    train_here(tmp_path, max_steps=60)
+    with pytest.raises(
+        StepError, match=r"cannot go on to step 100, .*only a run with --decay none"
+    ):
+        train_here(tmp_path, max_steps=100)
+    train_here(tmp_path, max_steps=100, restart=True)
+
+
 def test_retention_keeps_the_newest(train_here: TrainHere, tmp_path: Path) -> None:
     train_here(tmp_path, max_steps=120, log_every=20, checkpoint_every=20, keep_checkpoints=2)
     kept = sorted(path.stem for path in (tmp_path / "logs").glob("ckpt-*.index"))
