@@ -98,6 +98,8 @@ def _loss_chart(history: list[Row]) -> LineChart | None:
     losses = _series(history, "loss")
     mean = moving_mean(losses, WINDOW)
     lines = {"of one batch": thin(losses, POINTS), "moving mean": thin(mean, POINTS)}
+    if validation := _series(history, "loss/validation"):
+        lines["of the validation split"] = thin(validation, POINTS)
     return line_chart(lines, log=True)
 
 

@@ -210,6 +210,7 @@ class Score(BaseModel):
 
     examples: PositiveInt
     correct: NonNegativeInt
+    loss: float | None = None  # mean cross-entropy, nats; None where it was not computed
 
     @property
     def precision(self) -> float:

@@ -22,7 +22,7 @@ FREE = {
     "worker_timeout",
 }
 # What a run leaves in its directory, and --restart removes.
-LEFT = (FILE, "checkpoint", "ckpt-*", "history.jsonl", "events.out.tfevents.*")
+LEFT = (FILE, "checkpoint", "ckpt-*", "history.jsonl", "*/events.out.tfevents.*")
 
 
 @contextmanager

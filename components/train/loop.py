@@ -158,13 +158,19 @@ def compile_score(state: State) -> Callable[[Iterable[tuple[tf.Tensor, tf.Tensor
     """Compiles the evaluation of a split, every example counted once."""
 
     @tf.function(jit_compile=True)
-    def correct(weights: model.Weights, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        return model.evaluation(model.inference(weights, model.normalize(images)), labels)
+    def tally(
+        weights: model.Weights, images: tf.Tensor, labels: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        logits = model.inference(weights, model.normalize(images))
+        return model.evaluation(logits, labels), model.loss(logits, labels)
 
     def score(split: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Score:
         weights = state.weights
-        counts = [(len(labels), int(correct(weights, images, labels))) for images, labels in split]
-        examples, hits = zip(*counts, strict=True)
-        return Score(examples=sum(examples), correct=sum(hits))
+        examples, correct, loss = 0, 0, 0.0
+        for images, labels in split:
+            hits, mean = tally(weights, images, labels)
+            examples, correct = examples + len(labels), correct + int(hits)
+            loss += float(mean) * len(labels)
+        return Score(examples=examples, correct=correct, loss=loss / max(examples, 1))
 
     return score

@@ -19,7 +19,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 
 from components.config import Train
 from components.shared.history import HISTORY, read_history, text_of
-from components.shared.manifests import Score
+from components.shared.manifests import SPLITS, Score
 from components.shared.records import ImageShape
 from components.shared.storage import write_text
 from components.train.model import inference, normalize
@@ -30,6 +30,9 @@ BUCKETS = 30  # of a histogram, as many as TensorBoard shows
 
 class Summaries:
     """Writes a run's figures as lines, as TensorBoard events and as ``history.jsonl``.
+
+    Each split has events of its own, in a directory of its name, so that TensorBoard draws the
+    three in one chart. The training loss is that of the last batch, the others' of the whole split.
 
     Events are made by TensorBoard's own library and written by a thread: tf.summary runs operations
     for each of them, which takes a tenth of the time of training.
@@ -42,18 +45,19 @@ class Summaries:
     ) -> None:
         self._batch_size = config.batch_size
         # TensorBoard drops what an earlier attempt told of later steps when it sees a restart.
-        self._events = EventFileWriter(str(directory))
+        self._events = {split: EventFileWriter(str(directory / split)) for split in SPLITS}
         self._history = _reopen(directory / HISTORY, state.step)
         card = text_pb("configuration", _card(config))
         self._tell(state.step, hparams_pb(dataclasses.asdict(config)), card)
         graph = _graph(state, image_shape).as_graph_def().SerializeToString()
-        self._events.add_event(Event(wall_time=time.time(), graph_def=graph))
+        self._events["train"].add_event(Event(wall_time=time.time(), graph_def=graph))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._events.close()
+        for events in self._events.values():
+            events.close()
         self._history.close()
 
     def status(self, step: int, figures: dict[str, float], seconds: float) -> None:
@@ -67,26 +71,28 @@ class Summaries:
         """Tells of an evaluation on all splits, and of how the weights are distributed."""
         for split, score in scores.items():
             print(f"{split.capitalize()} Data Eval:\n  {score}", flush=True)
-        precisions = {f"precision_at_1/{split}": score.precision for split, score in scores.items()}
-        self._tell(
-            state.step,
-            *(scalar_pb(name, value) for name, value in precisions.items()),
-            *(
-                _histogram(variable.name.removesuffix(":0"), variable.numpy())
-                for variable in state.variables
-            ),
-        )
-        self._record(state.step, precisions)
+        told: dict[str, float] = {}
+        for split, score in scores.items():
+            told[f"precision_at_1/{split}"] = score.precision
+            figures = {"precision_at_1": score.precision}
+            if split != "train" and score.loss is not None:
+                told[f"loss/{split}"] = figures["loss"] = score.loss
+            scalars = [scalar_pb(name, value) for name, value in figures.items()]
+            self._tell(state.step, *scalars, split=split)
+        weights = [(v.name.removesuffix(":0"), v.numpy()) for v in state.variables]
+        self._tell(state.step, *(_histogram(name, values) for name, values in weights))
+        self._record(state.step, told)
         self.flush()
 
     def flush(self) -> None:
         """Makes all that was told readable to others."""
-        self._events.flush()
+        for events in self._events.values():
+            events.flush()
         self._history.flush()
 
-    def _tell(self, step: int, *summaries: Summary) -> None:
+    def _tell(self, step: int, *summaries: Summary, split: str = "train") -> None:
         merged = Summary(value=[value for summary in summaries for value in summary.value])
-        self._events.add_event(Event(wall_time=time.time(), step=step, summary=merged))
+        self._events[split].add_event(Event(wall_time=time.time(), step=step, summary=merged))
 
     def _record(self, step: int, figures: dict[str, float]) -> None:
         self._history.write(text_of({"step": step, **figures}))

@@ -22,7 +22,11 @@ def run(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def events(run: Path) -> EventAccumulator:
-    accumulator = EventAccumulator(str(run / "logs"), size_guidance={"tensors": 0})
+    return read(run / "logs/train")
+
+
+def read(directory: Path) -> EventAccumulator:
+    accumulator = EventAccumulator(str(directory), size_guidance={"tensors": 0})
     accumulator.Reload()
     return accumulator
 
@@ -37,8 +41,18 @@ def test_scalars_come_with_every_status_line(events: EventAccumulator, tag: str)
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_precision_comes_with_every_evaluation(events: EventAccumulator, split: str) -> None:
-    assert steps(events, f"precision_at_1/{split}") == [40, 60]
+def test_precision_comes_with_every_evaluation_in_one_chart(run: Path, split: str) -> None:
+    assert steps(read(run / "logs" / split), "precision_at_1") == [40, 60]
+
+
+def test_validation_loss_is_beside_the_training_loss(run: Path, events: EventAccumulator) -> None:
+    validation = read(run / "logs/validation").Tensors("loss")
+    assert [event.step for event in validation] == [40, 60]
+    losses = [float(tf.make_ndarray(event.tensor_proto)) for event in validation]
+    scores = json.loads((run / "model/model.json").read_text())["scores"]
+    assert losses[-1] == pytest.approx(scores["validation"]["loss"], rel=1e-6)
+    assert 0 < losses[-1] < 2.5
+    assert steps(events, "loss") == [20, 40, 60]
 
 
 def test_weights_come_as_histograms(events: EventAccumulator) -> None:
@@ -73,7 +87,6 @@ def test_events_can_be_read_while_it_trains(start: Callable, tmp_path: Path) -> 
     process = start(max_steps=2_000, log_every=10, checkpoint_every=20)
     read_until(process, "Test Data Eval:", times=3)
     read_until(process, "Step ")
-    accumulator = EventAccumulator(str(tmp_path / "logs"))
-    accumulator.Reload()
+    told = read(tmp_path / "logs/test")
     assert process.poll() is None
-    assert steps(accumulator, "precision_at_1/test")[:2] == [20, 40]
+    assert steps(told, "precision_at_1")[:2] == [20, 40]
