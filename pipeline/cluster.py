@@ -65,7 +65,11 @@ class Cluster(Options):
         pattern=QUANTITY,
         description="Size of /dev/shm, held in memory, for training with GPUs.",
     )
-    retries: NonNegativeInt = Field(default=2, description="Times a failed step is tried again.")
+    retries: NonNegativeInt = Field(
+        default=2,
+        description="Times a step is tried again. A stock installation does so only where the pod "
+        "was deleted or lost, and not where the step failed: see docs/cluster.md, Retries.",
+    )
     backoff: PositiveInt = Field(
         default=60, description="Seconds before the first retry, doubled for each further one."
     )
