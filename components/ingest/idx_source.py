@@ -10,7 +10,7 @@ from components.ingest.arrays import ArrayFile, unpack
 from components.ingest.asked import Asked
 from components.ingest.class_names import Classes
 from components.ingest.locate import File, fetched
-from components.ingest.md5_sums import published
+from components.ingest.published_sums import published
 from components.shared.errors import StepError
 
 MAPPING = "mapping.txt"  # what EMNIST's names of classes end with
@@ -19,8 +19,8 @@ MAPPING = "mapping.txt"  # what EMNIST's names of classes end with
 def open_idx(files: Sequence[File], beside: Sequence[File], asked: Asked) -> ArraySource:
     """Opens IDX files, plain or gzip by their content.
 
-    A directory that has a file MD5SUMS is checked against it; EMNIST's files, which hold every
-    image by columns, are known by their names and transposed.
+    A directory that has a file MD5SUMS or SHA256SUMS is checked against it; EMNIST's files, which
+    hold every image by columns, are known by their names and transposed.
 
     Args:
         files: The IDX files.

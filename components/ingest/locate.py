@@ -19,7 +19,7 @@ BUCKET = "gs://"
 # The names that a web server, which does not list its files, is asked for.
 _PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 _FORMS = ("{part}-idx{n}-ubyte.gz", "{part}-idx{n}-ubyte", "{part}.idx{n}-ubyte")
-_BESIDE = "MD5SUMS"
+_BESIDE = ("MD5SUMS", "SHA256SUMS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,8 @@ def _idx(directory: str, download: Download) -> list[File]:
         if not files and not found:
             return []
         found += files or []
-    return found + _one(joined(directory, _BESIDE), download)
+    beside = (_one(joined(directory, name), download) for name in _BESIDE)
+    return found + next(filter(None, beside), [])
 
 
 def _ending(name: str) -> str:

@@ -20,28 +20,29 @@ CHUNK = 1 << 20  # bytes
 RATIO, ALWAYS = 200, 100 << 20
 
 
-def chunks(file: File, md5s: dict[str, str] | None = None) -> Iterator[bytes]:
+def chunks(file: File, published: dict[str, str] | None = None) -> Iterator[bytes]:
     """Yields a file's bytes, unpacked; checks them against published sums when it is through.
 
     Args:
         file: Plain or gzip.
-        md5s: MD5 sums by the name of a file, as it lies there or as it is unpacked.
+        published: MD5 or SHA-256 sums by the name of a file, as it lies there or as it is unpacked.
 
     Raises:
         StepError: It is damaged, or differs from its published sum.
     """
-    sums, name = md5s or {}, file.below.rpartition("/")[2]
+    sums, name = published or {}, file.below.rpartition("/")[2]
     if name in sums and name.endswith(".gz"):  # made over the file as it lies there
         with file.filesystem.open_input_stream(file.path, compression=None) as raw:
-            found = hashlib.file_digest(raw, _md5).hexdigest()
+            found = hashlib.file_digest(raw, partial(_digest, sums[name])).hexdigest()
         _compare(file, "the file", found, sums[name])
-    digest = _md5()
+    expected = sums.get(name.removesuffix(".gz"))
+    digest = _digest(expected) if expected else None
     with stream(file) as opened:
         while chunk := opened.read(CHUNK):
-            digest.update(chunk)
+            if digest:
+                digest.update(chunk)
             yield chunk
-    expected = sums.get(name.removesuffix(".gz"))
-    if expected:
+    if digest and expected:
         _compare(file, "the unpacked file", digest.hexdigest(), expected)
 
 
@@ -98,8 +99,11 @@ def head(file: File) -> bytes:
 def _compare(file: File, what: str, found: str, expected: str) -> None:
     if found != expected:
         raise StepError(
-            f"{file.name}: MD5 of {what} is {found}, expected {expected} (MD5SUMS); fetch it again"
+            f"{file.name}: {_digest(expected).name.upper()} of {what} is {found}, expected the "
+            f"published {expected}; fetch it again"
         )
 
 
-_md5 = partial(hashlib.md5, usedforsecurity=False)
+def _digest(expected: str) -> "hashlib._Hash":
+    """What a published sum of that length is made with."""
+    return hashlib.new("md5" if len(expected) == 32 else "sha256", usedforsecurity=False)

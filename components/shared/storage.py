@@ -47,6 +47,8 @@ def whole_directory(output: Path, marker: str) -> Iterator[Path]:
                 output.rename(output.with_name(f".{output.name}.replaced"))
             partial.rename(output)
             fsync(output.parent)
+        except OSError as error:
+            raise _named(error, output) from None
         finally:
             _clear_leftovers(output)
 
@@ -70,6 +72,13 @@ def locked(lock: Path, place: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             lock.unlink()
         os.close(descriptor)
+
+
+def _named(error: OSError, place: Path) -> OSError:
+    """Returns an error that names a file: of one that was open already, the system names none."""
+    if not error.errno or error.filename or "/" in str(error):
+        return error
+    return OSError(error.errno, os.strerror(error.errno), str(place))
 
 
 def _lock(lock: Path, place: Path) -> int:

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.config import Ingest
+from components.ingest import published_sums
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
@@ -198,17 +201,28 @@ def test_more_classes_are_numbered_on_demand(tmp_path: Path) -> None:
 
 
 def _sums(source: Path, line: str, ending: str = "") -> None:
-    (source / "MD5SUMS").write_text(
-        "".join(
-            line.format(md5=hashlib.md5(file.read_bytes()).hexdigest(), name=file.name) + "\n"
-            for file in sorted(source.iterdir())
-        )
-        + ending
-    )
+    kind = "SHA256" if "sha256" in line else "MD5"
+    found = {
+        file.name: {
+            "md5": hashlib.md5(file.read_bytes()).hexdigest(),
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        }
+        for file in sorted(source.iterdir())
+    }
+    lines = [line.format(name=name, **sums) + "\n" for name, sums in found.items()]
+    (source / f"{kind}SUMS").write_text("".join(lines) + ending)
 
 
 @pytest.mark.parametrize(
-    "line", ["{md5}  {name}", "{md5} *./{name}", "MD5 ({name}) = {md5}", "# sums\n{md5}  {name}"]
+    "line",
+    [
+        "{md5}  {name}",
+        "{md5} *./{name}",
+        "MD5 ({name}) = {md5}",
+        "# sums\n{md5}  {name}\r",
+        "{sha256}  {name}",
+        "SHA256 (./{name}) = {sha256}",
+    ],
 )
 @pytest.mark.parametrize("packed", [False, True])
 def test_published_sums_are_checked_in_every_form(line: str, packed: bool, tmp_path: Path) -> None:
@@ -218,8 +232,15 @@ def test_published_sums_are_checked_in_every_form(line: str, packed: bool, tmp_p
     path = source / f"t10k-labels-idx1-ubyte{'.gz' if packed else ''}"
     content = encode_idx((TEST[1] + 1) % 10)
     path.write_bytes(gzip.compress(content) if packed else content)
-    with pytest.raises(StepError, match=r"t10k-labels.*: MD5 of the .*file is .*fetch it again"):
+    with pytest.raises(StepError, match=r"t10k-labels.*: (MD5|SHA256) of the .*fetch it again"):
         ingest(Ingest(source=str(source), **SMALL), tmp_path / "out")
+
+
+@pytest.mark.fuzz
+@given(st.text())
+def test_any_text_has_sums_or_none(text: str) -> None:
+    for name, found in published_sums.parse(text).items():
+        assert name and len(found) in (32, 64) and int(found, 16) >= 0
 
 
 def test_a_page_in_place_of_the_sums_is_told(
@@ -227,7 +248,7 @@ def test_a_page_in_place_of_the_sums_is_told(
 ) -> None:
     (source / "MD5SUMS").write_text("<!doctype html><title>Not here</title>")
     ingest(Ingest(source=str(source), **SMALL), tmp_path / "out")
-    assert "no MD5 sums in it; nothing is checked against it" in capsys.readouterr().out
+    assert "no sums in it; nothing is checked against it" in capsys.readouterr().out
 
 
 def test_a_gzip_that_goes_on_behind_its_array_is_refused_before_it_is_unpacked(

@@ -158,7 +158,7 @@ def _wrong_size(source: Path) -> str:
 
 def _wrong_sum(source: Path) -> str:
     (source / "MD5SUMS").write_text(f"{'0' * 32}  train-images-idx3-ubyte\n")
-    return f"expected {'0' * 32} (MD5SUMS)"
+    return f"expected the published {'0' * 32}"
 
 
 def _no_test_records(source: Path) -> str:
