@@ -10,6 +10,7 @@ import click
 from components.config import PARAMETERS, TUTORIAL
 from components.shared.command_line import Place, build, build_all, flag, options, reported
 from pipeline.cluster import Cluster
+from pipeline.help import GroupedCommand
 from pipeline.history import runs
 from pipeline.options import PIPELINE_YAML
 from pipeline.processes import Processes
@@ -34,7 +35,7 @@ TUTORIAL_OPTION = click.Option(
 )
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Run the pipeline here, compile it, submit it, schedule it."""
 
@@ -53,7 +54,7 @@ def _processes(runner: str) -> AbstractContextManager[Processes | None]:
 
 
 main.add_command(
-    click.Command(
+    GroupedCommand(
         "local",
         callback=local,
         help=local.__doc__,

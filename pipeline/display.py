@@ -8,11 +8,36 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 STATUS_LINE = re.compile(r"Step (\d+): ")
+STYLES = {  # of a line, by how it begins
+    "FAIL ": "bold red",
+    "error:": "bold red",
+    "Not blessed": "bold red",
+    "warning:": "yellow",
+    "Blessed": "bold green",
+    "Published": "bold green",
+}
 TRACEBACK = "Traceback (most recent call last):"
+
+
+class _Left(TimeRemainingColumn):
+    """The time left, where it can be told."""
+
+    def render(self, task: Task) -> Text:
+        """Returns the column's text."""
+        return Text() if task.time_remaining is None else super().render(task).append(" left")
 
 
 class Display:
@@ -30,12 +55,14 @@ class Display:
         self._debug = debug
         self._name = ""
         self._hidden = False
+        self._counted = ""  # the last line that only moved the bar
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("[bold]{task.description}"),
             BarColumn(),
             TextColumn("{task.fields[status]}"),
             TimeElapsedColumn(),
+            _Left(),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
@@ -44,9 +71,14 @@ class Display:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Shows that a step runs."""
-        self._name, self._hidden = name, False
+        self._name, self._hidden, self._counted = name, False, ""
         self._console.print(f"[bold]{name}[/bold]: running")
-        task = self._progress.add_task(name, total=None, status="")
+        counts = name == "train"
+        task = self._progress.add_task(
+            name,
+            total=self._max_steps if counts else None,
+            status="reading the data, compiling the steps" if counts else "",
+        )
         with self._progress:
             yield
         self._progress.remove_task(task)
@@ -57,14 +89,26 @@ class Display:
         self._hidden = self._hidden or (line.startswith(TRACEBACK) and not self._debug)
         counted = STATUS_LINE.match(line)
         if counted and not self._progress.disable:
+            self._counted = line
             self._progress.update(
-                self._progress.task_ids[-1],
-                completed=int(counted[1]),
-                total=self._max_steps,
-                status=line,
+                self._progress.task_ids[-1], completed=int(counted[1]), status=line
             )
         elif not self._hidden:
-            self._console.print(f"{self._name:>8} | {escape(line)}")
+            if self._counted:  # what follows is of that step
+                self._print(self._counted)
+                self._counted = ""
+            self._print(line)
+
+    def _print(self, line: str) -> None:
+        """Prints a line under the step's name, which stands before each part of a long one, too."""
+        begins = (style for start, style in STYLES.items() if line.lstrip().startswith(start))
+        text = Text(line, style=next(begins, ""))
+        margin = f"{self._name:>8} | "
+        parts = [text]
+        if self._console.is_terminal:
+            parts = list(text.wrap(self._console, max(self._console.width - len(margin), 20)))
+        for part in parts:
+            self._console.print(Text(margin).append_text(part))
 
     def table(self, rows: list[tuple[str, str, str]], seconds: float) -> None:
         """Shows the outcome of every step: name, seconds, result."""
@@ -79,7 +123,7 @@ class Display:
     def failure(self, name: str, error: str, log: Path) -> None:
         """Names the step that failed, its error and its log."""
         self._console.print(f"[bold red]{name} failed[/]: {escape(error.removeprefix('error: '))}")
-        self._console.print(f"Log: {log}")
+        self._console.print(f"Log: {escape(str(log))}", soft_wrap=True)
 
     def interruption(self, name: str) -> None:
         """Says in which step a run was interrupted."""
@@ -88,6 +132,7 @@ class Display:
     def places(self, rows: list[tuple[str, object, str]]) -> None:
         """Shows where things lie, and the command that opens each."""
         for name, place, command in rows:
-            self._console.print(f"{name + ':':<12} {place}")
+            # Never wrapped, so that a path or a command can be copied.
+            self._console.print(f"{name + ':':<12} {escape(str(place))}", soft_wrap=True)
             if command:
-                self._console.print(f"{'':<12} {command}", style="dim")
+                self._console.print(f"{'':<12} {escape(command)}", style="dim", soft_wrap=True)

@@ -20,7 +20,7 @@ from components.shared.storage import write_text
 WHERE = {"destination", "model_name"}
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def registry_commands() -> None:
     """Look after a registry of models."""
 

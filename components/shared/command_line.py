@@ -148,7 +148,11 @@ def step_command(config: type[Options]) -> Callable[[Callable], click.Command]:
 
         debug = click.Option(["--debug"], is_flag=True, help="Show a traceback with an error.")
         return click.Command(
-            None, callback=command, params=[*own, *options(config), debug], help=function.__doc__
+            None,
+            context_settings={"help_option_names": ["-h", "--help"]},
+            callback=command,
+            params=[*own, *options(config), debug],
+            help=function.__doc__,
         )
 
     return decorate

@@ -3,6 +3,8 @@
 import io
 from pathlib import Path
 
+import pytest
+
 from pipeline.display import Display
 
 
@@ -35,8 +37,28 @@ def test_log_gets_plain_lines_with_the_steps_name() -> None:
 def test_terminal_gets_a_progress_bar_that_status_lines_move() -> None:
     shown = show(Terminal())
     assert "━" in shown
-    assert "train | Step 100" not in shown
     assert "train | Test Data Eval:" in shown
+
+
+def test_terminal_gets_an_evaluation_under_its_step() -> None:
+    lines = [line for line in show(Terminal()).splitlines() if "train | " in line]
+    assert [line.partition("train | ")[2] for line in lines] == [
+        "Step 100: loss = 0.94 (0.0004 sec)",
+        "Test Data Eval:",
+    ]
+
+
+def test_terminal_gets_a_long_line_with_the_steps_name_before_each_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    output = Terminal()
+    display = Display(output, max_steps=1, debug=False)
+    with display.step("evaluate"):
+        display.line("  pass min_recall: " + "the weakest class is recognized " * 4)
+    parts = [line for line in output.getvalue().splitlines() if "weakest" in line]
+    assert len(parts) > 1
+    assert all("evaluate | " in part for part in parts)
 
 
 def test_traceback_is_shown_only_in_debug() -> None:

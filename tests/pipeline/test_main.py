@@ -29,6 +29,18 @@ def test_help_explains_every_option(cli: Cli, name: str) -> None:
             assert field.description and field.description.endswith(".")
 
 
+def test_help_of_local_has_ten_options_first_and_every_option_once(cli: Cli) -> None:
+    told = cli("local", "-h").output
+    assert told == cli("local", "--help").output
+    first = told[told.index("Used first:") : told.index("Ingest:")]
+    listed = [line.split()[0] for line in told.splitlines() if line.startswith("  -")]
+    assert sum(line.startswith("  -") for line in first.splitlines()) == 10
+    assert len(listed) == len(set(listed)) == len(main.commands["local"].params) + 1
+    titles = ("Used first:", "Ingest:", "Train:", "Evaluate:", "Push:", "The run itself:")
+    places = [told.index(title) for title in titles]
+    assert places == sorted(places)
+
+
 @pytest.mark.parametrize("name", ["local", "compile", "submit", "schedule"])
 def test_every_command_says_what_it_is_for(cli: Cli, name: str) -> None:
     assert main.commands[name].help
