@@ -1,5 +1,6 @@
 """Looking after a run on a cluster until it is over, and telling how it ended."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -91,7 +92,7 @@ def _outcome(connection: Connection, run: Any) -> Outcome:
     with connection.api() as api, explained(connection.host):
         workflow = workflow_of(api, run.run_id)
         if workflow:
-            steps = steps_of(workflow, lambda pod: log_of(api, run.run_id, pod))
+            steps = steps_of(workflow, lambda pod: log_of(api, workflow, pod))
             ended = outcome(steps, terminated(workflow))
         else:
             phases = {t.display_name: PHASES.get(t.state, t.state or "") for t in _tasks(run)}
@@ -113,17 +114,30 @@ def workflow_of(api: kfp_server_api.ApiClient, run_id: str) -> dict[str, Any]:
         return {}
 
 
-def log_of(api: kfp_server_api.ApiClient, run_id: str, pod: str) -> str:
-    """Returns a step's log; empty where there is none: then there is an error in its place."""
-    try:
-        log = _get(api, f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log")
-    except kfp_server_api.ApiException:
-        return ""
-    return "" if log.startswith('{"error_message"') else log
+def log_of(api: kfp_server_api.ApiClient, workflow: dict[str, Any], pod: str) -> str:
+    """Returns the log of a step's pod; empty where there is none any more."""
+    about = workflow["metadata"]
+    run_id = about["labels"]["pipeline/runid"]
+    query = {"podname": pod, "runid": run_id, "podnamespace": about["namespace"]}
+    for path, parameters in (
+        (f"/apis/v1alpha1/runs/{run_id}/nodes/{pod}/log", {}),
+        ("/k8s/pod/logs", query),  # of the web server before it, which does not let the other by
+    ):
+        with contextlib.suppress(kfp_server_api.ApiException):
+            log = _get(api, path, parameters)
+            # Where the server has no log, it tells so in its place; a page is no log either.
+            if not log.startswith(('{"error_message"', "<!")):
+                return log
+    return ""
 
 
-def _get(api: kfp_server_api.ApiClient, path: str) -> str:
+def _get(api: kfp_server_api.ApiClient, path: str, query: dict[str, str] | None = None) -> str:
     answer = api.call_api(
-        path, "GET", auth_settings=["Bearer"], _preload_content=False, _return_http_data_only=True
+        path,
+        "GET",
+        query_params=list((query or {}).items()),
+        auth_settings=["Bearer"],
+        _preload_content=False,
+        _return_http_data_only=True,
     )
     return str(answer.data.decode(errors="replace"))

@@ -57,7 +57,9 @@ main.params += options(Cluster)
 
 def _try_all(at: Installation) -> list[Row]:
     # What kfp prints is caught by exchanging sys.stdout, and threads do not put it back in order.
-    with redirect_stdout(sys.stdout), ThreadPoolExecutor(len(CHECKS)) as pool:
+    # A volume may be for one node, so that runs side by side would wait for each other.
+    at_once = 1 if at.package.volumes("train") else len(CHECKS)
+    with redirect_stdout(sys.stdout), ThreadPoolExecutor(at_once) as pool:
         return [row for rows in pool.map(partial(_try, at), CHECKS) for row in rows]
 
 

@@ -84,9 +84,10 @@ class Installation:
 
     def log(self, run_id: str, step: str) -> list[str]:
         """Returns the log of a step's last attempt."""
-        found = self.pods(run_id, step)
+        workflow = self.workflow(run_id)
+        found = list(pods_of(workflow, step)) if workflow else []
         with self.connection.api() as api, explained(self.connection.host):
-            return waiting.log_of(api, run_id, found[-1]).splitlines() if found else []
+            return waiting.log_of(api, workflow, found[-1]).splitlines() if found else []
 
     def until(self, look: Callable[[], T], what: str) -> T:
         """Looks again and again until there is something, and returns it."""
@@ -123,7 +124,8 @@ class Installation:
         except FileNotFoundError:
             raise SkippedError("there is no kubectl here") from None
         except subprocess.CalledProcessError as error:
-            raise SkippedError(f"kubectl: {error.stderr.strip()}") from None
+            said = error.stderr.strip() or error.stdout.strip()
+            raise SkippedError(f"kubectl {' '.join(arguments)}: {said}") from None
 
     def clean(self) -> None:
         """Removes the schedules, runs and the experiment of this test."""

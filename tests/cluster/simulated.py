@@ -86,6 +86,7 @@ class Simulated(FakeKfp):
 
     def _workflow(self, run_id: str) -> dict[str, Any]:
         found = workflow(self._kind(run_id))
+        found["metadata"]["labels"]["pipeline/runid"] = run_id
         if self._find(run_id).get("state") != "FAILED":
             found["spec"] = {}
         if self._kind(run_id) == "not-blessed":  # what it trains was trained before

@@ -40,6 +40,7 @@ class FakeKfp:
     outcome: str = "SUCCEEDED"
     fail_looks: set[int] = field(default_factory=set)  # looks at a run answered with 503
     page_size: int = 100
+    web: bool = False  # the web server before the API server, which lets less by
     old: bool = False  # before 2.16: it does not know that the runs of a schedule are to stay
     experiments: list[dict] = field(default_factory=list)
     runs: list[dict] = field(default_factory=list)
@@ -59,6 +60,7 @@ class FakeKfp:
             r"GET /runs": lambda: self._page("runs", self._runs_of(query), query),
             r"GET /apis/v1beta1/runs/(.+)": self._manifest,
             r"GET /apis/v1alpha1/runs/.+/nodes/(.+)/log": self._log,
+            r"GET /k8s/pod/logs": lambda: self._log_through_the_page(query),
             r"GET /recurringruns": lambda: self._page("recurringRuns", self.recurring, query),
             r"POST /recurringruns": lambda: self._create(
                 "V2beta1RecurringRun", self.recurring, body
@@ -115,7 +117,14 @@ class FakeKfp:
         manifest = json.dumps(self.workflow)
         return {"run": {"id": run_id}, "pipeline_runtime": {"workflow_manifest": manifest}}
 
+    def _log_through_the_page(self, query: dict[str, str]) -> str:
+        if query["podnamespace"] != "kubeflow" or query["podname"] not in self.logs:
+            raise RefusedError(500, "Could not get main container logs: Error: pod not found")
+        return self.logs[query["podname"]]
+
     def _log(self, pod: str) -> str:
+        if self.web:
+            raise RefusedError(404, "Cannot GET")
         # The server has sent the status before it knows whether there is a log.
         missing = json.dumps({"error_message": f"failed to get pod {pod}", "error_details": "…"})
         return self.logs.get(pod, missing)

@@ -70,9 +70,11 @@ def test_waiting_for_a_run_that_fails_is_exit_code_1(kfp_server: FakeKfp, cli: C
 WAITING = ("--wait", "--poll", "0.01", *REGISTRY)
 
 
+@pytest.mark.parametrize("web", [False, True])
 def test_a_failure_is_shown_with_its_reason_and_the_end_of_its_log(
-    kfp_server: FakeKfp, cli: Cli
+    kfp_server: FakeKfp, cli: Cli, web: bool
 ) -> None:
+    kfp_server.web = web
     kfp_server.states = [{"ingest": "SUCCEEDED", "train": "FAILED"}]
     kfp_server.outcome = "FAILED"
     kfp_server.workflow = workflow("failed")
