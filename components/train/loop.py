@@ -85,32 +85,31 @@ def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
     """XLA turns the whole loop into one function: weights and batches never leave it."""
     bands = _bands(image_shape)
 
+    def step(
+        block: Block, batch: tf.Tensor, number: tf.Tensor, parameters: model.Parameters
+    ) -> tuple[model.Parameters, Figures]:
+        rows, shift = block.order[batch], block.shifts[batch]
+        loss, gradients = _gradients(config, image_shape, parameters[0], block, rows, shift)
+        rate = learning_rate(config, number)
+        updated = model.training(config, parameters, gradients, rate)
+        return updated, _figures(loss, gradients, rate)
+
     @tf.function(jit_compile=config.xla)
     def steps(block: Block) -> Figures:
-        number = block.order.shape[0]
+        last = block.order.shape[0] - 1
         start = tf.cast(state.global_step.value(), tf.int32)
-
-        def step(
-            batch: tf.Tensor, parameters: model.Parameters, *_: tf.Tensor | model.Weights
-        ) -> tuple[tf.Tensor, model.Parameters, tf.Tensor, model.Weights]:
-            rows, shift = block.order[batch], block.shifts[batch]
-            loss, gradients = _gradients(config, image_shape, parameters[0], block, rows, shift)
-            rate = learning_rate(config, start + batch)
-            updated = model.training(config, parameters, gradients, rate)
-            return batch + 1, updated, loss, gradients
-
-        parameters = [model.split(part, bands) for part in _values(state)]
-        none = [tf.zeros_like(weight) for weight in parameters[0]]
-        # Loss and gradients of the last step come out of the loop: only its figures are wanted.
-        _, parameters, loss, gradients = tf.while_loop(
-            lambda batch, *_: batch < number,
-            step,
-            (0, parameters, tf.constant(0.0), none),
-            maximum_iterations=number,
+        # The last step is taken outside the loop, since only its figures are wanted: to compile the
+        # step once and carry its gradients out of the loop takes more time than it spares.
+        _, parameters = tf.while_loop(
+            lambda batch, _: batch < last,
+            lambda batch, p: (batch + 1, step(block, batch, start + batch, p)[0]),
+            (0, [model.split(part, bands) for part in _values(state)]),
+            maximum_iterations=last,
         )
+        parameters, figures = step(block, last, start + last, parameters)
         _assign(state, [model.join(part, bands) for part in parameters])
-        state.global_step.assign_add(number)
-        return _figures(loss, gradients, learning_rate(config, start + number - 1))
+        state.global_step.assign_add(last + 1)
+        return figures
 
     return steps
 
