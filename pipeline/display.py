@@ -20,6 +20,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from components.shared.errors import printable
+
 STATUS_LINE = re.compile(r"Step (\d+): ")
 STYLES = {  # of a line, by how it begins
     "FAIL ": "bold red",
@@ -102,7 +104,7 @@ class Display:
     def _print(self, line: str) -> None:
         """Prints a line under the step's name, which stands before each part of a long one, too."""
         begins = (style for start, style in STYLES.items() if line.lstrip().startswith(start))
-        text = Text(line, style=next(begins, ""))
+        text = Text(printable(line), style=next(begins, ""))
         margin = f"{self._name:>8} | "
         parts = [text]
         if self._console.is_terminal:

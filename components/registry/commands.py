@@ -14,7 +14,7 @@ from components.config import Push
 from components.registry.registry import Registry
 from components.registry.storage import MAX_VERSION
 from components.shared.command_line import build, options, reported
-from components.shared.errors import StepError
+from components.shared.errors import StepError, printable
 from components.shared.storage import write_text
 
 WHERE = {"destination", "model_name"}
@@ -55,6 +55,11 @@ JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, for s
 DRY_RUN = click.Option(["--dry-run"], is_flag=True, help="Say what would change, change nothing.")
 
 
+def _text(foreign: str) -> str:
+    """Returns what others wrote as it may be shown: it steers neither rich nor the terminal."""
+    return escape(printable(foreign))
+
+
 def _print(table: Table, rows: Any, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -87,10 +92,10 @@ def list_versions(registry: Registry, as_json: bool) -> None:
         table.add_row(
             str(version),
             "champion" if row["champion"] else "",
-            manifest.created.partition("+")[0].replace("T", " "),
+            _text(manifest.created.partition("+")[0].replace("T", " ")),
             f"{manifest.precision_at_1:.4f}",
             f"{size / 2**20:.2f}",
-            escape(manifest.run_id[:36]),
+            _text(manifest.run_id[:36]),
         )
     _print(table, rows, as_json)
     registry.in_use()  # says so where the champion is not there
@@ -103,14 +108,14 @@ def show(registry: Registry, version: int, as_json: bool) -> None:
     table = Table("", f"Version {version}")
     latency = ", ".join(f"{ms:.2f} ms for {n}" for n, ms in manifest.validation.latency_ms.items())
     table.add_row("address", f"{registry.where}/{version}")
-    table.add_row("created", manifest.created)
-    table.add_row("run", escape(manifest.run_id))
-    table.add_row("model sha256", manifest.model_sha256)
+    table.add_row("created", _text(manifest.created))
+    table.add_row("run", _text(manifest.run_id))
+    table.add_row("model sha256", _text(manifest.model_sha256))
     table.add_row("test precision@1", f"{manifest.precision_at_1:.4f}")
     table.add_row("validated", f"{manifest.validation.samples} samples on both signatures")
     table.add_row("latency", latency, end_section=True)
     for name, digest in manifest.files.items():
-        table.add_row(escape(name), f"{digest.size:>12,} bytes  sha256 {digest.sha256[:16]}…")
+        table.add_row(_text(name), f"{digest.size:>12,} bytes  sha256 {digest.sha256[:16]}…")
     _print(table, manifest.model_dump(mode="json"), as_json)
 
 
@@ -123,7 +128,7 @@ def verify(registry: Registry, version: int | None, as_json: bool) -> None:
         problems = registry.verify(number)
         files = len(registry.manifest(number).files)
         rows.append({"version": number, "files": files, "problems": problems})
-        table.add_row(str(number), str(files), escape("\n".join(problems)) or "whole")
+        table.add_row(str(number), str(files), "\n".join(map(_text, problems)) or "whole")
     _print(table, rows, as_json)
     broken = [str(row["version"]) for row in rows if row["problems"]]
     if broken:

@@ -96,3 +96,21 @@ def test_help_names_the_commands(command: Command) -> None:
     said = command("components.registry", "--help").stdout
     commands = ("list", "show", "verify", "promote", "rollback", "prune", "serving-config")
     assert [name for name in commands if f"\n  {name} " not in said] == []
+
+
+@pytest.mark.parametrize("destination", ["directory"], indirect=True)
+def test_what_others_wrote_does_not_steer_the_terminal(
+    filled: Registry, destination: str, command: Command
+) -> None:
+    path = Path(destination) / "digits" / "2" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    odd = "\x1b[31mred\x1b[0m [bold]x"
+    manifest |= {"run_id": odd, "created": odd, "model_sha256": odd}
+    manifest["files"][odd] = manifest["files"]["saved_model.pb"]
+    path.write_text(json.dumps(manifest))
+    for asked in (("list",), ("show", 2)):
+        said = command("components.registry", *asked, "--destination", destination).stdout
+        assert "\x1b" not in said
+        assert "[bold]x" in said
+    process = command("components.registry", "verify", 2, "--destination", destination, expect=1)
+    assert "\x1b" not in process.stdout + process.stderr
