@@ -58,7 +58,10 @@ def columns_of(first: bytes, name: str, label_column: str, labelled: bool) -> tu
     if not end and len(first) >= LONGEST_LINE:
         raise StepError(f"{name}: no end of a line within {LONGEST_LINE:,} bytes, expected CSV")
     text = first[: end or None].removeprefix(_BOM).decode("utf-8", errors="replace").rstrip("\r\n")
-    cells = next(csv.reader([text]), [])
+    try:
+        cells = next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise StepError(f"{name}: its first line is no CSV ({error})") from None
     if all(_NUMBER.fullmatch(cell) for cell in cells):
         label = 0 if labelled else None
         pixels = tuple(range(1 if labelled else 0, len(cells)))
@@ -66,7 +69,7 @@ def columns_of(first: bytes, name: str, label_column: str, labelled: bool) -> tu
     names = [cell.strip() for cell in cells]
     label = names.index(label_column) if label_column in names else None
     if labelled and label is None:
-        raise NoColumnError(f"it has no column {label_column}")
+        raise NoColumnError(f"columns {', '.join(names)[:60]}, and none is {label_column}")
     pixels = tuple(n for n, cell in enumerate(names) if n != label and cell[-1:].isdigit())
     if not pixels:
         raise StepError(

@@ -46,15 +46,22 @@ def select(
 
     Returns:
         The directory above all of them, and the files in the order of their paths.
+
+    Raises:
+        StepError: A file's name is not UTF-8.
     """
     first_token = _TOKEN.search(path)
     root = path[: first_token.start()].rpartition("/")[0] if first_token else path
     selector = fs.FileSelector(root or "/", recursive=True, allow_not_found=True)
-    files = [
-        info
-        for info in filesystem.get_file_info(selector)
-        if info.is_file and not is_no_data(info.path[len(root) :])
-    ]
+    try:
+        files = [
+            info
+            for info in filesystem.get_file_info(selector)
+            if info.is_file and not is_no_data(info.path[len(root) :])
+        ]
+    except UnicodeDecodeError as error:
+        name = bytes(error.object).decode("utf-8", "backslashreplace")
+        raise StepError(f"{name}: a name that is not UTF-8; rename it") from None
     files.sort(key=lambda info: info.path)
     for pattern in (path, f"{path.rstrip('/')}/**/*"):
         matches = re.compile(_regex(pattern)).fullmatch
@@ -70,7 +77,8 @@ def select(
 
 def is_no_data(below: str) -> bool:
     """Whether a path, from where the user looks, is hidden or of what systems leave behind."""
-    return any(part.startswith(".") or part in _NO_DATA for part in below.split("/"))
+    parts = [part for part in below.split("/") if part not in (".", "..")]
+    return any(part.startswith(".") or part in _NO_DATA for part in parts)
 
 
 def days_until(span: int, until: str) -> tuple[date, date]:

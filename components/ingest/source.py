@@ -109,7 +109,8 @@ def check_bounds(name: str, source: Source) -> None:
     if not all(1 <= side <= MAX_SIDE for side in source.image_shape):
         found = " x ".join(map(str, source.image_shape))
         raise StepError(
-            f"{name}: images of {found} pixels, expected 1 x 1 to {MAX_SIDE} x {MAX_SIDE}"
+            f"{name}: images of {found} pixels, expected 1 x 1 to {MAX_SIDE} x {MAX_SIDE}; "
+            "--resize converts"
         )
     names = source.class_names
     if not MIN_CLASSES <= len(names) <= MAX_CLASSES:

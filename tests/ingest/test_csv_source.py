@@ -98,8 +98,8 @@ def test_kaggles_folder_is_read_without_what_has_no_labels(
     assert len(records.images) == 600
     assert "since the source names train only" in source.splits_from
     printed = capsys.readouterr().out
-    assert "test.csv: it has no column label" in printed
-    assert "sample_submission.csv: it has no column label" in printed
+    assert "test.csv: columns pixel0, pixel1, " in printed
+    assert "sample_submission.csv: columns ImageId, Label, and none is label" in printed
 
 
 def test_without_labels_every_column_is_a_pixel(tmp_path: Path) -> None:
@@ -178,7 +178,12 @@ def _no_pixels(path: Path) -> str:
 
 def _no_label(path: Path) -> str:
     frame().drop(columns="label").to_csv(path, index=False)
-    return "it has no column label; --label-column names another"
+    return "and none is label; --label-column names another"
+
+
+def _carriage_returns(path: Path) -> str:
+    path.write_bytes(b"label,p0,p1,p2,p3\r1,2,3,4,5\r")
+    return "its first line is no CSV (new-line character seen"
 
 
 def _only_a_header(path: Path) -> str:
@@ -191,7 +196,7 @@ def _bomb(path: Path) -> str:
     return "a gzip that unpacks to more than 200 times its"
 
 
-BAD = (_quoted, _no_square, _no_pixels, _no_label, _only_a_header, _bomb)
+BAD = (_quoted, _no_square, _no_pixels, _no_label, _carriage_returns, _only_a_header, _bomb)
 
 
 @pytest.mark.parametrize("spoil", BAD, ids=lambda spoil: spoil.__name__.strip("_"))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import tarfile
 import zipfile
@@ -263,6 +264,11 @@ def _several_depths(source: Path) -> str:
     return "a/1.png and b/c/1.png are not equally deep"
 
 
+def _not_utf8(source: Path) -> str:
+    Path(os.fsdecode(os.fsencode(source) + b"/\xff.png")).write_bytes(png(TRAIN[0][0]))
+    return "\\xff.png: a name that is not UTF-8; rename it"
+
+
 def _one_class(source: Path) -> str:
     (source / "a").mkdir()
     (source / "a" / "1.png").write_bytes(png(TRAIN[0][0]))
@@ -299,8 +305,16 @@ def _nothing(source: Path) -> str:
 
 
 BAD = (
-    _flat, _splits_only, _several_depths, _one_class, _encrypted, _csv_in_zip, _cut_zip, _nothing,
-)  # fmt: skip
+    _flat,
+    _splits_only,
+    _several_depths,
+    _one_class,
+    _not_utf8,
+    _encrypted,
+    _csv_in_zip,
+    _cut_zip,
+    _nothing,
+)
 
 
 @pytest.mark.parametrize("spoil", BAD, ids=lambda spoil: spoil.__name__.strip("_"))
@@ -312,6 +326,16 @@ def test_a_bad_source_is_one_line(spoil: Callable[[Path], str], tmp_path: Path) 
         ingest(Ingest(source=str(source)), tmp_path / "out")
     assert message in str(caught.value)
     assert str(source) in str(caught.value)
+
+
+def test_names_that_lead_out_of_an_archive_are_names_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        for name in ("../../a/1.png", "../../b/1.png"):
+            packed.writestr(name, png(TRAIN[0][0]))
+    source, records = read_all(Ingest(source=str(path)), tmp_path)
+    assert source.class_names == ("a", "b")
+    assert len(records.images) == 2
 
 
 def test_without_labels_pictures_need_no_folders(tmp_path: Path) -> None:
