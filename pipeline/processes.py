@@ -67,12 +67,17 @@ class Processes:
 
         An exception here, as Ctrl-C is one, ends the step first.
         """
-        process = self._waiting.pop(command.function, None)
-        if process is None:
-            # The summary of a run that failed early does not wait for TensorFlow.
-            forked = command.function in FORKED
-            process = _Process(get_context("forkserver" if forked else "spawn"))
+        try:
+            process = self._waiting.pop(command.function, None) or _start(command.function)
+        except (EOFError, ConnectionError):
+            show(["error: TensorFlow cannot be imported; see: python -c 'import tensorflow'"])
+            return 1
         return process.run(command, show)
+
+
+def _start(function: str) -> "_Process":
+    # The summary of a run that failed early does not wait for TensorFlow.
+    return _Process(get_context("forkserver" if function in FORKED else "spawn"))
 
 
 class _Process:
