@@ -173,6 +173,7 @@ class Train(Options):
     checkpoint_seconds: float = Field(
         default=300.0,
         ge=0,
+        allow_inf_nan=False,
         description="Seconds after which a checkpoint is written in any case, at the next status "
         "line and without an evaluation: the most that a killed run loses. 0 is never.",
     )
