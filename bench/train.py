@@ -3,8 +3,11 @@
 Every contender is a process of its own, since their thread pools disturb each other; they take
 turns, and the medians count. Run it with ``make bench-train``; a contender whose package is not
 there is left out and named. PyTorch and JAX may live in another environment: ``PEERS=…/python``.
+With ``--load`` one core is kept half busy by something else; names of contenders take only those.
 """
 
+import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -12,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,7 +71,6 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
         Evaluations aside: steps a second, and the share of the time that status lines, summaries
         and checkpoints took.
     """
-    import contextlib
     import io
 
     import tensorflow as tf
@@ -143,7 +145,7 @@ def measure(name: str, examples: Path) -> list[float] | None:
     """
     python = os.environ.get("PEERS", sys.executable) if name in IN_PEERS else sys.executable
     process = subprocess.run(
-        [python, "-m", "bench.train", name],
+        [python, "-m", "bench.train", "--one", name],
         env={**ENVIRONMENT, "EXAMPLES": str(examples)},
         capture_output=True,
         text=True,
@@ -156,41 +158,85 @@ def measure(name: str, examples: Path) -> list[float] | None:
     return [float(figure) for figure in json.loads(process.stdout.splitlines()[-1])]
 
 
-def main() -> None:
-    """Measures all contenders in turns and prints the table."""
-    from rich.console import Console
-    from rich.table import Table
+# Half of every ten milliseconds.
+HALF_BUSY = """
+import time
+while True:
+    end = time.perf_counter() + 0.005
+    while time.perf_counter() < end:
+        pass
+    time.sleep(0.005)
+"""
 
-    from components.config import Ingest, Train
+
+@contextlib.contextmanager
+def half_busy() -> Iterator[None]:
+    """Keeps one core half busy; Linux only."""
+    process = subprocess.Popen([sys.executable, "-c", HALF_BUSY])
+    try:
+        os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def measure_all(names: list[str]) -> tuple[dict[str, float], float]:
+    """Measures contenders in turns.
+
+    Returns:
+        The medians of their steps a second, and of the share of the time that telling took
+        ``resident``; NaN where that was not asked for.
+    """
+    from components.config import Ingest
     from components.ingest.ingest import ingest
 
+    rates: dict[str, list[float]] = {}
+    shares: list[float] = []
     with tempfile.TemporaryDirectory() as directory:
         examples = Path(directory) / "examples"
         ingest(Ingest(source=str(MNIST)), examples)
-        rates: dict[str, list[float]] = {}
-        shares: list[float] = []
         for _ in range(ROUNDS):
-            for name in CONTENDERS:
+            for name in names:
                 if (measured := measure(name, examples)) is not None:
                     rates.setdefault(name, []).append(measured[0])
                     shares += measured[1:]
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    share = statistics.median(shares)
-    table = Table("Contender", "Steps/s", "This trainer is faster by", title=f"Batch {BATCH}")
+    return medians, statistics.median(shares or [float("nan")])
+
+
+def main(names: list[str]) -> None:
+    """Measures contenders and prints the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from components.config import Train
+
+    medians, share = measure_all(names)
+    first = names[0]
+    table = Table("Contender", "Steps/s", f"{first} is faster by", title=f"Batch {BATCH}")
     for name, median in medians.items():
         description = (CONTENDERS[name].__doc__ or name).rstrip(".")
-        table.add_row(description, f"{median:,.0f}", f"{medians['resident'] / median:.2f}")
+        table.add_row(description, f"{median:,.0f}", f"{medians[first] / median:.2f}")
     Console(width=110).print(table)
-    for name in CONTENDERS.keys() - rates.keys():
-        print(f"left out, its package is not installed: {name}")
-    utilization = medians["resident"] / medians["matrix_product"]
-    print(f"share of the matrix-product rate: {utilization:.0%}")
+    for name in names:
+        if name not in medians:
+            print(f"left out, its package is not installed: {name}")
+    if "matrix_product" in medians:
+        utilization = medians[first] / medians["matrix_product"]
+        print(f"share of the matrix-product rate: {utilization:.0%}")
     print(f"status lines, summaries and checkpoints: {share:.1%} of the time, evaluations aside")
     print(f"medians of {ROUNDS}, {STEPS} steps each, but for a default run's {Train().max_steps}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        print(json.dumps(np.atleast_1d(CONTENDERS[sys.argv[1]]()).tolist()))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"some of {', '.join(CONTENDERS)}")
+    parser.add_argument("--load", action="store_true", help="keep one core half busy")
+    parser.add_argument("--one", choices=CONTENDERS, help="measure this one in this process")
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(np.atleast_1d(CONTENDERS[given.one]()).tolist()))
     else:
-        main()
+        with half_busy() if given.load else contextlib.nullcontext():
+            main(given.names or list(CONTENDERS))
