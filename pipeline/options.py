@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from components.config import PARAMETERS, PIPELINE_NAME, Push
 from components.shared.addresses import shown_in
@@ -125,9 +126,16 @@ def connection(values: dict[str, Any]) -> "Connection":
     """
     from pipeline.client import Connection
 
-    if not values["host"]:
+    context = click.get_current_context()
+    given = {name: values[name] for name in CONNECTION}
+    # A subcommand takes what stands before it for what does not stand behind.
+    before = context.parent.params if context.parent else {}
+    for name in given.keys() & before.keys():
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            given[name] = before[name]
+    if not given["host"]:
         raise click.UsageError(f"Missing option '--host', or the variable {ENDPOINT}.")
-    return Connection(**{name: values[name] for name in CONNECTION})
+    return Connection(**given)
 
 
 def request(values: dict[str, Any]) -> "Request":

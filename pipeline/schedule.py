@@ -9,7 +9,7 @@ import click
 
 from components.config import PIPELINE_NAME
 from components.shared.command_line import reported
-from pipeline.options import CONNECTION, connecting, connection, lost, request, requesting, show
+from pipeline.options import connecting, connection, lost, request, requesting, show
 
 ZONE_REASON = (
     "a schedule has no time zone of its own: the installation reads all of them in one, UTC unless "
@@ -51,9 +51,7 @@ def schedule(
     context: click.Context, /, cron: str, time_zone: str, dry_run: bool, **values: Any
 ) -> None:
     """Run the pipeline on a cluster, again and again."""
-    if context.invoked_subcommand:  # takes what stands before it for what does not stand behind
-        given = {name: values[name] for name in CONNECTION}
-        context.default_map = {context.invoked_subcommand: given}
+    if context.invoked_subcommand:
         return
     if not cron:
         raise click.UsageError("Missing option '--cron'.")

@@ -139,6 +139,19 @@ def test_schedules_are_listed_paused_resumed_and_deleted(
     assert run("list") == ""
 
 
+@pytest.mark.parametrize("behind", [False, True])
+def test_an_option_wins_over_the_environment_wherever_it_stands(
+    kfp_server: FakeKfp, cli: Cli, monkeypatch: pytest.MonkeyPatch, behind: bool
+) -> None:
+    cli(*at(kfp_server), "--cron", NIGHTLY, "--name", "nightly")
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", "http://127.0.0.1:1")
+    host = ("--host", kfp_server.url)
+    words = ("list", *host) if behind else (*host, "list")
+    assert "nightly" in cli("schedule", *words).output
+    monkeypatch.setenv("KF_PIPELINES_ENDPOINT", kfp_server.url)
+    assert "nightly" in cli("schedule", "list").output
+
+
 def test_a_schedule_with_a_running_run_is_not_deleted(kfp_server: FakeKfp, cli: Cli) -> None:
     kfp_server.page_size = 1
     cli(*at(kfp_server), "--cron", NIGHTLY, "--name", "nightly")
