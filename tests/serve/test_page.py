@@ -3,9 +3,12 @@
 import json
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from PIL import Image
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -126,6 +129,50 @@ def test_a_drawing_becomes_what_mnist_would_have_made_of_it(
     difference = np.abs(np.asarray(redrawn, float) - images).mean()
     assert difference < 1, f"mean difference of a pixel: {difference:.1f} of 255"
     assert precision(redrawn) > precision(images.tolist()) - 0.05
+
+
+def test_a_picture_is_taken_as_it_is_or_inverted(
+    browser: Chrome, server: str, ask: Ask, tmp_path: Path
+) -> None:
+    images, _ = read_mnist(MNIST, "t10k", 1)
+    (said,) = ask("/v1/models/digits:predict", {"instances": images.tolist()})[1]["predictions"]
+    browser.get(server)
+    for name, pixels in (("light", images[0]), ("dark", 255 - images[0])):
+        larger = Image.fromarray(pixels).resize((280, 280), Image.Resampling.NEAREST)
+        larger.convert("RGB").save(tmp_path / f"{name}.png")
+        if name == "dark":
+            browser.find_element(By.ID, "clear").click()
+            browser.find_element(By.ID, "invert").click()
+        browser.find_element(By.ID, "picture").send_keys(str(tmp_path / f"{name}.png"))
+        await_answer(browser, said["class"])
+        best = browser.find_element(By.CSS_SELECTOR, "#probabilities .best output").text
+        assert float(best.removesuffix(" %")) == pytest.approx(
+            100 * max(said["probabilities"]), abs=1
+        )
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    browser.find_element(By.ID, "picture").send_keys(str(tmp_path / "no.png"))
+    WebDriverWait(browser, 10).until(
+        lambda _: answer(browser) == "No answer: no.png is no picture that this browser reads"
+    )
+    assert_quiet(browser, server)
+
+
+def test_a_field_of_other_proportions_is_shrunk_to_the_models_pixels(
+    browser: Chrome, server: str
+) -> None:
+    script = """
+        const [done] = arguments;
+        import("/page/pixels.js").then(({ fromDrawing }) => {
+          const drawing = new ImageData(60, 100);
+          for (let pixel = 0; pixel < 60 * 50; pixel++) drawing.data[4 * pixel + 3] = 200;
+          const size = { width: 3, height: 4 };
+          done([fromDrawing(drawing, size), fromDrawing(new ImageData(60, 100), size)]);
+        });
+    """
+    browser.get(server)
+    image, blank = browser.execute_async_script(script)
+    assert image == [[200] * 3] * 2 + [[0] * 3] * 2
+    assert blank is None
 
 
 def test_an_answer_that_fails_is_shown(browser: Chrome, server: str) -> None:
