@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingest import pictures
+from components.ingest import column_types, pictures
 from components.ingest.class_names import Classes
 from components.ingest.pictures import Conversion
 from components.ingest.source import WRONG_SIZE, Records, UnreadableError, Unusable
@@ -56,20 +56,22 @@ def check_schema(schema: pa.Schema, name: str, layout: Layout, texts: bool) -> N
                 f"{name}: columns {', '.join(schema.names) or 'none'}; "
                 f"expected {' and '.join(layout.columns)}; {option} names another"
             )
-    image = _plain_type(schema.field(layout.image).type)
-    if not (_is_binary(image) or _pixel_type(image)):
+    image = column_types.plain_type(schema.field(layout.image).type)
+    if not (column_types.is_binary(image) or column_types.is_pixels(image)):
         raise StepError(f"{name}: column {layout.image} is {image}; expected {LAYOUTS}")
     if not layout.label:
         return
-    label = _plain_type(schema.field(layout.label).type)
-    if not (pa.types.is_integer(label) or (texts and _is_text(label))):
-        named = "; --class-names says what the texts stand for" if _is_text(label) else ""
+    label = column_types.plain_type(schema.field(layout.label).type)
+    if not (pa.types.is_integer(label) or (texts and column_types.is_text(label))):
+        named = (
+            "; --class-names says what the texts stand for" if column_types.is_text(label) else ""
+        )
         raise StepError(f"{name}: column {layout.label} is {label}; expected int64{named}")
 
 
 def shape_of(table: pa.Table, layout: Layout) -> ImageShape | str:
     """The shape of the first image that can be read, or why the first cannot."""
-    column = _plain(table[layout.image])
+    column = column_types.plain(table[layout.image])
     reason = "no records"
     for value in _values(column):
         try:
@@ -82,7 +84,7 @@ def shape_of(table: pa.Table, layout: Layout) -> ImageShape | str:
 def decode(table: pa.Table, layout: Layout, shape: ImageShape) -> Records:
     """Decodes a table of a checked schema; positions count its rows from 0."""
     labels, no_label = _labels(table, layout)
-    column = _plain(table[layout.image])
+    column = column_types.plain(table[layout.image])
     block = _block(column, shape, layout.conversion)
     if block is not None and not any(no_label):
         return layout.classes.numbered(pictures.convert(block, labels, layout.conversion))
@@ -103,8 +105,8 @@ def _labels(table: pa.Table, layout: Layout) -> tuple[Labels, list[str]]:
     """The labels, and for each why it is none or an empty text."""
     if not layout.label:
         return np.full(len(table), -1, np.int64), [""] * len(table)
-    column = _plain(table[layout.label])
-    if _is_text(column.type):
+    column = column_types.plain(table[layout.label])
+    if column_types.is_text(column.type):
         return layout.classes.places(column.to_pylist())
     # One too large for int64 is no label either.
     values = column.cast(pa.int64(), safe=False).fill_null(-1).to_numpy(zero_copy_only=False)
@@ -118,11 +120,11 @@ def _block(column: pa.Array, shape: ImageShape, conversion: Conversion) -> npt.N
         return None
     if pa.types.is_fixed_size_binary(column.type):
         return _fixed_block(column, shape, conversion)
-    if not _is_list(column.type):
+    if not column_types.is_list(column.type):
         return None
     sides: list[int] = []
     values = column
-    while _is_list(values.type):
+    while column_types.is_list(values.type):
         lengths = pc.list_value_length(values).to_numpy()
         values = values.flatten()
         if not len(lengths) or (lengths != lengths[0]).any() or values.null_count:
@@ -219,52 +221,3 @@ def _bytes(value: object) -> bytes:
     while any(isinstance(one, list) for one in flat):
         flat = [inner for one in flat for inner in (one if isinstance(one, list) else [one])]
     return bytes(one if isinstance(one, int) and 0 <= one <= 255 else 0 for one in flat)
-
-
-def _plain(column: pa.ChunkedArray) -> pa.Array:
-    """A column without the wrappings that change nothing about its values."""
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # of no or several chunks, where they do not combine
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
-    if isinstance(array.type, pa.BaseExtensionType):
-        array = array.storage
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if _is_encoded(array.type):
-        array = pc.struct_field(array, "bytes")
-    return array
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    if isinstance(kind, pa.BaseExtensionType):
-        kind = kind.storage_type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return kind.field("bytes").type if _is_encoded(kind) else kind
-
-
-def _is_encoded(kind: pa.DataType) -> bool:
-    return pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    kinds = pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view
-    return pa.types.is_fixed_size_binary(kind) or any(check(kind) for check in kinds)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    kinds = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view
-    return any(check(kind) for check in kinds)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    lists = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
-    return any(check(kind) for check in lists)
-
-
-def _pixel_type(kind: pa.DataType) -> bool:
-    """Whether these are lists of whole numbers, three deep at most."""
-    depth = 0
-    while _is_list(kind):
-        kind, depth = kind.value_type, depth + 1
-    return 1 <= depth <= 3 and pa.types.is_integer(kind)

@@ -92,12 +92,17 @@ class Conversion:
             UnreadableError: It cannot be read, or has another shape.
         """
         if not content.is_picture(data):
-            image = self.of_picture(Image.fromarray(self._pixels(data, shape)))
+            image = self._converted(self._pixels(data, shape))
         else:
             image = self._decoded(data, shape)
         if shape and image.shape != shape:
             raise UnreadableError(_wrong_size(image.shape, shape))
         return image
+
+    def _converted(self, pixels: Images) -> Images:
+        if self.size is None:
+            return pixels.T if self.transpose else pixels
+        return self.of_picture(Image.fromarray(pixels))
 
     def _pixels(self, data: bytes, shape: ImageShape | None) -> Images:
         pixels = np.frombuffer(data, np.uint8)
