@@ -92,7 +92,8 @@ def line_chart(series: dict[str, Points], log: bool = False) -> LineChart | None
     if log:
         low, high = max(low, 1e-6), max(high, 1e-5) * 1.1
     else:
-        low, high = low - 0.05 * (high - low) - 1e-6, high + 0.05 * (high - low) + 1e-6
+        margin = 0.05 * (high - low) + 1e-6 * max(1.0, abs(low), abs(high))
+        low, high = low - margin, high + margin
     y = Axis(low, high, HEIGHT - BOTTOM, TOP, log)
     lines = [Line(name, _polyline(x, y, points), points[-1][1]) for name, points in series.items()]
     return LineChart(x, y, lines)
