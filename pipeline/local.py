@@ -23,10 +23,10 @@ from kfp.local import (
 
 from components.config import SECRET
 from components.shared.addresses import shown_in
-from components.shared.code import RUN_ID
+from components.shared.code import RUN_ID, RUN_PAGE
 from components.summary.outcome import Step as Told
 from components.summary.summary import write_steps
-from pipeline import containers
+from pipeline import containers, page
 from pipeline.display import Display
 from pipeline.outcome import show_interrupted, show_outcome
 from pipeline.pipeline import mnist
@@ -124,7 +124,7 @@ def run(
         show_interrupted(local.display, local.running, local.directory, parameters)
         return 128 + (signal.SIGTERM if isinstance(stop, SystemExit) else signal.SIGINT)
     finally:
-        record.end(local.directory, outcome, local.steps)
+        page.write(local.directory, record.end(local.directory, outcome, local.steps))
     show_outcome(local.display, local.steps, local.directory, parameters)
     return int(outcome == "failed")
 
@@ -180,7 +180,7 @@ def _as_processes(name: str, run_step: RunStep, processes: Processes) -> Iterato
             arguments["--function_to_execute"],
             source,
             json.loads(arguments["--executor_input"]),
-            {**(env_vars or {}), RUN_ID: name},
+            {**(env_vars or {}), RUN_ID: name, RUN_PAGE: f"../../{page.FILE}"},
         )
         return run_step(full_command, lambda show: processes.run(command, show))
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from components.config import PIPELINE_NAME, SECRET
 from components.shared.addresses import shown_in
-from components.shared.code import this_code
+from components.shared.code import Code, this_code
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Manifest
 
@@ -74,16 +74,23 @@ class Run(Manifest):
             ) from None
         return run
 
-    def end(self, directory: Path, outcome: Outcome, steps: dict[str, Step]) -> None:
-        """Writes what came of the run into its directory."""
-        self.model_copy(
+    @property
+    def code(self) -> Code:
+        """Which code ran."""
+        return Code(self.version, self.commit, self.dirty)
+
+    def end(self, directory: Path, outcome: Outcome, steps: dict[str, Step]) -> Self:
+        """Writes what came of the run into its directory, and returns it."""
+        ended = self.model_copy(
             update={
                 "outcome": outcome,
                 "steps": steps,
                 "precision": _precision(directory),
                 "published": _published(directory),
             }
-        ).write(directory)
+        )
+        ended.write(directory)
+        return ended
 
 
 def public(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from components.evaluate.charts import (
     thin,
 )
 from components.evaluate.templates import render
-from components.shared.code import RUN_ID
+from components.shared.code import RUN_ID, RUN_PAGE
 from components.shared.evaluation import ClassFigures
 from components.shared.history import HISTORY, Row, read_history
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model
@@ -63,6 +63,7 @@ def write(
         evaluation=evaluation,
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         run=os.environ.get(RUN_ID, ""),
+        run_page=os.environ.get(RUN_PAGE, ""),
         test=test,
         model=model,
         dataset=dataset,

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 from datetime import UTC, datetime
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from pyarrow import fs
 
 from components.shared import pages
-from components.shared.code import this_code
+from components.shared.code import RUN_ID, RUN_PAGE, this_code
 from components.shared.manifests import Dataset
 from components.shared.records import Images, decode
 
@@ -29,6 +30,8 @@ def render(dataset: Dataset, directory: fs.FileSystem) -> str:
         dataset=dataset,
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         code=str(this_code()),
+        run=os.environ.get(RUN_ID, ""),
+        run_page=os.environ.get(RUN_PAGE, ""),
         samples={
             name: [_strip(images) for images in _samples(dataset, name, directory)]
             for name in dataset.splits

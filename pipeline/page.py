@@ -1,0 +1,27 @@
+"""``index.html`` of a run: what came of it, with links to all that it made."""
+
+from pathlib import Path
+
+from components.shared import pages
+from components.shared.storage import write_text
+from pipeline.runs import Run
+
+FILE = "index.html"
+MADE = {  # what there is to look at, by name
+    "Report of the evaluation": "evaluate/evaluation/report.html",
+    "Statistics of the dataset": "ingest/examples/statistics.html",
+    "Model card": "evaluate/evaluation/model_card.md",
+    "Predictions": "evaluate/evaluation/predictions.parquet",
+    "Model": "train/model/",
+    "Checkpoints and TensorBoard's events": "train/logs/",
+}
+
+
+def write(directory: Path, run: Run) -> None:
+    """Writes the page of a run into its directory."""
+    made = {name: place for name, place in MADE.items() if (directory / place).exists()}
+    logs = {step: f"{step}/log.txt" for step in run.steps}
+    page = pages.render(
+        "pipeline", ".", "run.html.j2", run=run, made=made, logs=logs, directory=directory
+    )
+    write_text(directory / FILE, page)

@@ -1,0 +1,20 @@
+"""The page of a run."""
+
+from pathlib import Path
+
+from pipeline import page
+from pipeline.runs import Run, Step
+
+
+def test_page_tells_what_came_of_a_run_and_links_what_is_there(tmp_path: Path) -> None:
+    run = Run.begin(tmp_path, {"source": "fake://<3>", "max_steps": 7})
+    directory = tmp_path / run.name
+    (directory / "train/model").mkdir(parents=True)
+    failed = Step(seconds=1.25, exit_code=1, result="error: <no> class")
+    page.write(directory, run.end(directory, "failed", {"train": failed}))
+    written = (directory / page.FILE).read_text(encoding="utf-8")
+    assert run.name in written and "Failed" in written
+    assert "fake://&lt;3&gt;" in written and "error: &lt;no&gt; class" in written
+    assert 'href="train/model/"' in written and 'href="train/log.txt"' in written
+    assert "report.html" not in written  # is not there
+    assert "http" not in written and "src=" not in written
