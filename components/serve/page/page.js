@@ -177,8 +177,6 @@ async function load() {
   $("#version").textContent = `version ${version}`;
   const many = class_names.length > ALL;
   rows = Array.from({ length: many ? 10 : class_names.length }, makeRow);
-  const longest = Math.max(...class_names.map((label) => [...label].length));
-  $("#probabilities").style.setProperty("--name", `${Math.min(longest, 14) + 1}ch`);
   $("#probabilities").replaceChildren(...rows.map(({ row }) => row));
   clear();
 }
