@@ -218,7 +218,7 @@ def serving_config(registry: Registry, base_path: str | None) -> None:
     if champion is None:
         raise StepError(f"{registry.where}: no champion yet; push a model or promote a version")
     where = registry.where
-    if not where.startswith("gs://"):
+    if "://" not in where:
         where = str(Path(where).absolute())  # TensorFlow Serving refuses a relative one
     base, name = base_path or where, where.rpartition("/")[2]
     click.echo(

@@ -45,6 +45,7 @@ from components.registry.storage import (
     Stored,
     checked_name,
     number,
+    whole_versions,
 )
 from components.shared.errors import StepError
 
@@ -78,7 +79,7 @@ class GcsStorage:
     def versions(self) -> list[int]:
         """Returns the numbers of the whole versions, ascending."""
         with self._explained():
-            return _whole(self._list())
+            return whole_versions(self._list())
 
     def numbers(self) -> list[int]:
         """Returns every number that something lies under, a version or not."""
@@ -163,7 +164,7 @@ class GcsStorage:
         """Returns what killed pushes left: staged files and versions without a model."""
         with self._explained():
             found = self._list()
-            whole = set(_whole(found))
+            whole = set(whole_versions(found))
             last_writes: dict[str, float] = {}
             for name, blob in found.items():
                 first, _, rest = name.partition("/")
@@ -362,12 +363,6 @@ class GcsStorage:
                 f"{self.where}: Cloud Storage cannot be reached or answers wrongly "
                 f"({type(error).__name__}); try again"
             ) from None
-
-
-def _whole(names: Iterable[str]) -> list[int]:
-    found = (name.partition("/") for name in names)
-    tops = (number(top) for top, _, rest in found if rest == SERVABLE)
-    return sorted(top for top in tops if top is not None)
 
 
 def _is(blob: storage.Blob | None, part: Part) -> bool:

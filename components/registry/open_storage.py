@@ -1,11 +1,23 @@
 """Which storage a registry's address names."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from components.registry.local_storage import LocalStorage
 from components.registry.storage import Storage, checked_name
+from components.shared.addresses import shown
 from components.shared.errors import StepError
+
+
+def _google(bucket: str, prefix: str) -> Storage:
+    from components.registry.gcs_storage import GcsStorage  # its import takes long
+
+    return GcsStorage(bucket, prefix)
+
+
+# What opens a bucket, by the scheme of its address: its name, and where the model lies in it.
+OPEN: dict[str, Callable[[str, str], Storage]] = {"gs": _google}
 
 
 def open_storage(destination: str, model_name: str) -> Storage:
@@ -23,18 +35,20 @@ def open_storage(destination: str, model_name: str) -> Storage:
             f"model name {model_name!r}: expected letters, digits, '_' and '-', a letter or digit "
             "first"
         )
-    if destination.startswith("gs://"):
-        from components.registry.gcs_storage import GcsStorage  # its import takes long
-
-        bucket, _, prefix = destination.removeprefix("gs://").rstrip("/").partition("/")
+    scheme, separator, rest = destination.partition("://")
+    known = " or ".join(["a directory", *(f"{scheme}://" for scheme in OPEN)])
+    if separator:
+        if scheme not in OPEN:
+            raise StepError(f"{shown(destination)!r}: {scheme}:// is not known, name {known}")
+        bucket, _, prefix = rest.rstrip("/").partition("/")
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", bucket):
-            raise StepError(f"{destination!r}: expected gs://bucket or gs://bucket/prefix")
-        return GcsStorage(bucket, checked_name(f"{prefix}/{model_name}" if prefix else model_name))
-    if "://" in destination:
-        scheme = destination.partition("://")[0]
-        raise StepError(f"{destination!r}: {scheme}:// is not known, name a directory or gs://")
+            raise StepError(
+                f"{shown(destination)!r}: expected {scheme}://bucket or {scheme}://bucket/prefix"
+            )
+        prefix = f"{prefix}/{model_name}" if prefix else model_name
+        return OPEN[scheme](bucket, checked_name(prefix))
     if not destination or "\0" in destination:
-        raise StepError(f"destination {destination!r}: expected a directory or gs://bucket")
+        raise StepError(f"destination {destination!r}: expected {known}")
     try:
         return LocalStorage(Path(destination).expanduser() / model_name)
     except RuntimeError:

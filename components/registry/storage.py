@@ -7,7 +7,7 @@ compare-and-swap, to take a version back, and to tell what was left over by a pu
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -104,7 +104,9 @@ class Storage(Protocol):
         """Returns whether a version is there, and makes a removal that is under way miss it.
 
         Who makes a version the champion says so first and calls this then; who removes one looks
-        for the champion in between. So of the two at once, one always notices.
+        for the champion in between. So of the two at once, one always notices. A checksum of the
+        content will do for :meth:`replace`, but not here: held or published again, the bytes are
+        the same, and a removal has to tell that they were written since.
         """
 
     def remove(self, version: int, unneeded: Callable[[], bool]) -> bool:
@@ -135,6 +137,13 @@ def number(name: str) -> int | None:
     Only what TensorFlow Serving writes itself counts: no sign, no leading zero, no other script.
     """
     return int(name) if re.fullmatch(r"[1-9][0-9]{0,17}", name) else None
+
+
+def whole_versions(names: Iterable[str]) -> list[int]:
+    """Returns the versions among the objects of a bucket, ascending: those that have a model."""
+    found = (name.partition("/") for name in names)
+    tops = (number(top) for top, _, rest in found if rest == SERVABLE)
+    return sorted(top for top in tops if top is not None)
 
 
 def checked_name(name: str) -> str:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from components.registry.contents import Validation
+from components.registry.gcs_storage import GcsStorage
+from components.registry.local_storage import LocalStorage
 from components.registry.registry import Registry, Release
+from components.registry.storage import Storage
 from tests.registry.fake_gcs import FaultProxy, find_server, make_bucket, running_server
 
 NAMES = itertools.count()
@@ -54,6 +57,13 @@ def destination(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "directory":
         return str(tmp_path / "registry")
     return f"gs://{request.getfixturevalue('bucket')}/registry"
+
+
+# What each storage calls to make a version visible, which a test has a push killed before.
+MAKES_VISIBLE: dict[type[Storage], tuple[type, str]] = {
+    LocalStorage: (Path, "rename"),
+    GcsStorage: (GcsStorage, "_make_visible"),
+}
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from components.registry.contents import Validation
 from components.registry.registry import Registry, Release
+from components.shared.code import Code
 from components.shared.command_line import reported
 
 
@@ -17,6 +18,7 @@ def write_release(release: Release, path: Path) -> Path:
     values = release._asdict() | {
         "validation": release.validation.model_dump(mode="json"),
         "files": {name: str(file) for name, file in release.files.items()},
+        "code": release.code.model_dump(mode="json"),
     }
     path.write_text(json.dumps(values))
     return path
@@ -25,6 +27,7 @@ def write_release(release: Release, path: Path) -> Path:
 def main(destination: str, release: Path) -> None:
     values = json.loads(release.read_text())
     values["validation"] = Validation.model_validate(values["validation"])
+    values["code"] = Code.model_validate(values["code"])
     values["files"] = {name: Path(file) for name, file in values["files"].items()}
     registry = Registry.open(destination, "digits")
     registry.versions()  # connects

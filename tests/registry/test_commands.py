@@ -41,7 +41,9 @@ def test_a_day_in_the_life_of_a_registry(
     assert champion() == 2
     run("promote", 1)
     assert champion() == 1
-    assert "versions: 1 " in run("serving-config")
+    config = run("serving-config")
+    assert "versions: 1 " in config
+    assert f'base_path: "{destination}/digits"' in config
 
     would = json.loads(run("prune", "--keep", 1, "--dry-run", "--json"))
     assert would == {"versions": [2], "leftovers": []}

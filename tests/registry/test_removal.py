@@ -24,7 +24,7 @@ from components.registry.local_storage import LocalStorage
 from components.registry.registry import Registry, Release
 from components.shared.errors import StepError
 from tests.conftest import ROOT
-from tests.registry.conftest import MakeRelease
+from tests.registry.conftest import MAKES_VISIBLE, MakeRelease
 
 ON_DISK = pytest.mark.parametrize("destination", ["directory"], indirect=True)
 IN_BUCKET = pytest.mark.parametrize("destination", ["bucket"], indirect=True)
@@ -77,12 +77,10 @@ def once_before(
 
 def killed_push(registry: Registry, release: Release, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Leaves behind what a push does that is killed just before it becomes visible."""
-    if isinstance(registry.storage, GcsStorage):
-        killed_before(monkeypatch, GcsStorage, "_make_visible", lambda: registry.publish(release))
-    else:
-        with monkeypatch.context() as patch:  # a kill clears nothing up
-            patch.setattr(shutil, "rmtree", lambda *_, **__: None)
-            killed_before(patch, Path, "rename", lambda: registry.publish(release))
+    owner, method = MAKES_VISIBLE[type(registry.storage)]
+    with monkeypatch.context() as patch:  # a kill clears nothing up
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        killed_before(patch, owner, method, lambda: registry.publish(release))
     return sorted(registry.storage.leftovers())
 
 

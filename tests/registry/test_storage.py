@@ -62,3 +62,10 @@ def test_destinations(destination: str, where: str) -> None:
 def test_other_destinations_are_refused(destination: str) -> None:
     with pytest.raises(StepError):
         open_storage(destination, "digits")
+
+
+@pytest.mark.parametrize("scheme", ["gs", "ftp"])
+def test_a_refused_destination_is_told_without_its_password(scheme: str) -> None:
+    with pytest.raises(StepError, match="host/models") as caught:
+        open_storage(f"{scheme}://me:secret@host/models", "digits")
+    assert "secret" not in str(caught.value)
