@@ -5,6 +5,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from components.registry.contents import Validation
@@ -18,7 +19,7 @@ def write_release(release: Release, path: Path) -> Path:
     values = release._asdict() | {
         "validation": release.validation.model_dump(mode="json"),
         "files": {name: str(file) for name, file in release.files.items()},
-        "code": release.code.model_dump(mode="json"),
+        "code": asdict(release.code),
     }
     path.write_text(json.dumps(values))
     return path
@@ -27,7 +28,7 @@ def write_release(release: Release, path: Path) -> Path:
 def main(destination: str, release: Path) -> None:
     values = json.loads(release.read_text())
     values["validation"] = Validation.model_validate(values["validation"])
-    values["code"] = Code.model_validate(values["code"])
+    values["code"] = Code(**values["code"])
     values["files"] = {name: Path(file) for name, file in values["files"].items()}
     registry = Registry.open(destination, "digits")
     registry.versions()  # connects
