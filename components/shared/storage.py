@@ -130,9 +130,13 @@ def _clear_leftovers(output: Path) -> None:
         found = pattern.fullmatch(path.name)
         if not found:
             continue
-        if found[1] == "replaced" and not output.exists():
-            path.rename(output)
-        elif path.is_dir() and not path.is_symlink():
+        if found[1] == "replaced":
+            if not output.exists():
+                path.rename(output)
+                continue
+            # A kill in its removal must not leave a part of it under a name that is put back.
+            path = path.rename(output.with_name(f".{output.name}.partial-replaced"))
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()

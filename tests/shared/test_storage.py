@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -67,8 +68,8 @@ def test_a_failed_run_leaves_what_was_there(tmp_path: Path) -> None:
     assert _names(tmp_path) == ["out"] and _read(tmp_path / "out") == ["old", "old"]
 
 
-@pytest.mark.parametrize("earlier", [True, False])
-def test_killed_between_any_two_steps(tmp_path: Path, earlier: bool) -> None:
+@pytest.mark.parametrize(("earlier", "deleted"), [(True, False), (True, True), (False, False)])
+def test_killed_between_any_two_steps(tmp_path: Path, earlier: bool, deleted: bool) -> None:
     killed = 0
     while True:
         output = tmp_path / str(killed) / "out"
@@ -81,10 +82,13 @@ def test_killed_between_any_two_steps(tmp_path: Path, earlier: bool) -> None:
         killed += 1
         left = _read(output)
         assert left in (["old"] * 2 if earlier else None, ["new"] * 2, None)
+        if deleted and output.exists():  # a person starts anew
+            shutil.rmtree(output)
         # The next run fails, and a result that is no other's is there again.
         with pytest.raises(ZeroDivisionError), whole_directory(output, MARKER):
             _ = 1 / 0
-        assert _read(output) in ((["old"] * 2, ["new"] * 2) if earlier else (None, ["new"] * 2))
+        whole = [["old"] * 2, ["new"] * 2]
+        assert _read(output) in (whole if earlier and not deleted else [None, *whole])
         _write(output, "next")
         assert _read(output) == ["next"] * 2
         assert _names(output.parent) == ["out"]
