@@ -11,13 +11,15 @@ import importlib
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -72,7 +74,10 @@ class Processes:
         except (EOFError, ConnectionError):
             show(["error: TensorFlow cannot be imported; see: python -c 'import tensorflow'"])
             return 1
-        return process.run(command, show)
+        # What the step leaves there goes with it, however it ends: a fork runs no exit handlers.
+        with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+            variables = {**command.variables, "TMPDIR": scratch}
+            return process.run(replace(command, variables=variables), show)
 
 
 def _start(function: str) -> "_Process":
@@ -133,6 +138,7 @@ def _work(module: str, commands: Connection, output: Connection) -> None:
     command: Command = commands.recv()
     commands.close()
     os.environ |= command.variables
+    tempfile.tempdir = None  # to be found anew, where the variables say
     namespace: dict[str, Any] = {"__name__": command.function}
     exec(compile(command.source, f"<{command.function}>", "exec"), namespace)
     Executor(command.executor_input, namespace[command.function]).execute()
