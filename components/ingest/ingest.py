@@ -11,15 +11,16 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from pyarrow import fs
 
 from components.config import Ingest
-from components.ingest import anomalies, digests, filesystem, processes, report
-from components.ingest.open_source import open_source
+from components.ingest import anomalies, digests, processes, report
 from components.ingest.output import make_directory, whole_dataset
 from components.ingest.shards import COUNTERS, NAMESPACE, WORK, Note, Plan, WriteShards
-from components.ingest.source import Range, Source
 from components.ingest.statistics import read_notes, summarize
 from components.shared.addresses import shown
 from components.shared.errors import StepError, explain, is_about_a_file
 from components.shared.manifests import Dataset
+from components.sources import filesystem
+from components.sources.open_source import open_source
+from components.sources.source import Range, Source
 
 # From so many records on, two worker processes make up for the seconds that they take to start.
 WORTH_PROCESSES = 2_000_000

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from components.ingest.filesystem import is_bucket, open_directory, write
 from components.ingest.shards import WORK
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from components.shared.storage import whole_directory
+from components.sources.filesystem import is_bucket, open_directory, write
 
 UNFINISHED = ".unfinished"  # on gs://: what lies here is ours, and no dataset
 

@@ -14,11 +14,12 @@ from apache_beam.metrics import Metrics
 from pyarrow import fs
 from pydantic import BaseModel
 
-from components.ingest import digests, filesystem
-from components.ingest.source import WRONG_SIZE, Range, Records, Source, Unusable
+from components.ingest import digests
 from components.shared.errors import StepError
 from components.shared.manifests import SPLITS, Rejected, Shard
 from components.shared.records import Images, encode
+from components.sources import filesystem
+from components.sources.source import WRONG_SIZE, Range, Records, Source, Unusable
 
 WORK = ".work"  # notes of the workers, gone when the dataset is done
 STOP = f"{WORK}/stop"

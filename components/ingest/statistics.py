@@ -9,11 +9,12 @@ import numpy.typing as npt
 from pyarrow import fs
 from pydantic import ValidationError
 
-from components.ingest import digests, filesystem
+from components.ingest import digests
 from components.ingest.shards import NAMED, Note, digests_file, note_file
-from components.ingest.source import Range, Source
 from components.shared.errors import StepError
 from components.shared.manifests import SPLITS, Rejected, Split
+from components.sources import filesystem
+from components.sources.source import Range, Source
 
 
 class Outcome(NamedTuple):

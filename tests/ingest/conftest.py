@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from components.config import Ingest
-from components.ingest.filesystem import open_directory
-from components.ingest.open_source import open_source
-from components.ingest.source import Records, Source, join
+from components.sources.filesystem import open_directory
+from components.sources.open_source import open_source
+from components.sources.source import Records, Source, join
 from tests.conftest import ROOT
 
 Array = npt.NDArray[np.uint8]

@@ -1,0 +1,1 @@
+"""Where images come from: every form of source, and how each is read by ranges."""
