@@ -61,7 +61,8 @@ install_with_uv() {
   "$python" -m pip install --quiet --require-hashes -r requirements-uv.lock || return 1
   quiet=--quiet
   [ ! -t 2 ] || quiet=--color=auto # a terminal gets uv's own progress
-  "$venv/bin/uv" pip install "$quiet" --python "$python" --require-hashes -r "$lock"
+  # Bytecode now: an import of TensorFlow takes half the time, and some places let none be written later.
+  "$venv/bin/uv" pip install "$quiet" --compile-bytecode --python "$python" --require-hashes -r "$lock"
 }
 
 runs "$python" "$version_fits" || make_environment
