@@ -34,6 +34,7 @@ KNOWN_test-containers := BASE_IMAGE
 KNOWN_fake-gcs-server := FAKE_GCS_SERVER
 KNOWN_kserve-schema := KSERVE
 KNOWN_bench-train := PEERS
+KNOWN_bench-local := BEFORE
 KNOWN_fuzz := FUZZ TESTS
 KNOWN_test-roots := SUITES
 
@@ -161,9 +162,21 @@ test-roots: ## Type the first command on bare Debian machines: make test-roots S
 
 ##@ Measure it
 
-.PHONY: bench-train bench-memory bench-accuracy
+.PHONY: bench-local bench-train bench-evaluate bench-ingest bench-distributed bench-memory bench-accuracy
+bench-local: $(DEVELOPED) ## Measure a whole run beside another revision's: make bench-local BEFORE=REVISION
+	@$(PYTHON) -m bench.local --before $(BEFORE)
+
 bench-train: $(DEVELOPED) ## Measure training beside other ways to do it: make bench-train PEERS=PYTHON
 	@PEERS=$(or $(PEERS),$(PYTHON)) $(PYTHON) -m bench.train
+
+bench-evaluate: $(DEVELOPED) ## Measure evaluation beside Keras
+	@$(PYTHON) -m bench.evaluate
+
+bench-ingest: $(DEVELOPED) ## Measure reading every form of source: make bench-ingest ARGS=--forms
+	@$(PYTHON) -m bench.ingest $(ARGS)
+
+bench-distributed: $(DEVELOPED) ## Measure one, two and four workers on this machine
+	@$(PYTHON) -m bench.distributed
 
 bench-memory: $(DEVELOPED) ## Measure memory as the data grows (Linux, 8 GB of disk)
 	@$(PYTHON) -m bench.memory

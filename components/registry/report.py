@@ -88,6 +88,7 @@ def render(registry: Registry) -> str:
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         champion=next((row for row in rows if row.state == "champion"), None),
         rows=rows[::-1],
+        options=_differing(rows[::-1]),
         marks=_marks(rows, low, high),
         ticks=[
             (_y(low + (high - low) * part / 4, low, high), low + (high - low) * part / 4)
@@ -114,6 +115,13 @@ def _read(registry: Registry, version: int, name: str) -> bytes:
         return b""
     with registry.storage.open(f"{version}/{name}") as file:
         return file.read()
+
+
+def _differing(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Returns the options by which versions differ, with the value of each; of one version, all."""
+    names = sorted({name for row in rows for name in row.options})
+    values = {name: [row.options.get(name, "") for row in rows] for name in names}
+    return {name: held for name, held in values.items() if len(rows) == 1 or len(set(held)) > 1}
 
 
 def _state(version: int, champion: Champion | None) -> str:
