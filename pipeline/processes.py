@@ -23,7 +23,6 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from components.push.fresh import FORKABLE
 from components.shared.parent import end_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -130,9 +129,11 @@ def _work(module: str, commands: Connection, output: Connection) -> None:
     os.environ["_KFP_RUNTIME"] = "true"  # as KFP's own command has it: kfp imports no compiler
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(paths)}  # for its own
-    os.environ[FORKABLE] = "true"
     from kfp.dsl.executor import Executor
 
+    from components.push.fresh import FORKABLE  # a step's: not for what steps are forked from
+
+    os.environ[FORKABLE] = "true"
     if module:
         importlib.import_module(module)
     command: Command = commands.recv()
