@@ -9,6 +9,7 @@ import click
 
 from components.config import PARAMETERS, TUTORIAL
 from components.shared.command_line import Place, build, build_all, flag, options, reported
+from components.sources.presence import check_there
 from pipeline.cluster import Cluster
 from pipeline.help import GroupedCommand
 from pipeline.history import runs
@@ -43,10 +44,12 @@ def main() -> None:
 def local(runs: str, debug: bool, runner: str, images: str, **values: Any) -> None:
     """Run the pipeline on this machine."""
     parameters = build_all(PARAMETERS, values)
-    with reported(debug), _processes(runner) as processes:
-        from pipeline.local import run  # imports kfp, while the processes import for the steps
+    with reported(debug):
+        check_there(parameters["source"])
+        with _processes(runner) as processes:
+            from pipeline.local import run  # imports kfp, while the processes import for the steps
 
-        sys.exit(run(parameters, Path(runs), debug, images, processes))
+            sys.exit(run(parameters, Path(runs), debug, images, processes))
 
 
 def _processes(runner: str) -> AbstractContextManager[Processes | None]:

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,6 +82,21 @@ class Download:
                 f"{shown(address)}: {error}; gave up after {ATTEMPTS} attempts in a row without "
                 "progress, what has come is kept: run again to go on from there"
             ) from None
+
+    def has(self, address: str, patience: timedelta) -> bool:
+        """Asks, once, whether a server has a file, and fetches nothing.
+
+        Raises:
+            StepError: The server cannot be reached, is silent for longer than ``patience``, or
+                refuses.
+        """
+        try:
+            open_remote(address, patience.total_seconds()).version()
+        except MissingError:
+            return False
+        except InterruptedDownloadError as error:
+            raise StepError(f"{shown(address)}: {error}; see that the server is there") from None
+        return True
 
     def _fetch(self, place: Path, name: str, remote: Remote, version: Version) -> Path:
         path = place / "file" / name

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 from pyarrow import NativeFile, fs
 
-GIVE_UP_AFTER = timedelta(minutes=2)  # of failing requests to a bucket
+GIVE_UP_AFTER = timedelta(minutes=2)
 
 
-def open_filesystem(address: str) -> tuple[fs.FileSystem, str]:
+def open_filesystem(
+    address: str, give_up_after: timedelta = GIVE_UP_AFTER
+) -> tuple[fs.FileSystem, str]:
     """Returns the file system of an address and the path in it.
 
     ``STORAGE_EMULATOR_HOST``, which Google's own clients follow too, names another server than
@@ -20,6 +22,7 @@ def open_filesystem(address: str) -> tuple[fs.FileSystem, str]:
 
     Args:
         address: A path, or ``gs://bucket/path``.
+        give_up_after: Of requests to a bucket that fail, and are worth another.
     """
     if not address.startswith("gs://"):
         return fs.LocalFileSystem(), str(Path(address).absolute())
@@ -30,10 +33,10 @@ def open_filesystem(address: str) -> tuple[fs.FileSystem, str]:
             anonymous=True,
             endpoint_override=server.netloc,
             scheme=server.scheme,
-            retry_time_limit=GIVE_UP_AFTER,
+            retry_time_limit=give_up_after,
         )
     else:
-        bucket = fs.GcsFileSystem(retry_time_limit=GIVE_UP_AFTER)
+        bucket = fs.GcsFileSystem(retry_time_limit=give_up_after)
     return bucket, address.removeprefix("gs://").rstrip("/")
 
 

@@ -1,20 +1,24 @@
 """The files that an address names, wherever they lie."""
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from pyarrow import fs
 
 from components.config import Ingest
 from components.shared.addresses import joined, shown
-from components.shared.errors import StepError
+from components.shared.errors import StepError, explain
 from components.sources import content
 from components.sources.download import Download
+from components.sources.fake_source import SCHEME
 from components.sources.filesystem import open_filesystem
-from components.sources.selection import DATE, days_until, is_pattern, select
+from components.sources.selection import DATE, days_until, is_pattern, root_of, select
 
 WEB = ("https://", "http://")
 BUCKET = "gs://"
+SCHEMES = (SCHEME, BUCKET, *WEB)
+LOOK = timedelta(seconds=10)  # what a look whether something is there may take of a server
 
 # The names that a web server, which does not list its files, is asked for.
 _PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
@@ -52,6 +56,38 @@ class File:
         """Its first bytes."""
         with self.filesystem.open_input_file(self.path) as file:
             return file.read_at(size, 0)
+
+
+def check_scheme(source: str) -> None:
+    """Sees that an address is of a kind that can be read.
+
+    Raises:
+        StepError: It is not.
+    """
+    scheme, separator, _ = source.partition("://")
+    if separator and f"{scheme}://" not in SCHEMES:
+        raise StepError(f"{source}: expected a path, or an address with {', '.join(SCHEMES)}")
+
+
+def is_there(address: str) -> bool:
+    """Whether an address names something, found without listing or fetching it.
+
+    Of a pattern, that is the directory above; of a directory on the web, its training images.
+
+    Raises:
+        StepError: A server does not answer, or refuses.
+    """
+    if address.startswith(WEB):
+        has = Download("").has
+        return has(address, LOOK) or any(
+            has(joined(address, name), LOOK) for name in _names(_PARTS[0])
+        )
+    filesystem, path = open_filesystem(address, LOOK / 2)  # a bucket is asked twice
+    root = root_of(path)
+    try:
+        return not root or filesystem.get_file_info(root).type != fs.FileType.NotFound
+    except OSError as error:  # pyarrow raises it for whatever a bucket answers
+        raise StepError(f"{address}: {explain(error)}") from None
 
 
 def find(config: Ingest, source: str) -> list[File]:
@@ -126,7 +162,7 @@ def _one(address: str, download: Download) -> list[File]:
 def _idx(directory: str, download: Download) -> list[File]:
     found: list[File] = []
     for part in _PARTS:
-        names = [form.format(part=part, n=3 if "images" in part else 1) for form in _FORMS]
+        names = _names(part)
         # Those who publish under one form of the names use it for all.
         names.sort(key=lambda name: not found or _ending(name) != _ending(found[0].below))
         addresses = (joined(directory, name) for name in names)
@@ -136,6 +172,10 @@ def _idx(directory: str, download: Download) -> list[File]:
         found += files or []
     beside = (_one(joined(directory, name), download) for name in _BESIDE)
     return found + next(filter(None, beside), [])
+
+
+def _names(part: str) -> list[str]:
+    return [form.format(part=part, n=3 if "images" in part else 1) for form in _FORMS]
 
 
 def _ending(name: str) -> str:

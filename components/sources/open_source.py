@@ -12,7 +12,7 @@ from components.sources.asked import Asked
 from components.sources.csv_source import open_csv
 from components.sources.fake_source import SCHEME, open_fake
 from components.sources.idx_source import open_idx
-from components.sources.locate import File, find
+from components.sources.locate import File, check_scheme, find
 from components.sources.npz import is_npz, open_npz
 from components.sources.parquet_source import open_parquet
 from components.sources.picture_source import open_archives, open_pictures
@@ -21,7 +21,6 @@ from components.sources.source import Source, check_bounds
 from components.sources.split_names import listed
 from components.sources.tfrecord_source import open_tfrecord
 
-SCHEMES = (SCHEME, "gs://", "https://", "http://")
 # Opens files of one kind, with the other files there, as one source.
 Open = Callable[[Sequence[File], Sequence[File], Asked], Source]
 OPEN: dict[str, Open] = {
@@ -56,9 +55,7 @@ def open_source(config: Ingest, unpacked: fs.FileSystem, labelled: bool = True) 
 def _open(asked: Asked) -> Source:
     config = asked.config
     source = config.source
-    scheme, separator, _ = source.partition("://")
-    if separator and f"{scheme}://" not in SCHEMES:
-        raise StepError(f"{source}: expected a path, or an address with {', '.join(SCHEMES)}")
+    check_scheme(source)
     if config.span and DATE not in source:
         raise StepError(f"{source}: --span {config.span} needs {DATE} in --source")
     if source.startswith(SCHEME):

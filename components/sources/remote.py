@@ -67,16 +67,17 @@ class Remote(Protocol):
         """
 
 
-def open_remote(address: str) -> Remote:
-    """Returns the file of an address."""
-    return _Bucket(address) if address.startswith("gs://") else _Web(address)
+def open_remote(address: str, patience: float = READ_TIMEOUT) -> Remote:
+    """Returns the file of an address; a web server may be silent for ``patience`` seconds."""
+    return _Bucket(address) if address.startswith("gs://") else _Web(address, patience)
 
 
 class _Web:
     """A file behind ``https://``."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, patience: float) -> None:
         self.address = address
+        self.patience = patience
 
     def version(self) -> Version:
         with self._ask("HEAD") as response:
@@ -108,7 +109,7 @@ class _Web:
                 self.address,
                 headers={**AS_STORED, "Range": f"bytes={offset}-"} if offset else AS_STORED,
                 stream=True,
-                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                timeout=(min(CONNECT_TIMEOUT, self.patience), self.patience),
             )
         with response:
             yield response

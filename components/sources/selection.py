@@ -32,6 +32,12 @@ def is_pattern(address: str) -> bool:
     return _TOKEN.search(address) is not None
 
 
+def root_of(address: str) -> str:
+    """The directory above all that a pattern names; of an address that is none, itself."""
+    token = _TOKEN.search(address)
+    return address[: token.start()].rpartition("/")[0] if token else address
+
+
 def select(
     filesystem: fs.FileSystem, path: str, days: tuple[date, date] | None
 ) -> tuple[str, list[fs.FileInfo]]:
@@ -50,8 +56,7 @@ def select(
     Raises:
         StepError: A file's name is not UTF-8.
     """
-    first_token = _TOKEN.search(path)
-    root = path[: first_token.start()].rpartition("/")[0] if first_token else path
+    root = root_of(path)
     selector = fs.FileSelector(root or "/", recursive=True, allow_not_found=True)
     try:
         files = [

@@ -112,18 +112,17 @@ def test_unblessed_model_is_not_pushed(command: Command, tmp_path: Path) -> None
 
 
 def test_failed_step_names_itself_its_error_and_its_log(command: Command, tmp_path: Path) -> None:
-    missing = tmp_path / "missing"
-    process = command(
-        "pipeline", "local", "--runs", tmp_path / "runs", "--source", missing, expect=1
-    )
-    assert f"ingest failed: {missing}: not found, expected " in process.stdout
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    process = command("pipeline", "local", "--runs", tmp_path / "runs", "--source", empty, expect=1)
+    assert f"ingest failed: {empty}: no files, expected " in process.stdout
     log = (tmp_path / "runs/latest").resolve() / "ingest/log.txt"
     assert f"Log: {log}" in process.stdout
-    assert f"error: {missing}: not found" in log.read_text(encoding="utf-8")
+    assert f"error: {empty}: no files" in log.read_text(encoding="utf-8")
     assert "Traceback" not in process.stdout + process.stderr
     assert "not run" in process.stdout
     summary = read(tmp_path / "runs/latest/summary/summary")
-    assert summary["outcome"].startswith(f"Run failed: ingest: {missing}: not found")
+    assert summary["outcome"].startswith(f"Run failed: ingest: {empty}: no files")
 
 
 def alive(session: int) -> list[str]:

@@ -91,3 +91,10 @@ def test_help_needs_neither_kfp_nor_tensorflow(command: Any) -> None:
 
     modules = json.loads(subprocess.check_output([sys.executable, "-c", code], text=True))
     assert not {"kfp", "tensorflow", "apache_beam"} & set(modules)
+
+
+@pytest.mark.parametrize("source", ["missing", "s3://bucket/digits", "fake://many"])
+def test_a_source_that_is_not_there_makes_no_run(cli: Cli, tmp_path: Path, source: str) -> None:
+    told = cli("local", "--runs", tmp_path / "runs", "--source", source, expect=1).stderr
+    assert told.startswith(f"error: {source}: ") and told.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,82 @@
+"""A source that is not there is told before anything is made of it."""
+
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.shared.errors import StepError
+from components.sources.filesystem import open_filesystem, write
+from components.sources.presence import check_there
+from tests.idx_files import write_source
+from tests.ingest.conftest import Serve, digits
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with a comma in its name, and IDX files."""
+    directory = tmp_path / "a,b"
+    directory.mkdir()
+    write_source(directory, digits(4), digits(2, 1))
+    return directory
+
+
+@pytest.mark.parametrize("below", ["", "train-images-idx3-ubyte"])
+def test_what_lies_on_disk_is_there(directory: Path, below: str) -> None:
+    check_there(f"{directory}/{below}".rstrip("/"))
+
+
+def test_several_are_there_where_each_is(tmp_path: Path) -> None:
+    check_there(f"{tmp_path}, {tmp_path}/*.csv, {tmp_path}/{{date}}/*.png")
+    with pytest.raises(StepError, match=f"^{tmp_path}/missing: not found, expected "):
+        check_there(f"{tmp_path},{tmp_path}/missing")
+
+
+@pytest.mark.parametrize("below", ["missing", "missing/*.png", "missing/{date}"])
+def test_what_does_not_lie_on_disk_is_not(tmp_path: Path, below: str) -> None:
+    with pytest.raises(StepError, match=r"missing.*: not found, expected "):
+        check_there(f"{tmp_path}/{below}")
+
+
+def test_what_is_made_up_needs_a_number() -> None:
+    check_there("fake://100?classes=3")
+    with pytest.raises(StepError, match="as in fake://70000"):
+        check_there("fake://many")
+
+
+def test_a_scheme_that_nobody_reads() -> None:
+    with pytest.raises(StepError, match=r"^s3://bucket: expected a path, or .*gs://"):
+        check_there("s3://bucket")
+
+
+def test_on_the_web_a_file_or_a_directory_of_idx_files_is_there(
+    directory: Path, serve: Serve
+) -> None:
+    (directory / "empty").mkdir()
+    command = ("-m", "http.server", "{port}", "--bind", "127.0.0.1", "--directory", directory)
+    web = f"http://127.0.0.1:{serve(sys.executable, *command)}"
+    check_there(web)
+    check_there(f"{web}/t10k-images-idx3-ubyte")
+    with pytest.raises(StepError, match=f"^{web}/missing.npz: not found, expected "):
+        check_there(f"{web}/missing.npz")
+
+
+def test_a_server_that_is_not_there() -> None:
+    with socket.socket() as bound:  # and not listening
+        bound.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{bound.getsockname()[1]}/mnist"
+        with pytest.raises(StepError, match=r"refused.*; see that the server is there"):
+            check_there(address)
+
+
+def test_in_a_bucket(fake_bucket: Callable[[str], None]) -> None:
+    fake_bucket("digits")
+    filesystem, path = open_filesystem("gs://digits/some/a.csv")
+    write(filesystem, path, b"label\n")
+    for there in ("", "/some", "/some/", "/some/a.csv", "/some/*.csv", "/some/{date}"):
+        check_there(f"gs://digits{there}")
+    for missing in ("gs://nobodys/some", "gs://digits/missing", "gs://digits/missing/*.csv"):
+        with pytest.raises(StepError, match=f"^{missing.replace('*', '.')}: not found"):
+            check_there(missing)
