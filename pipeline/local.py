@@ -23,7 +23,7 @@ from kfp.local import (
 
 from components.config import SECRET
 from components.shared.addresses import shown_in
-from components.shared.code import RUN_ID, RUN_PAGE
+from components.shared.code import RUN_ID, RUN_INDEX, RUN_PAGE
 from components.summary.outcome import Step as Told
 from components.summary.summary import write_steps
 from pipeline import containers, page
@@ -180,7 +180,7 @@ def _as_processes(name: str, run_step: RunStep, processes: Processes) -> Iterato
             arguments["--function_to_execute"],
             source,
             json.loads(arguments["--executor_input"]),
-            {**(env_vars or {}), RUN_ID: name, RUN_PAGE: f"../../{page.FILE}"},
+            {**(env_vars or {}), RUN_ID: name, RUN_PAGE: f"../../{RUN_INDEX}"},
         )
         return run_step(full_command, lambda show: processes.run(command, show))
 

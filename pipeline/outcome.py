@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.config import STEPS
-from pipeline import page
+from components.shared.code import RUN_INDEX
 from pipeline.display import Display
 from pipeline.runs import Step
 
@@ -31,7 +31,7 @@ def show_outcome(
     logs = _logs(directory, parameters)
     display.places(
         [
-            ("Run", directory / page.FILE, ""),
+            ("Run", directory / RUN_INDEX, ""),
             ("Model", directory / "train" / "model", ""),
             ("Report", report, f"python3 -m webbrowser {shlex.quote(str(report))}"),
             ("TensorBoard", logs, f"make tensorboard LOGS={shlex.quote(str(logs))}"),

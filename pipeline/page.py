@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from components.shared import pages
+from components.shared.code import RUN_INDEX
 from components.shared.storage import write_text
 from pipeline.runs import Run
 
-FILE = "index.html"
 MADE = {  # what there is to look at, by name
     "Report of the evaluation": "evaluate/evaluation/report.html",
     "Statistics of the dataset": "ingest/examples/statistics.html",
@@ -24,4 +24,4 @@ def write(directory: Path, run: Run) -> None:
     page = pages.render(
         "pipeline", ".", "run.html.j2", run=run, made=made, logs=logs, directory=directory
     )
-    write_text(directory / FILE, page)
+    write_text(directory / RUN_INDEX, page)

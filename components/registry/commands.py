@@ -1,9 +1,11 @@
 """The commands by which people look after a registry."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 from rich.console import Console
@@ -11,8 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.config import Push
-from components.registry.registry import Registry
+from components.registry.registry import ForeignVersionError, Registry
 from components.registry.storage import MAX_VERSION
+from components.shared.code import RUN_INDEX
 from components.shared.command_line import build, options, reported
 from components.shared.errors import StepError, printable
 from components.shared.storage import write_text
@@ -52,6 +55,7 @@ def _command(name: str, *parameters: click.Parameter) -> Callable[[Callable], Ca
 NUMBER = click.IntRange(min=1, max=MAX_VERSION)
 VERSION = click.Argument(["version"], type=NUMBER)
 JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON, for scripts.")
+FOREIGN = "not of this registry"
 DRY_RUN = click.Option(["--dry-run"], is_flag=True, help="Say what would change, change nothing.")
 
 
@@ -78,7 +82,12 @@ def list_versions(registry: Registry, as_json: bool) -> None:
     rows = []
     table = Table("Version", "Champion", "Created (UTC)", "Precision@1", "MiB", "Run")
     for version in registry.versions():
-        manifest = registry.manifest(version)
+        try:
+            manifest = registry.manifest(version)
+        except ForeignVersionError as error:
+            rows.append({"version": version, "champion": version == in_use, "problem": str(error)})
+            table.add_row(str(version), "champion" if version == in_use else "", FOREIGN)
+            continue
         size = sum(digest.size for digest in manifest.files.values())
         row = {
             "version": version,
@@ -125,8 +134,11 @@ def verify(registry: Registry, version: int | None, as_json: bool) -> None:
     table = Table("Version", "Files", "Verdict")
     rows = []
     for number in registry.versions() if version is None else [version]:
-        problems = registry.verify(number)
-        files = len(registry.manifest(number).files)
+        try:
+            problems = registry.verify(number)
+            files = len(registry.manifest(number).files)
+        except ForeignVersionError as error:
+            problems, files = [str(error)], 0
         rows.append({"version": number, "files": files, "problems": problems})
         table.add_row(str(number), str(files), "\n".join(map(_text, problems)) or "whole")
     _print(table, rows, as_json)
@@ -143,12 +155,24 @@ def verify(registry: Registry, version: int | None, as_json: bool) -> None:
     click.Option(
         ["--output"], default="registry.html", show_default=True, help="The file to write."
     ),
+    click.Option(
+        ["--runs"],
+        default="runs",
+        show_default=True,
+        help="Directory of local runs; a version links to its run where that is there.",
+    ),
 )
-def report(registry: Registry, output: str) -> None:
+def report(registry: Registry, output: str, runs: str) -> None:
     """Write a page of all versions: precision, champion, data drift, what each was trained on."""
     from components.registry.report import render  # only here jinja2 is needed
 
-    write_text(Path(output), render(registry))
+    def run_page(run_id: str) -> str:
+        page = Path(runs).absolute() / run_id / RUN_INDEX
+        if Path(run_id).name != run_id or not page.is_file():
+            return ""
+        return quote(os.path.relpath(page, Path(output).absolute().parent))
+
+    write_text(Path(output), render(registry, run_page))
     click.echo(f"Wrote {output}")
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from components.registry.contents import Champion
 from components.registry.storage import number
 from components.registry.swap import read, swap
-from components.registry.versions import Release, Versions
+from components.registry.versions import ForeignVersionError, Release, Versions
 from components.shared.errors import StepError
 
-__all__ = ["Registry", "Release", "champion_saved_model"]
+__all__ = ["ForeignVersionError", "Registry", "Release", "champion_saved_model"]
 
 
 class Registry(Versions):

@@ -1,15 +1,15 @@
 """A registry as one page that needs nothing but itself: what was published, and what is in use."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
 
 from components.registry.contents import Champion, Version
-from components.registry.registry import Registry
+from components.registry.registry import ForeignVersionError, Registry
 from components.shared import pages
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
@@ -49,6 +49,7 @@ class Row:
     state: str  # champion, earlier champion, rolled back, or empty
     judged: _Judged | None
     options: dict[str, str]  # that training was given
+    run_page: str = ""  # where the run's page is, seen from this one; empty: not known
     drift: float | None = None  # largest change of a class's share against the champion's data
 
     @property
@@ -68,16 +69,25 @@ class Mark:
     high: float
 
 
-def render(registry: Registry) -> str:
+def render(registry: Registry, run_page: Callable[[str], str] = lambda _: "") -> str:
     """Renders the page of a registry.
+
+    Args:
+        registry: The registry.
+        run_page: Returns where the page of a run is, seen from this one; empty: not known.
 
     Raises:
         StepError: It holds no version, or cannot be read.
     """
     champion = registry.champion()
-    rows = [_row(registry, version, champion) for version in registry.versions()]
+    rows, foreign = [], []
+    for version in registry.versions():
+        try:
+            rows.append(_row(registry, version, champion, run_page))
+        except ForeignVersionError:
+            foreign.append(version)
     if not rows:
-        raise StepError(f"{registry.where}: holds no version; push a model first")
+        raise StepError(f"{registry.where}: holds no version of its own; push a model first")
     rows = _with_drift(rows)
     low, high = _bounds(rows)
     return pages.render(
@@ -88,6 +98,7 @@ def render(registry: Registry) -> str:
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         champion=next((row for row in rows if row.state == "champion"), None),
         rows=rows[::-1],
+        foreign=foreign,
         options=_differing(rows[::-1]),
         marks=_marks(rows, low, high),
         ticks=[
@@ -98,7 +109,10 @@ def render(registry: Registry) -> str:
     )
 
 
-def _row(registry: Registry, version: int, champion: Champion | None) -> Row:
+def _row(
+    registry: Registry, version: int, champion: Champion | None, run_page: Callable[[str], str]
+) -> Row:
+    manifest = registry.manifest(version)
     judged: _Judged | None = None
     options: dict[str, str] = {}
     # A version of another making has less on the page; pydantic's error is a ValueError, too.
@@ -107,7 +121,8 @@ def _row(registry: Registry, version: int, champion: Champion | None) -> Row:
     with suppress(ValueError):
         trained = _Trained.model_validate_json(_read(registry, version, Model.FILE))
         options = {name: str(value) for name, value in trained.config.items()}
-    return Row(registry.manifest(version), _state(version, champion), judged, options)
+    page = run_page(manifest.run_id)
+    return Row(manifest, _state(version, champion), judged, options, page)
 
 
 def _read(registry: Registry, version: int, name: str) -> bytes:
@@ -142,7 +157,7 @@ def _with_drift(rows: Sequence[Row]) -> list[Row]:
         if champion and champion.judged and row.judged:
             pairs = zip(row.judged.shares(), champion.judged.shares(), strict=False)
             drift = max((abs(one - other) for one, other in pairs), default=0.0)
-        found.append(Row(row.manifest, row.state, row.judged, row.options, drift))
+        found.append(replace(row, drift=drift))
     return found
 
 

@@ -16,6 +16,10 @@ from components.shared.code import NOT_KNOWN, Code
 from components.shared.errors import StepError
 
 
+class ForeignVersionError(StepError):
+    """A version is not of this registry: it has no manifest, or none that says what it has to."""
+
+
 class Release(NamedTuple):
     """What a push has to publish."""
 
@@ -47,13 +51,21 @@ class Versions:
         return self.storage.versions()
 
     def manifest(self, version: int) -> Version:
-        """Reads the manifest of a version."""
+        """Reads the manifest of a version.
+
+        Raises:
+            ForeignVersionError: There is none, or it is broken.
+        """
         self._expect(version)
         name = f"{version}/{Version.FILE}"
         if Version.FILE not in self.storage.files(version):
-            raise StepError(f"{self.where}/{name}: not found; the version is of another making")
+            raise ForeignVersionError(f"{self.where}/{name}: not found; not of this registry")
         with self.storage.open(name) as file:
-            return parse(self.storage, Version, name, file.read())
+            data = file.read()
+        try:
+            return parse(self.storage, Version, name, data)
+        except StepError as error:
+            raise ForeignVersionError(str(error)) from None
 
     def fetch(self, version: int, cache: Path) -> Path:
         """Returns a local directory with a version's files, downloaded to ``cache`` if far.

@@ -10,6 +10,7 @@ from components.config import VERSION
 ROOT = Path(__file__).resolve().parent.parent.parent
 VARIABLE = "PIPELINE_COMMIT"  # of the environment, for where git is not: in an image
 RUN_ID = "RUN_ID"  # of the environment: which run a step belongs to, where that is known
+RUN_INDEX = "index.html"  # in a local run's directory, that is its page
 RUN_PAGE = "RUN_PAGE"  # of the environment: the run's page, seen from a page in a step's output
 DIRTY = "-dirty"  # at the end of the variable, where the tree had changes that no commit has
 

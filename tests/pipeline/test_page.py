@@ -12,7 +12,7 @@ def test_page_tells_what_came_of_a_run_and_links_what_is_there(tmp_path: Path) -
     (directory / "train/model").mkdir(parents=True)
     failed = Step(seconds=1.25, exit_code=1, result="error: <no> class")
     page.write(directory, run.end(directory, "failed", {"train": failed}))
-    written = (directory / page.FILE).read_text(encoding="utf-8")
+    written = (directory / "index.html").read_text(encoding="utf-8")
     assert run.name in written and "Failed" in written
     assert "fake://&lt;3&gt;" in written and "error: &lt;no&gt; class" in written
     assert 'href="train/model/"' in written and 'href="train/log.txt"' in written

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from components.registry.commands import registry_commands
 from components.registry.registry import Registry
 from tests.conftest import Command
 from tests.registry.conftest import MakeRelease
@@ -116,3 +118,28 @@ def test_what_others_wrote_does_not_steer_the_terminal(
         assert "[bold]x" in said
     process = command("components.registry", "verify", 2, "--destination", destination, expect=1)
     assert "\x1b" not in process.stdout + process.stderr
+
+
+@pytest.mark.parametrize("damage", ["no manifest", "a broken one"])
+@pytest.mark.parametrize("destination", ["directory"], indirect=True)
+def test_a_version_of_another_making_hides_no_other(
+    filled: Registry, destination: str, tmp_path: Path, damage: str
+) -> None:
+    manifest = Path(destination) / "digits" / "2" / "manifest.json"
+    manifest.unlink() if damage == "no manifest" else manifest.write_text("{}")
+
+    def run(*arguments: object, expect: int = 0) -> str:
+        options = [*map(str, arguments), "--destination", destination]
+        result = CliRunner().invoke(registry_commands, options)
+        assert result.exit_code == expect, result.output
+        return result.stdout
+
+    assert "not of this registry" in run("list")
+    listed = json.loads(run("list", "--json"))
+    assert [row["version"] for row in listed] == [1, 2, 3]
+    assert ["problem" in row for row in listed] == [False, True, False]
+    verified = json.loads(run("verify", "--json", expect=1))
+    assert [bool(row["problems"]) for row in verified] == [False, True, False]
+    run("report", "--output", tmp_path / "registry.html")
+    page = (tmp_path / "registry.html").read_text(encoding="utf-8")
+    assert "can be read: 2." in page and "2 versions of digits" in page

@@ -66,6 +66,23 @@ def test_command_writes_the_page(
     assert "3 versions of digits" in output.read_text(encoding="utf-8")
 
 
+def test_a_version_leads_to_its_run_where_that_is_there(
+    registry: Registry, make_release: MakeRelease, tmp_path: Path
+) -> None:
+    published(registry, make_release)
+    for run in ("run-1", "other"):
+        (tmp_path / "the runs" / run).mkdir(parents=True)
+        (tmp_path / "the runs" / run / "index.html").touch()
+    output = tmp_path / "pages" / "page.html"
+    output.parent.mkdir()
+    where = ["--destination", str(tmp_path / "registry"), "--runs", str(tmp_path / "the runs")]
+    result = CliRunner().invoke(registry_commands, ["report", *where, "--output", str(output)])
+    assert result.exit_code == 0, result.output
+    page = output.read_text(encoding="utf-8")
+    assert page.count("<a href=") == 1
+    assert '<a href="../the%20runs/run-1/index.html"><code>run-1</code></a>' in page
+
+
 def test_an_empty_registry_is_one_line(registry: Registry) -> None:
-    with pytest.raises(StepError, match="holds no version; push a model first"):
+    with pytest.raises(StepError, match="holds no version of its own; push a model first"):
         render(registry)
