@@ -13,10 +13,10 @@ from pyarrow import fs
 
 from components.shared.addresses import shown
 from components.shared.errors import StepError
+from components.sources.connections import READ_TIMEOUT, ask
 from components.sources.filesystem import open_filesystem
 
 CHUNK = 1 << 18  # bytes
-CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60  # seconds
 SLOWEST = 1_024  # bytes a second, on average over so many seconds:
 WINDOW = 60.0
 # Asked for as it is stored: a server that packs what it sends cannot go on from a byte.
@@ -104,13 +104,8 @@ class _Web:
     @contextmanager
     def _ask(self, method: str, offset: int = 0) -> Iterator[requests.Response]:
         with _told_apart():
-            response = requests.request(
-                method,
-                self.address,
-                headers={**AS_STORED, "Range": f"bytes={offset}-"} if offset else AS_STORED,
-                stream=True,
-                timeout=(min(CONNECT_TIMEOUT, self.patience), self.patience),
-            )
+            span = {"Range": f"bytes={offset}-"} if offset else {}
+            response = ask(method, self.address, AS_STORED | span, self.patience)
         with response:
             yield response
 

@@ -3,10 +3,12 @@
 import contextlib
 import errno
 import hashlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -254,6 +256,30 @@ def test_a_drip_is_no_download(
     monkeypatch.setattr("components.sources.remote.WINDOW", 0.1)
     with pytest.raises(StepError, match=r"file: \d+ bytes in 0 seconds; gave up after 5 attempts"):
         download(f"{server.address}/file")
+
+
+@pytest.mark.parametrize("whole", ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 302 Found\r\nLocation: /\r\n"])
+def test_a_drip_of_headers_is_no_answer(whole: str, download: Download) -> None:
+    # Each byte in time, and no end: of a header, or of a redirect's body.
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(f"{whole}Content-Length: 99999\r\n{end}".encode())
+            while not over.wait(0.02):
+                connection.sendall(b"x")
+
+    over, end = threading.Event(), "\r\n" if "Location" in whole else "X-Long: "
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/file"
+        try:
+            with pytest.raises(StepError, match=r"file: no whole answer within 0.6 seconds"):
+                download.has(address, timedelta(seconds=0.3))
+        finally:
+            over.set()
+            thread.join()
 
 
 @pytest.mark.parametrize(
