@@ -17,11 +17,11 @@ for suite in "$@"; do
   cp /etc/resolv.conf /etc/hosts "$root/etc/"
   cp --dereference /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
   [ ! -f /etc/pip.conf ] || cp /etc/pip.conf "$root/etc/"
-  git clone --quiet "$checkout" "$root/root/a checkout"
+  git clone --quiet "$checkout" "$root/srv/a checkout"
   began=$(date +%s)
-  if inside sh -c "cd '/root/a checkout' && $command" >"$work/$suite.log" 2>&1; then outcome=published; else outcome=failed; fi
+  if inside sh -c "cd '/srv/a checkout' && $command" >"$work/$suite.log" 2>&1; then outcome=published; else outcome=failed; fi
   minutes=$((($(date +%s) - began + 30) / 60))
-  disk=$(du --summarize --human-readable "$root/root" | cut -f 1)
+  disk=$(du --summarize --human-readable "$root/srv" | cut -f 1)
   system=$(sed -n 's/^PRETTY_NAME="\(.*\)"$/\1/p' "$root/etc/os-release")
   echo "| $system | $(inside python3 --version) | \`$command\` | $minutes | $disk | $outcome |"
   [ "$outcome" = published ] || tail -n 30 "$work/$suite.log" >&2
