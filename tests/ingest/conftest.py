@@ -1,5 +1,6 @@
 """What the tests of ingest share."""
 
+import hashlib
 import io
 import os
 import pickle
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from components.config import Ingest
+from components.shared.storage import files_of
 from components.sources.filesystem import open_directory
 from components.sources.open_source import open_source
 from components.sources.source import Records, Source, join
@@ -25,6 +27,14 @@ from tests.conftest import ROOT
 
 Array = npt.NDArray[np.uint8]
 Serve = Callable[..., int]
+
+
+def dataset_digest(output: Path) -> str:
+    """Of a dataset's files; statistics.html, which says when it was made, only has to be there."""
+    digest = hashlib.sha256()
+    for name, path in files_of(output).items():
+        digest.update(name.encode() + (b"" if name == "statistics.html" else path.read_bytes()))
+    return digest.hexdigest()
 
 
 def digits(count: int, seed: int = 0) -> tuple[Array, Array]:

@@ -1,6 +1,5 @@
 """A run that is killed leaves no dataset, or a whole one."""
 
-import hashlib
 import os
 import random
 import shutil
@@ -11,8 +10,8 @@ from pathlib import Path
 
 from components.config import Ingest
 from components.ingest.ingest import ingest
-from components.shared.storage import files_of
 from tests.conftest import ROOT
+from tests.ingest.conftest import dataset_digest
 
 KILLS = int(os.environ.get("KILLS", "3"))
 SOURCE = ("--source", "fake://60000", "--shard-size", "5000")
@@ -23,22 +22,14 @@ def _start(output: Path) -> subprocess.Popen:
     return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
-def _digest(output: Path) -> str:
-    """Of a dataset's files; statistics.html, which says when it was made, only has to be there."""
-    digest = hashlib.sha256()
-    for name, path in files_of(output).items():
-        digest.update(name.encode() + (b"" if name == "statistics.html" else path.read_bytes()))
-    return digest.hexdigest()
-
-
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     output = tmp_path / "examples"
     start = time.perf_counter()
     assert _start(output).wait() == 0
     seconds = time.perf_counter() - start
-    expected = _digest(output)
+    expected = dataset_digest(output)
     ingest(Ingest(source="fake://100"), output)
-    small = _digest(output)
+    small = dataset_digest(output)
     chance = random.Random(0)
     killed = attempts = 0
     while killed < KILLS:
@@ -57,9 +48,9 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
             process.kill()
             process.wait()
             killed += 1
-        left = _digest(output) if output.exists() else None
+        left = dataset_digest(output) if output.exists() else None
         assert left in (expected, small, None)
     assert _start(output).wait() == 0
-    assert _digest(output) == expected
+    assert dataset_digest(output) == expected
     assert [path.name for path in tmp_path.iterdir()] == ["examples"]
     print(f"{killed} of {attempts} runs killed")

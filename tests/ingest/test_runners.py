@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from components.shared.storage import sha256_of_directory
 from tests.conftest import ROOT, Command
-from tests.ingest.conftest import Serve, digits, program, unavailable, write_parquet
+from tests.ingest.conftest import Serve, dataset_digest, digits, program, unavailable, write_parquet
 
 FLINK_JAR = ROOT / "build" / "flink" / "job-server.jar"
 KILOBYTES = 1_024  # in a MiB
@@ -39,7 +38,7 @@ def expected(source: Path, tmp_path_factory: pytest.TempPathFactory, command: Co
     """The sum over the dataset that one worker writes."""
     output = tmp_path_factory.mktemp("one-worker") / "examples"
     command(*_arguments(source, output), "--", "--direct_num_workers=1")
-    return sha256_of_directory(output)
+    return dataset_digest(output)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +53,7 @@ def test_workers_on_this_machine(
     flags: tuple[str, ...], source: Path, expected: str, tmp_path: Path, command: Command
 ) -> None:
     process = command(*_arguments(source, tmp_path / "examples"), "--", *flags)
-    assert sha256_of_directory(tmp_path / "examples") == expected
+    assert dataset_digest(tmp_path / "examples") == expected
     assert process.stderr == ""
 
 
@@ -69,7 +68,7 @@ def test_a_job_server_with_workers_of_its_own(
         "--environment_type=LOOPBACK",
     ]
     command(*_arguments(source, tmp_path / "examples"), "--", *flags)
-    assert sha256_of_directory(tmp_path / "examples") == expected
+    assert dataset_digest(tmp_path / "examples") == expected
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def test_flink(
     flink: list[str], source: Path, expected: str, tmp_path: Path, command: Command
 ) -> None:
     command(*_arguments(source, tmp_path / "examples"), "--", *flink)
-    assert sha256_of_directory(tmp_path / "examples") == expected
+    assert dataset_digest(tmp_path / "examples") == expected
 
 
 def test_flink_writes_mnist_as_the_default_runner_does(
@@ -98,7 +97,7 @@ def test_flink_writes_mnist_as_the_default_runner_does(
 ) -> None:
     command("components.ingest", "--output", tmp_path / "default")
     command("components.ingest", "--output", tmp_path / "flink", "--", *flink)
-    assert sha256_of_directory(tmp_path / "flink") == sha256_of_directory(tmp_path / "default")
+    assert dataset_digest(tmp_path / "flink") == dataset_digest(tmp_path / "default")
 
 
 def test_flink_stops_at_the_first_unusable_record(
