@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the images, with docker, podman or buildah. With REGISTRY=registry.example/team they are pushed, and
-# images.json names them by digest. More settings: TAG, STEPS, ENGINE, BASE_IMAGE.
+# images.json names them by digest, and the commit. More settings: TAG, STEPS, ENGINE, BASE_IMAGE.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 TAG=${TAG:-latest}
@@ -60,6 +60,14 @@ push() { # NAME; prints the name by digest
   fi
 }
 
+# The commit that the images are built at, as components/shared/code.py reads it; nothing outside git.
+commit() {
+  [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$PWD" ] || return 0
+  local dirty=
+  [ -z "$(git status --porcelain -- components docker)" ] || dirty=-dirty  # what images are built from
+  echo "$(git rev-parse HEAD)$dirty"
+}
+
 engine=${ENGINE:-$(find_engine)}
 # The time that all files have: a new one would be a new digest, and so a step run again.
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct -- docker 2>/dev/null || true)}
@@ -69,7 +77,7 @@ trap 'rm -rf "$secrets"' EXIT
 index >"$secrets/index"
 certificates >"$secrets/ca"
 
-entries=()
+entries=("\"commit\": \"$(commit)\"")
 for step in $STEPS; do
   echo "Building $step with $engine" >&2
   name=${REGISTRY:+$REGISTRY/}mnist-pipeline-$step

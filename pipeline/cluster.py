@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from components.config import Options
-from components.shared.code import RUN_ID
+from components.shared.code import COMMIT, RUN_ID
 from components.shared.errors import StepError
 from components.shared.images import IMAGE
 from components.train.environment import TRAINJOB, VOLUME
@@ -121,12 +121,25 @@ def image(step: str, cluster: Cluster) -> str:
     if not cluster.images:
         return cluster.image.format(step=step)
     try:
-        return str(json.loads(Path(cluster.images).read_text(encoding="utf-8"))[step])
+        return str(_images(cluster)[step])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StepError(
             f"{cluster.images}: no image of {step!r} there ({type(error).__name__}: {error}), "
             'expected JSON as {"train": "registry/name@sha256:…"}; push the images first'
         ) from None
+
+
+def commit(cluster: Cluster) -> str:
+    """Returns the commit that the images were built at; empty where their file does not say.
+
+    It is no part of the images, whose digests would change with it where their code does not.
+    """
+    return str(_images(cluster).get("commit", "")) if cluster.images else ""
+
+
+def _images(cluster: Cluster) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(cluster.images).read_text(encoding="utf-8"))
+    return found
 
 
 @contextmanager
@@ -162,6 +175,12 @@ def _configure_task(cluster: Cluster, step: str, task: "PipelineTask") -> None:
     task.set_cpu_request(cpu).set_memory_request(memory).set_memory_limit(memory)
     kubernetes.set_timeout(task, cluster.train_timeout if training else cluster.timeout)
     kubernetes.set_image_pull_policy(task, cluster.pull_policy)
+    # Neither of these two is in the backend's cache key: what is reused names the run that made it,
+    # and the commit of then, at which the code in the image was the same.
+    if built_at := commit(cluster):
+        task.set_env_variable(COMMIT, built_at)
+    if step in ("ingest", "train", "evaluate"):
+        kubernetes.use_field_path_as_env(task, RUN_ID, "metadata.labels['pipeline/runid']")
     if cluster.pull_secret:
         kubernetes.set_image_pull_secrets(task, [cluster.pull_secret])
     if cluster.gcs_secret:
@@ -199,7 +218,6 @@ def _configure_training(cluster: Cluster, task: "PipelineTask") -> None:
 
     if cluster.pvc:
         task.set_env_variable(VOLUME, cluster.pvc_path)
-        kubernetes.use_field_path_as_env(task, RUN_ID, "metadata.labels['pipeline/runid']")
     if cluster.nodes > 1:
         task.set_env_variable(TRAINJOB, _trainjob_settings(cluster))
     elif cluster.gpus:
@@ -219,5 +237,6 @@ def _trainjob_settings(cluster: Cluster) -> str:
         "cpu": cluster.train_cpu,
         "memory": cluster.train_memory,
         "timeout": cluster.train_timeout,
+        "commit": commit(cluster),
     }
     return json.dumps(settings)

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from components.launch.tf_config import JOB, TOKEN
+from components.shared.code import COMMIT
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 RUNTIME = "mnist-train"  # deploy/training-runtime.yaml
@@ -31,6 +32,7 @@ class Settings:
     gpu_node: str
     shm: str
     timeout: int  # seconds
+    commit: str = ""  # that the image was built at, where that is known
 
 
 def trainjob(name: str, settings: Settings, arguments: list[str]) -> dict[str, Any]:
@@ -62,6 +64,7 @@ def trainjob(name: str, settings: Settings, arguments: list[str]) -> dict[str, A
                     {"name": "TRAINJOB_NODES", "value": str(settings.nodes)},
                     # Good for this job alone; whoever may read the job may read its data as well.
                     {"name": TOKEN, "value": secrets.token_hex(16)},
+                    {"name": COMMIT, "value": settings.commit},
                 ],
                 "resourcesPerNode": {"requests": resources, "limits": limits},
             },

@@ -8,7 +8,7 @@ from pathlib import Path
 from components.config import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-VARIABLE = "PIPELINE_COMMIT"  # of the environment, for where git is not: in an image
+COMMIT = "PIPELINE_COMMIT"  # of the environment, for where git is not: in an image
 RUN_ID = "RUN_ID"  # of the environment: which run a step belongs to, where that is known
 RUN_INDEX = "index.html"  # in a local run's directory, that is its page
 RUN_PAGE = "RUN_PAGE"  # of the environment: the run's page, seen from a page in a step's output
@@ -33,7 +33,7 @@ NOT_KNOWN = Code("", "", False)  # as of a model from before this was written do
 
 def this_code() -> Code:
     """Returns the code that runs: as the environment says, or else git."""
-    if told := os.environ.get(VARIABLE):
+    if told := os.environ.get(COMMIT):
         return Code(VERSION, told.removesuffix(DIRTY), told.endswith(DIRTY))
     # A project that lies inside another repository, as an installed one may, is not that one.
     top = _git("rev-parse", "--show-toplevel")

@@ -16,6 +16,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
+from components.shared.code import this_code
 from tests.conftest import ROOT, Command
 from tests.docker.lock_files import STEPS, lock_file, packages
 
@@ -288,6 +289,7 @@ def test_pushed_images_are_named_by_digest_and_run(
     push = ["make", "images", f"REGISTRY={registry}/team", "TAG=v1", f"IMAGES={images}"]
     subprocess.run([*push, "STEPS=ingest"], cwd=ROOT, check=True)
     name = read(images)["ingest"]
+    assert read(images)["commit"].removesuffix("-dirty") == this_code().commit
     assert name.startswith(f"{registry}/team/mnist-pipeline-ingest@sha256:")
 
     kinds = ("oci.image.manifest.v1", "docker.distribution.manifest.v2")

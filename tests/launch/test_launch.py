@@ -36,6 +36,7 @@ SETTINGS = Settings(
     gpu_node="gpu=l4",
     shm="1Gi",
     timeout=60,
+    commit="0123abcd",
 )
 
 
@@ -149,6 +150,7 @@ def test_the_job_asks_for_what_was_compiled() -> None:
     spec = trainjob("mnist-1", SETTINGS, ["--max-steps=9"])["spec"]
     assert spec["runtimeRef"]["name"] == RUNTIME
     assert spec["trainer"]["numNodes"] == 4
+    assert {"name": "PIPELINE_COMMIT", "value": "0123abcd"} in spec["trainer"]["env"]
     assert spec["trainer"]["resourcesPerNode"]["limits"] == {"memory": "8Gi", "nvidia.com/gpu": "2"}
     (job,) = spec["runtimePatches"][0]["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
     pod = job["template"]["spec"]["template"]["spec"]

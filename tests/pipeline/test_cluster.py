@@ -170,6 +170,20 @@ def test_training_finds_the_volume_and_its_runs_own_name(compiled: Compile) -> N
     assert (run_id.name, run_id.field_path) == ("RUN_ID", "metadata.labels['pipeline/runid']")
 
 
+def test_what_is_made_names_its_run_and_the_commit_of_its_code(
+    compiled: Compile, digests: Path
+) -> None:
+    assert not compiled("--images", digests).container("train").env
+    digests.write_text(json.dumps(json.loads(digests.read_text()) | {"commit": "0123abcd-dirty"}))
+    pipeline = compiled("--images", digests)
+    for step in STEPS:
+        variables = {variable.name: variable.value for variable in pipeline.container(step).env}
+        assert variables == {"PIPELINE_COMMIT": "0123abcd-dirty"}
+    for step in ("ingest", "train", "evaluate"):
+        (run_id,) = pipeline.pod(step).field_path_as_env
+        assert (run_id.name, run_id.field_path) == ("RUN_ID", "metadata.labels['pipeline/runid']")
+
+
 def test_secrets_and_the_pull_policy_reach_every_pod(compiled: Compile) -> None:
     pipeline = compiled("--gcs-secret", "gcs", "--pull-secret", "login", "--pull-policy", "Always")
     for step in STEPS:
