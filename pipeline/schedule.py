@@ -9,6 +9,7 @@ import click
 
 from components.config import PIPELINE_NAME
 from components.shared.command_line import reported
+from components.shared.errors import tell
 from pipeline.options import connecting, connection, lost, request, requesting, show
 
 ZONE_REASON = (
@@ -71,7 +72,7 @@ def schedule(
         created = schedules.create(server, asked, cron)
     click.echo(f"Schedule {asked.name}: {server.address}/#/recurringrun/details/{created.id}")
     for line in created.told:
-        click.echo(line)
+        tell(line)
     for time in times:
         click.echo(f"  {time:%a %Y-%m-%d %H:%M:%S} UTC")
 
@@ -94,7 +95,7 @@ def list_schedules(**values: Any) -> None:
 
         for found in schedules.every(connection(values)):
             cron = found.trigger.cron_schedule.cron if found.trigger.cron_schedule else "-"
-            click.echo(f"{found.display_name}  {(found.status or '').lower()}  {cron}")
+            tell(f"{found.display_name}  {(found.status or '').lower()}  {cron}")
 
 
 def _switching(action: str, done: str, help_text: str) -> Callable:

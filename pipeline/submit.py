@@ -8,6 +8,7 @@ import click
 
 from components.config import PIPELINE_NAME
 from components.shared.command_line import reported
+from components.shared.errors import tell
 from pipeline.options import connecting, connection, lost, request, requesting, show
 
 # Where a first try publishes to that names no registry: a pod can write there, and nowhere else.
@@ -54,6 +55,6 @@ def submit(wait: bool, poll: float, dry_run: bool, **values: Any) -> None:
         click.echo(f"Run: {link}")
         if not wait:
             return
-        ended = waiting.wait(server, run_id, click.echo, poll)
-    click.echo(ended.sentence)
+        ended = waiting.wait(server, run_id, tell, poll)
+    tell(ended.sentence)
     sys.exit(not ended.succeeded)

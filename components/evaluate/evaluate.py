@@ -24,7 +24,7 @@ from components.evaluate.robustness import Robustness
 from components.evaluate.samples import Samples
 from components.evaluate.scoring import Observer, classifier, load, read, score
 from components.evaluate.serving import check
-from components.shared.errors import StepError, printable
+from components.shared.errors import StepError, tell
 from components.shared.evaluation import Champion, Mistake, Roc, Serving, Slice, SplitEvaluation
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model, Score
 from components.shared.storage import sha256_of_directory, whole_directory
@@ -167,10 +167,10 @@ def _tell(evaluation: Evaluation) -> None:
         print(f"{split.capitalize()} Data Eval:\n  {score}")
     for verdict in evaluation.verdicts:
         told = f"  {'pass' if verdict.passed else 'FAIL'} {verdict.rule}: {verdict.reason}"
-        print(printable(told))
+        tell(told)
     for warning in evaluation.warnings:
-        print(printable(f"warning: {warning}"))
-    print(summary(evaluation), flush=True)
+        tell(f"warning: {warning}")
+    tell(summary(evaluation))
 
 
 def summary(evaluation: Evaluation) -> str:

@@ -16,7 +16,7 @@ from components.ingest.output import make_directory, whole_dataset
 from components.ingest.shards import COUNTERS, NAMESPACE, WORK, Note, Plan, WriteShards
 from components.ingest.statistics import read_notes, summarize
 from components.shared.addresses import shown
-from components.shared.errors import StepError, explain, is_about_a_file
+from components.shared.errors import StepError, explain, is_about_a_file, tell
 from components.shared.manifests import Dataset
 from components.sources import filesystem
 from components.sources.open_source import open_source
@@ -172,8 +172,8 @@ def _dataset(
 
 def _tell(dataset: Dataset) -> None:
     for anomaly in dataset.anomalies:
-        print(f"Anomaly: {anomaly.split}, {anomaly.kind}: {anomaly.message}")
-    print(f"Splits: {dataset.splits_from}")
+        tell(f"Anomaly: {anomaly.split}, {anomaly.kind}: {anomaly.message}")
+    tell(f"Splits: {dataset.splits_from}")
     written = ", ".join(f"{name} {split.records:,}" for name, split in dataset.splits.items())
     rejected = sum(split.rejected for split in dataset.splits.values())
-    print(f"Wrote {written} examples; {rejected:,} rejected", flush=True)
+    tell(f"Wrote {written} examples; {rejected:,} rejected")

@@ -15,7 +15,7 @@ from kubernetes import client, config
 
 from components.config import Train
 from components.launch.trainjob import GROUP, PLURAL, VERSION, Settings, trainjob
-from components.shared.errors import StepError, printable
+from components.shared.errors import StepError, tell
 from components.shared.manifests import Dataset, Model
 from components.shared.storage import whole_directory
 
@@ -162,7 +162,7 @@ class Watched:
         if len(lines) < self._shown:
             self._shown = 0  # another pod in its place
         for line in lines[self._shown :]:
-            print(printable(line), flush=True)
+            tell(line)
         self._shown = len(lines)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Errors meant for people."""
+"""Errors and other lines meant for people."""
 
 import errno
 import os
@@ -43,6 +43,11 @@ class StepError(Exception):
 def printable(text: str) -> str:
     """Returns a text with blanks for what would break its line or steer a terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def tell(line: str) -> None:
+    """Prints a line, safe to show and at once, whatever names of files or columns are in it."""
+    print(printable(shown_in(line)), flush=True)
 
 
 def explain(error: BaseException) -> str:

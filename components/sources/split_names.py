@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from components.config import Ingest
-from components.shared.errors import StepError
+from components.shared.errors import StepError, tell
 from components.shared.manifests import SPLITS
 from components.sources.source import BY_HASH, Segment
 
@@ -71,7 +71,7 @@ def assign(pieces: Sequence[Piece], config: Ingest) -> Splits:
     segments = tuple(_official(pieces, taken))
     left_out = [piece.name for piece in pieces if piece.split is None]
     if left_out:
-        print(f"Left out, since other files name the splits: {listed(left_out)}")
+        tell(f"Left out, since other files name the splits: {listed(left_out)}")
     return Splits(segments, _as_named(taken, len(left_out)))
 
 

@@ -120,6 +120,12 @@ def test_a_refused_schedule_leaves_the_one_of_its_name(kfp_server: FakeKfp, cli:
     assert listed(kfp_server) == {("mnist-schedule", NIGHTLY)}
 
 
+def test_a_name_from_the_server_steers_no_terminal(kfp_server: FakeKfp, cli: Cli) -> None:
+    cli(*at(kfp_server), "--cron", NIGHTLY, "--name", "night\x1b[2Jly")
+    listed = cli("schedule", "list", "--host", kfp_server.url).output
+    assert listed == f"night [2Jly  enabled  {NIGHTLY}\n"
+
+
 @pytest.mark.parametrize("behind", [False, True])
 def test_schedules_are_listed_paused_resumed_and_deleted(
     kfp_server: FakeKfp, cli: Cli, behind: bool

@@ -3,6 +3,8 @@
 import errno
 import os
 import shutil
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from pyarrow import fs
 
 from components.shared.command_line import reported
-from components.shared.errors import StepError, explain
+from components.shared.errors import StepError, explain, tell
 
 
 @pytest.mark.fuzz
@@ -19,6 +21,16 @@ from components.shared.errors import StepError, explain
 def test_a_message_is_one_line_that_steers_no_terminal(text: str) -> None:
     message = str(StepError(f"a server says {text}"))
     assert message.isprintable() and message.startswith("a server says")
+
+
+@pytest.mark.fuzz
+@given(st.text())
+def test_neither_does_a_line_that_is_told(text: str) -> None:
+    with redirect_stdout(StringIO()) as out:
+        tell(f"Left out https://user:pw@host/digits {text}")
+    told = out.getvalue()
+    assert told.startswith("Left out https://host/digits")
+    assert told.endswith("\n") and told[:-1].isprintable()
 
 
 @pytest.mark.parametrize("number", sorted(errno.errorcode))

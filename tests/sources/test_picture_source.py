@@ -213,7 +213,7 @@ def test_what_cannot_be_read_is_rejected_with_its_reason(
     (cats / "large.png").write_bytes(png(np.zeros((30, 28), np.uint8)))
     (cats / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
     (cats / "._0001.png").write_bytes(b"\0\5\26\7")
-    (source / "notes.xyz").write_text("what I saw")
+    (source / "notes\x1b[2J.xyz").write_text("what I saw")
     config = Ingest(source=str(source), validation_size=15, max_rejected=0.5)
     dataset = ingest(config, tmp_path / "out")
     reasons = {Path(record.where).name: record.reason for record in dataset.rejected}
@@ -222,7 +222,7 @@ def test_what_cannot_be_read_is_rejected_with_its_reason(
         "cut.png": "damaged picture (OSError)",
         "large.png": "wrong size: 30 x 28 pixels, expected 28 x 28; --resize 28x28 converts",
     }
-    assert "Left out, since no images are in it: notes.xyz" in capsys.readouterr().out
+    assert "Left out, since no images are in it: notes [2J.xyz" in capsys.readouterr().out
     lines = [
         json.loads(line)
         for file in (tmp_path / "out" / "rejected").iterdir()
