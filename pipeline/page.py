@@ -1,6 +1,8 @@
 """``index.html`` of a run: what came of it, with links to all that it made."""
 
+import os
 from pathlib import Path
+from urllib.parse import quote
 
 from components.shared import pages
 from components.shared.code import RUN_INDEX
@@ -17,11 +19,25 @@ MADE = {  # what there is to look at, by name
 }
 
 
+def _link(directory: Path, published: str) -> str:
+    """Returns the link from a page in a directory to a version; empty where it is not on disk."""
+    if not published or not Path(published).is_dir():
+        return ""
+    return quote(os.path.relpath(published, directory.resolve())) + "/"
+
+
 def write(directory: Path, run: Run) -> None:
     """Writes the page of a run into its directory."""
     made = {name: place for name, place in MADE.items() if (directory / place).exists()}
     logs = {step: f"{step}/log.txt" for step in run.steps}
     page = pages.render(
-        "pipeline", ".", "run.html.j2", run=run, made=made, logs=logs, directory=directory
+        "pipeline",
+        ".",
+        "run.html.j2",
+        run=run,
+        made=made,
+        logs=logs,
+        version=_link(directory, run.published),
+        directory=directory,
     )
     write_text(directory / RUN_INDEX, page)

@@ -41,7 +41,9 @@ def evaluate(
         champion = None
         if not no_champion:
             champion = champion_saved_model(destination, model_name, Path(cache))
-        result = evaluate(config, Path(examples.path), Path(model.path), output, champion)
+        result = evaluate(
+            config, Path(examples.path), Path(model.path), output, champion, model_name
+        )
         shutil.copy(output / "report.html", report.path)
         shutil.copy(output / "model_card.md", model_card.path)
     for split, figures in result.splits.items():

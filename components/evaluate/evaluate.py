@@ -43,7 +43,12 @@ class Measured(NamedTuple):
 
 
 def evaluate(
-    config: Evaluate, examples: Path, model: Path, output: Path, champion: Path | None = None
+    config: Evaluate,
+    examples: Path,
+    model: Path,
+    output: Path,
+    champion: Path | None = None,
+    name: str = "",
 ) -> Evaluation:
     """Scores a SavedModel on all splits and decides whether it may go out.
 
@@ -54,6 +59,7 @@ def evaluate(
         output: The evaluation directory; it appears whole or not at all.
         champion: The SavedModel to compare with, None where there is none yet; with
             ``no_champion`` it is left alone.
+        name: The model's, under which it would be published; empty: not known.
 
     Returns:
         The manifest, also in ``output``.
@@ -86,8 +92,8 @@ def evaluate(
             **measured._asdict(),
         )
         evaluation.write(directory)
-        report.write(directory / report.FILE, evaluation, manifest, dataset, model, pictures)
-        model_card.write(directory / model_card.FILE, evaluation, manifest, dataset)
+        report.write(directory / report.FILE, evaluation, manifest, dataset, model, pictures, name)
+        model_card.write(directory / model_card.FILE, evaluation, manifest, dataset, name)
     _tell(evaluation)
     return evaluation
 

@@ -45,6 +45,7 @@ def write(
     dataset: Dataset,
     model_directory: Path,
     pictures: Pictures,
+    name: str = "",
 ) -> None:
     """Renders the report of an evaluation.
 
@@ -55,12 +56,14 @@ def write(
         dataset: The manifest of what it was scored on.
         model_directory: Where the model's training history lies.
         pictures: The images to show.
+        name: The model's; empty: not known.
     """
     test = evaluation.splits["test"]
     history = read_history(model_directory / HISTORY)
     page = render(
         "report.html.j2",
         evaluation=evaluation,
+        name=name,
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         run=os.environ.get(RUN_ID, ""),
         run_page=os.environ.get(RUN_PAGE, ""),

@@ -49,6 +49,8 @@ def card(made: tuple[Evaluation, Model, Dataset], name: str) -> str:
         evaluation=evaluation.model_copy(update={"warnings": [name], "verdicts": verdicts}),
         model=model.model_copy(update={"versions": {name: name}}),
         dataset=dataset.model_copy(update={"source": name, "class_names": [name] * 10}),
+        name=name,
+        run=name,
     )
 
 

@@ -13,14 +13,17 @@ from tests.evaluate.conftest import LENIENT
 
 @pytest.fixture(scope="module")
 def beside_champion(examples: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An evaluation with a champion, of a model without history, of a source with a nasty name."""
+    """An evaluation in a run, with a champion, without a history, of a source of a nasty name."""
     root = tmp_path_factory.mktemp("nasty")
     data = shutil.copytree(examples, root / "examples")
     manifest = Dataset.read(data)
     manifest.model_copy(update={"source": "<script>alert(1)</script>"}).write(data)
     bare = shutil.copytree(model, root / "model", ignore=shutil.ignore_patterns("history.jsonl"))
     champion = shutil.copytree(model / "saved_model", root / "5")
-    evaluate(LENIENT, data, bare, root / "evaluation", champion)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUN_ID", "mnist-1")
+        patch.setenv("RUN_PAGE", "../../index.html")
+        evaluate(LENIENT, data, bare, root / "evaluation", champion, "digits")
     return root / "evaluation"
 
 
@@ -32,6 +35,20 @@ def test_the_champion_stands_beside_the_model(beside_champion: Path) -> None:
     assert f"<td>{champion.test.correct:,}</td>" in row
     assert f"<b>{champion.test.precision_at_1:.4f}</b>" in row
     assert "No champion yet" not in page
+
+
+def test_in_a_run_model_and_run_are_named_and_led_to(
+    beside_champion: Path, evaluation: Path
+) -> None:
+    page = (beside_champion / "report.html").read_text()
+    assert "model digits <code>" in page
+    assert '<a href="../../index.html"><code>mnist-1</code></a>' in page
+    for file in ("evaluation.json", "predictions.parquet", "model_card.md"):
+        assert f'<a href="{file}">' in page and (beside_champion / file).is_file()
+    card = (beside_champion / "model_card.md").read_text()
+    assert card.startswith("# Model card: digits\n\n**") and "\n- Run: mnist-1\n" in card
+    assert "<a href=" not in (evaluation / "report.html").read_text()
+    assert (evaluation / "model_card.md").read_text().startswith("# Model card\n\n**")
 
 
 def test_without_a_champion_the_report_says_so(evaluation: Path) -> None:

@@ -18,3 +18,15 @@ def test_page_tells_what_came_of_a_run_and_links_what_is_there(tmp_path: Path) -
     assert 'href="train/model/"' in written and 'href="train/log.txt"' in written
     assert "report.html" not in written  # is not there
     assert "http" not in written and "src=" not in written
+
+
+def test_page_leads_to_the_version_where_that_is_on_disk(tmp_path: Path) -> None:
+    version = tmp_path / "the registry/digits/3"
+    version.mkdir(parents=True)
+    run = Run.begin(tmp_path / "runs", {})
+    directory = tmp_path / "runs" / run.name
+    for published, link in ((str(version), True), ("gs://bucket/digits/3", False)):
+        page.write(directory, run.model_copy(update={"published": published}))
+        written = (directory / "index.html").read_text(encoding="utf-8")
+        assert f"<code>{published}</code>" in written
+        assert ('href="../../the%20registry/digits/3/"' in written) is link
