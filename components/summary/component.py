@@ -20,6 +20,7 @@ def summary(
     from pathlib import Path
 
     from components.shared.command_line import reported
+    from components.shared.errors import tell
     from components.summary.summary import summarize
     from components.summary.webhook import notify
 
@@ -27,6 +28,6 @@ def summary(
     final = dataclasses.asdict(status)
     with reported():
         line = summarize(final, run_id, run_page, parameters, Path(summary.path))
-    print(line)
+    tell(line)
     if webhook:
-        print(notify(webhook, line))
+        tell(notify(webhook, line))

@@ -1,6 +1,8 @@
 """A webhook told over HTTP how the run ended."""
 
+import contextlib
 import socket
+import threading
 import time
 
 import pytest
@@ -40,6 +42,28 @@ def test_nobody_there_is_a_warning_without_the_secret() -> None:
         address = f"http://127.0.0.1:{taken.getsockname()[1]}/services/secret"
         told = notify(address, "Run failed", attempts=2, pause=0.001)
     assert told.startswith("warning: the webhook was not told: ") and "secret" not in told
+
+
+def test_a_drip_of_headers_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            while not over.wait(0.02):
+                connection.sendall(b"x")
+
+    over = threading.Event()
+    monkeypatch.setattr("components.summary.webhook.TIMEOUT", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}/services/secret"
+            told = notify(address, "Run failed", attempts=1)
+        finally:
+            over.set()
+            thread.join()
+    assert told == "warning: the webhook was not told: no whole answer within 0.3 s"
 
 
 @pytest.mark.parametrize("address", ["http://", "http://[", "no address"])
