@@ -70,9 +70,11 @@ def in_processes(command: Command, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_the_data_set_is_the_same_as_without_images(
     in_images: tuple[Path, str], in_processes: tuple[Path, str]
 ) -> None:
-    expected = digests(in_processes[0] / "ingest/examples")
+    found, expected = (digests(run[0] / "ingest/examples") for run in (in_images, in_processes))
     assert len(expected) > 3
-    assert digests(in_images[0] / "ingest/examples") == expected
+    page = "statistics.html"  # which says when it was made
+    assert found.pop(page) and expected.pop(page)
+    assert found == expected
 
 
 def test_the_weights_are_the_same_as_without_images(
