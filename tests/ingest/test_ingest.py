@@ -14,10 +14,9 @@ from components.ingest.ingest import ingest
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from components.shared.records import decode
-from components.shared.storage import sha256_of_directory
 from tests.conftest import MNIST, TEST, TRAIN, VALIDATION, Command
 from tests.idx_files import encode_idx, read_mnist, write_source
-from tests.ingest.conftest import Array, digits
+from tests.ingest.conftest import Array, dataset_digest, digits
 
 
 def read(examples: Path, split: str) -> tuple[Array, Array]:
@@ -57,9 +56,9 @@ def test_plain_and_gzip_files_give_the_same_records(small_source: Path, tmp_path
 def test_a_rerun_replaces_the_dataset_with_the_same_bytes(tmp_path: Path) -> None:
     config = Ingest(source="fake://5000", shard_size=900)
     ingest(config, tmp_path / "examples")
-    before = sha256_of_directory(tmp_path / "examples")
+    before = dataset_digest(tmp_path / "examples")
     ingest(config, tmp_path / "examples")
-    assert sha256_of_directory(tmp_path / "examples") == before
+    assert dataset_digest(tmp_path / "examples") == before
     assert [path.name for path in tmp_path.iterdir()] == ["examples"]
 
 
