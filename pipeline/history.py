@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.shared.command_line import reported
-from components.shared.errors import StepError
+from components.shared.errors import StepError, printable
 from components.shared.manifests import SPLITS, Dataset, Evaluation
 from pipeline.runs import Run
 
@@ -48,10 +48,15 @@ def _list(console: Console, directory: Path) -> None:
     for run in found:
         colour = COLOURS.get(run.outcome, "default")
         precision = "" if run.precision is None else f"{run.precision:.4f}"
-        source = escape(str(run.parameters.get("source", "")))
+        source = _text(run.parameters.get("source", ""))
         code = run.commit[:7] + ("+" if run.dirty else "")
         table.add_row(
-            run.name, f"[{colour}]{run.outcome}[/]", precision, _version(run), code, source
+            _text(run.name),
+            f"[{colour}]{run.outcome}[/]",
+            precision,
+            _text(_version(run)),
+            _text(code),
+            source,
         )
     console.print(table)
     console.print("Test: precision@1. V: published version. +: the code had uncommitted changes.")
@@ -66,6 +71,11 @@ def _read(directory: Path) -> Iterator[Run]:
                 click.echo(f"warning: {error}", err=True)
 
 
+def _text(found: object) -> str:
+    """Returns what a manifest says as it may be shown: it steers neither rich nor the terminal."""
+    return escape(printable(str(found)))
+
+
 def _find(directory: Path, name: str) -> tuple[Run, Path]:
     whole = directory / name
     ending = [path.parent for path in directory.glob(f"*{name}/{Run.FILE}")]
@@ -77,17 +87,19 @@ def _find(directory: Path, name: str) -> tuple[Run, Path]:
 
 
 def _compared(one: tuple[Run, Path], other: tuple[Run, Path]) -> Table:
-    table = Table("", one[0].name, other[0].name, title="What differs, and what came of it")
+    table = Table(
+        "", _text(one[0].name), _text(other[0].name), title="What differs, and what came of it"
+    )
     for column in table.columns:
         column.overflow = "fold"
     first, second = (dict(_settings(*run)) for run in (one, other))
     for name in sorted(first.keys() | second):
         if first.get(name) != second.get(name):
-            table.add_row(name, escape(first.get(name, "")), escape(second.get(name, "")))
+            table.add_row(*map(_text, (name, first.get(name, ""), second.get(name, ""))))
     table.add_section()
     first, second = (dict(_results(*run)) for run in (one, other))
     for name in {**first, **second}:
-        table.add_row(name, escape(first.get(name, "")), escape(second.get(name, "")))
+        table.add_row(*map(_text, (name, first.get(name, ""), second.get(name, ""))))
     return table
 
 

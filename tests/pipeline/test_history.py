@@ -43,6 +43,14 @@ def test_two_runs_are_compared_by_what_differs(cli: Cli, runs: Path) -> None:
     assert "test precision@1" in told and "train, seconds" in told
 
 
+def test_what_a_manifest_says_steers_no_terminal(cli: Cli, runs: Path) -> None:
+    for path in runs.glob("mnist-*/run.json"):
+        path.write_text(path.read_text().replace("fake://", "\\u001b[2Jfake://"))
+    first = min(path.name for path in runs.glob("mnist-*"))
+    told = cli("runs", "--runs", runs, first[-9:], "latest").output
+    assert "[2Jfake" in told and "\x1b" not in told + cli("runs", "--runs", runs).output
+
+
 @pytest.mark.parametrize("names", [("none", "latest"), ("", "latest")])
 def test_a_name_that_fits_none_or_several_is_one_line(
     cli: Cli, runs: Path, names: tuple[str, str]
