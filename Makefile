@@ -5,7 +5,7 @@ TESTS ?= tests
 LOGS ?= runs/latest/train/logs
 CRON ?= 0 0 3 * * *
 FUZZ ?= 2000
-SUITES ?= bookworm trixie sid
+SUITES ?= bookworm trixie
 
 BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
