@@ -19,7 +19,8 @@ def compile_to(output: str, cluster: Cluster) -> None:
     """Compiles the pipeline with the settings of a cluster.
 
     Args:
-        output: The file to write, which appears whole or stays as it is.
+        output: The file to write, with the directories above it; it appears whole or stays as
+            it is.
         cluster: The settings.
 
     Raises:
@@ -41,4 +42,5 @@ def compile_to(output: str, cluster: Cluster) -> None:
     with compiling_for(cluster), TemporaryDirectory() as aside:
         compiled = Path(aside) / "pipeline.yaml"
         Compiler().compile(decorate(mnist.pipeline_func), str(compiled))
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
         write_text(Path(output), compiled.read_text(encoding="utf-8"))
