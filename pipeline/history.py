@@ -105,7 +105,7 @@ def _compared(one: tuple[Run, Path], other: tuple[Run, Path]) -> Table:
 
 def _settings(run: Run, directory: Path) -> Iterator[tuple[str, str]]:
     yield from ((name, str(value)) for name, value in run.parameters.items())
-    yield "code", f"{run.version} {run.commit[:12]}{' with changes' if run.dirty else ''}"
+    yield "code", str(run.code)
     try:
         dataset = Dataset.read(directory / "ingest" / "examples")
     except StepError:

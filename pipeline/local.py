@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 import kfp.local
 from kfp.local import (
@@ -24,6 +24,7 @@ from kfp.local import (
 from components.config import SECRET
 from components.shared.addresses import shown_in
 from components.shared.code import RUN_ID, RUN_INDEX, RUN_PAGE
+from components.shared.termination import sigterm_exits
 from components.summary.outcome import Step as Told
 from components.summary.summary import write_steps
 from pipeline import containers, page
@@ -116,7 +117,7 @@ def run(
     )
     outcome: Outcome = "failed"
     try:
-        with _sigterm(), configured as runner, _kfp_local(local.directory, runner):
+        with sigterm_exits(), configured as runner, _kfp_local(local.directory, runner):
             _run_pipeline(local, parameters)
         outcome = local.outcome
     except (KeyboardInterrupt, SystemExit) as stop:
@@ -135,20 +136,6 @@ def _run_pipeline(local: LocalRun, parameters: dict[str, Any]) -> None:
     except RuntimeError:
         if local.outcome != "failed":
             raise  # not a step: kfp itself, or the pipeline
-
-
-@contextlib.contextmanager
-def _sigterm() -> Iterator[None]:
-    """Has SIGTERM end a run as Ctrl-C does."""
-
-    def end(*_: object) -> NoReturn:
-        sys.exit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from components.launch.trainjob import GROUP, PLURAL, VERSION, Settings, trainjo
 from components.shared.errors import StepError, tell
 from components.shared.manifests import Dataset, Model
 from components.shared.storage import whole_directory
+from components.shared.termination import sigterm_exits
 
 NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 CHIEF = "jobset.sigs.k8s.io/jobset-name={},batch.kubernetes.io/job-completion-index=0"
@@ -111,7 +111,7 @@ class Watched:
             StepError: It failed, or the API refuses.
         """
         try:
-            with _terminated(), self._removed_when_interrupted():
+            with sigterm_exits(), self._removed_when_interrupted():
                 self._start()
                 while not (outcome := self._outcome()):
                     self._show_log()
@@ -186,17 +186,3 @@ class Watched:
         except client.ApiException as error:
             if error.status != 404:
                 raise
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """Turns SIGTERM, which a cancelled run's pods get, into SystemExit."""
-
-    def stop(*_: object) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
