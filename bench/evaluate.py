@@ -23,7 +23,8 @@ import tensorflow as tf
 
 from components.evaluate.figures import Tally
 from components.evaluate.predictions import Predictions
-from components.evaluate.scoring import Batch, Observer, classifier, load, read, score
+from components.evaluate.scoring import Batch, Observer, read, score
+from components.scoring.classifier import classifier, load
 from components.shared.manifests import SPLITS, Dataset
 
 SHAPE, DIGITS = (28, 28), "0123456789"  # MNIST's

@@ -38,8 +38,8 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Ingest(Options):
-    """Raw files to TFRecord splits."""
+class Reading(Options):
+    """Which images are read, and how."""
 
     source: str = Field(
         default="data/mnist",
@@ -75,6 +75,37 @@ class Ingest(Options):
         description="Exchange rows and columns of every image; EMNIST's files, known by their "
         "names, are transposed anyway.",
     )
+    span: NonNegativeInt = Field(
+        default=0,
+        description="Days to read of a source with {date} in its address; 0 reads all.",
+    )
+    until: str = Field(
+        default="",
+        description="The last day to read of such a source, or a time in it, as ISO 8601; empty is "
+        "today (UTC).",
+    )
+    shard_size: PositiveInt = Field(
+        default=16_384,
+        description="Records a file written at most, and no more than 64 MiB of pixels; a worker "
+        "holds one shard in memory.",
+    )
+    max_rejected: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of unusable records, 0 to 1, above which the step stops.",
+    )
+    cache: str = Field(
+        default="",
+        description="Directory that keeps downloaded files; empty: .cache/mnist-pipeline in the "
+        "home directory.",
+    )
+
+
+@dataclass(frozen=True)
+class Ingest(Reading):
+    """Raw files to TFRecord splits."""
+
     validation_size: PositiveInt = Field(
         default=5_000,
         description="Records split off the start of train for validation, where the source has "
@@ -93,26 +124,6 @@ class Ingest(Options):
         le=0.5,
         description="The same for test.",
     )
-    span: NonNegativeInt = Field(
-        default=0,
-        description="Days to read of a source with {date} in its address; 0 reads all.",
-    )
-    until: str = Field(
-        default="",
-        description="The last day to read of such a source, or a time in it, as ISO 8601; empty is "
-        "today (UTC).",
-    )
-    shard_size: PositiveInt = Field(
-        default=16_384,
-        description="Records a TFRecord shard at most, and no more than 64 MiB of pixels; a worker "
-        "holds one shard in memory.",
-    )
-    max_rejected: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="Share of unusable records, 0 to 1, above which ingest stops.",
-    )
     previous: str = Field(
         default="",
         description="The dataset.json of an earlier run, to tell label drift from; empty: none.",
@@ -122,11 +133,6 @@ class Ingest(Options):
         ge=0,
         le=1,
         description="Largest change of a label's share, 0 to 1, that is not reported as drift.",
-    )
-    cache: str = Field(
-        default="",
-        description="Directory that keeps downloaded files; empty: .cache/mnist-pipeline in the "
-        "home directory.",
     )
 
 
@@ -278,6 +284,60 @@ class Push(Options):
 
 
 @dataclass(frozen=True)
+class Predict(Reading):
+    """New images to what a published model says of them."""
+
+    destination: str = Field(
+        default=Push.destination, description="Registry that the model is taken from."
+    )
+    model_name: str = Field(
+        default=Push.model_name, description="Name of the model in the registry."
+    )
+    version: NonNegativeInt = Field(
+        default=0, description="Version of the model to predict with; 0 is the champion."
+    )
+
+
+@dataclass(frozen=True)
+class Watch(Options):
+    """What came in beside what the model was trained on, and whether somebody should look."""
+
+    max_ink_psi: PositiveFloat = Field(
+        default=0.2,
+        description="Largest population stability index of the images' mean ink against the "
+        "training split.",
+    )
+    max_ink_js: PositiveFloat = Field(
+        default=0.03,
+        description="Largest Jensen-Shannon divergence of the same, in bits, 0 to 1.",
+    )
+    max_pixel_distance: PositiveFloat = Field(
+        default=10.0,
+        description="Largest root mean square difference between the mean images, in grey values, "
+        "0 to 255.",
+    )
+    max_class_change: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Largest change of a class's share of the predictions against those on the "
+        "test split.",
+    )
+    low_confidence: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="Probability of the predicted class below which an answer counts as unsure.",
+    )
+    max_low_confidence: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="How far the share of unsure answers may lie above that on the test split.",
+    )
+
+
+@dataclass(frozen=True)
 class Serve(Options):
     """A try-out server on this machine; no step of the pipeline."""
 
@@ -306,14 +366,9 @@ class Serve(Options):
 
 
 @dataclass(frozen=True)
-class Run(Options):
-    """What concerns a whole run."""
+class Telling(Options):
+    """Who is told how a run ended."""
 
-    checkpoints: str = Field(
-        default="",
-        description="Directory for checkpoints and TensorBoard events that outlives the run, so "
-        "that another run goes on from there; empty: inside the run's own directory.",
-    )
     webhook: str = Field(
         default="",
         pattern=r"^$|^https?://",
@@ -325,6 +380,17 @@ class Run(Options):
         pattern=r"^$|^https?://",
         description="http(s):// address of a run's page, {run} standing for its id, to be told "
         "with the outcome; empty: none.",
+    )
+
+
+@dataclass(frozen=True)
+class Run(Telling):
+    """What concerns a whole run of training."""
+
+    checkpoints: str = Field(
+        default="",
+        description="Directory for checkpoints and TensorBoard events that outlives the run, so "
+        "that another run goes on from there; empty: inside the run's own directory.",
     )
 
 

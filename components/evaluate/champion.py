@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.evaluate.figures import Tally
-from components.evaluate.scoring import Batch, Classifier, classifier, load
-from components.evaluate.significance import mcnemar
+from components.evaluate.scoring import Batch
+from components.scoring.classifier import Classifier, classifier, load
 from components.shared.errors import StepError
 from components.shared.evaluation import Champion
 from components.shared.manifests import Dataset, Model
+from components.shared.significance import mcnemar
 
 
 class Comparison:

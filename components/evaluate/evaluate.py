@@ -22,8 +22,9 @@ from components.evaluate.progress import Progress
 from components.evaluate.report import Pictures
 from components.evaluate.robustness import Robustness
 from components.evaluate.samples import Samples
-from components.evaluate.scoring import Observer, classifier, load, read, score
+from components.evaluate.scoring import Observer, read, score
 from components.evaluate.serving import check
+from components.scoring.classifier import classifier, load
 from components.shared.errors import StepError, tell
 from components.shared.evaluation import Champion, Mistake, Roc, Serving, Slice, SplitEvaluation
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model, Score

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from components.evaluate.scoring import Batch
-from components.evaluate.significance import wilson
 from components.evaluate.slices import Slices
 from components.shared.evaluation import CalibrationBin, ClassFigures, Roc, SplitEvaluation
+from components.shared.significance import wilson
 
 TOP = (1, 2, 3)
 CALIBRATION_BINS = 15

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from components.evaluate.scoring import Batch, Classifier
+from components.evaluate.scoring import Batch
 from components.evaluate.slices import make_slice
+from components.scoring.classifier import Classifier
 from components.shared.evaluation import Slice
 
 Images = npt.NDArray[np.uint8]  # [batch, height, width]

@@ -6,7 +6,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from components.evaluate.scoring import Batch, Classifier
+from components.evaluate.scoring import Batch
+from components.scoring.classifier import Classifier
 from components.shared.evaluation import Serving
 from components.shared.records import examples
 

@@ -7,8 +7,8 @@ from math import prod
 import numpy as np
 
 from components.evaluate.scoring import Batch
-from components.evaluate.significance import wilson
 from components.shared.evaluation import Slice
+from components.shared.significance import wilson
 
 INK_BINS = 1_020  # of mean ink: a quarter of a gray level each
 INK_GROUPS = 4

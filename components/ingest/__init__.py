@@ -1,6 +1,1 @@
 """Raw files to TFRecord splits, with Beam."""
-
-import logging
-
-# Beam warns on import of a BigQuery client that it does not find and that nothing here asks for.
-logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())

@@ -1,31 +1,24 @@
 """What a worker does: reads a range, writes its shards, and notes what it found."""
 
-import base64
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
-from apache_beam.metrics import Metrics
 from pyarrow import fs
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from components.ingest import digests
-from components.shared.errors import StepError
-from components.shared.manifests import SPLITS, Rejected, Shard
+from components.jobs import notes
+from components.jobs.output import WORK
+from components.jobs.run import counters
+from components.shared.manifests import SPLITS, Shard
 from components.shared.records import Images, encode
 from components.sources import filesystem
 from components.sources.source import WRONG_SIZE, Range, Records, Source, Unusable
-
-WORK = ".work"  # notes of the workers, gone when the dataset is done
-STOP = f"{WORK}/stop"
-NAMESPACE = "ingest"  # of the Beam counters
-COUNTERS = ("read", "written", "rejected", "bytes")
-NAMED = 20  # rejected records that are named in a note; rejected/ has all of them
 
 
 class SplitNote(BaseModel):
@@ -39,14 +32,12 @@ class SplitNote(BaseModel):
     pixel_square_sum: int
 
 
-class Note(BaseModel):
-    """What a worker notes about a range, next to its shards: the same however often it runs."""
+class Note(notes.Note):
+    """What a worker notes about a range, next to its shards."""
 
-    read: int = 0
-    splits: dict[str, SplitNote] = {}
-    rejected: list[Rejected] = []  # the first ones
-    buckets: list[list[int]] = []  # digests of each split in each bucket of the digests' file
-    error: str = ""
+    splits: dict[str, SplitNote] = Field(default_factory=dict)
+    # Digests of each split in each bucket of the digests' file.
+    buckets: list[list[int]] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -71,11 +62,6 @@ class Sorted(NamedTuple):
     rejected: list[tuple[str, Unusable]]  # in order, each with its split
 
 
-def note_file(part: Range) -> str:
-    """Where the note of a range lies."""
-    return f"{WORK}/{part.index:06d}.json"
-
-
 def digests_file(part: Range) -> str:
     """Where the digests of a range lie."""
     return f"{WORK}/{part.index:06d}.digests"
@@ -90,33 +76,26 @@ class WriteShards(beam.DoFn):
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.classes = len(plan.source.class_names)
-        self.counters = {name: Metrics.counter(NAMESPACE, name) for name in COUNTERS}
+        self.counters = counters()
 
     def process(self, part: Range) -> Iterable[int]:
         """Writes the shards and the note; yields the number of records read."""
         output = self.plan.output
-        if output.get_file_info(STOP).is_file:
-            return
-        try:
-            records = self.plan.source.read(part)
-        except StepError as error:
-            # Raised here, it would come through some runner's own wrapping, after its retries.
-            self._stop()
-            filesystem.write(
-                output, note_file(part), Note(error=str(error)).model_dump_json().encode()
-            )
+        records = notes.read_range(self.plan.source, part, output)
+        if records is None:
             return
         found = self._sort(part, records)
         note = Note(
             read=len(records.images) + len(records.unreadable),
             splits={split: self._write(part, split, found) for split in self._splits(part)},
-            rejected=self._write_rejected(part, found.rejected),
+            rejected=notes.write_rejected(self.plan.source, part, output, found.rejected),
+            unusable=len(found.rejected),
             buckets=self._write_digests(part, found),
         )
-        filesystem.write(output, note_file(part), note.model_dump_json().encode())
-        self._count(note, len(found.rejected))
-        if len(found.rejected) > self.plan.may_reject:
-            self._stop()
+        notes.write_note(output, part, note)
+        self._count(note)
+        if note.unusable > self.plan.may_reject:
+            notes.stop(output)
         yield note.read
 
     def _splits(self, part: Range) -> tuple[str, ...]:
@@ -159,24 +138,6 @@ class WriteShards(beam.DoFn):
             pixel_square_sum=int(np.square(images, dtype=np.uint16).sum(dtype=np.uint64)),
         )
 
-    def _write_rejected(self, part: Range, rejected: list[tuple[str, Unusable]]) -> list[Rejected]:
-        """Writes the rejected records, a JSON object a line; names the first."""
-        named = [
-            Rejected(
-                split=split,
-                where=self.plan.source.where(part, record.position),
-                reason=record.reason,
-            )
-            for split, record in rejected
-        ]
-        if rejected:
-            lines = [
-                json.dumps(_line(name, record)) + "\n"
-                for name, (_, record) in zip(named, rejected, strict=True)
-            ]
-            filesystem.write(self.plan.output, part.rejected_file, "".join(lines).encode())
-        return named[:NAMED]
-
     def _write_digests(self, part: Range, found: Sorted) -> list[list[int]]:
         """Writes the digests bucket by bucket, in it split by split; returns how many of each."""
         by_split = [
@@ -199,20 +160,8 @@ class WriteShards(beam.DoFn):
             for index in np.flatnonzero(wrong)
         ]
 
-    def _count(self, note: Note, rejected: int) -> None:
+    def _count(self, note: Note) -> None:
         self.counters["read"].inc(note.read)
-        self.counters["rejected"].inc(rejected)
+        self.counters["rejected"].inc(note.unusable)
         self.counters["written"].inc(sum(s.shard.records for s in note.splits.values()))
         self.counters["bytes"].inc(sum(s.shard.bytes for s in note.splits.values()))
-
-    def _stop(self) -> None:
-        """Has the workers leave what they have not begun."""
-        filesystem.write(self.plan.output, STOP, b"")
-
-
-def _line(named: Rejected, record: Unusable) -> dict[str, Any]:
-    return {
-        **named.model_dump(),
-        "label": record.label,
-        "image": base64.b64encode(record.image).decode(),
-    }

@@ -7,13 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from pyarrow import fs
-from pydantic import ValidationError
 
 from components.ingest import digests
-from components.ingest.shards import NAMED, Note, digests_file, note_file
-from components.shared.errors import StepError
+from components.ingest.shards import Note, digests_file
+from components.jobs.notes import NAMED, damaged
 from components.shared.manifests import SPLITS, Rejected, Split
-from components.sources import filesystem
 from components.sources.source import Range, Source
 
 
@@ -23,30 +21,6 @@ class Outcome(NamedTuple):
     splits: dict[str, Split]
     duplicates: dict[str, int]  # distinct images in two splits, as "test,train"
     rejected: list[Rejected]  # the first ones
-
-
-def read_notes(output: fs.FileSystem, ranges: list[Range]) -> list[Note]:
-    """Reads the notes of the ranges that workers came to, in order.
-
-    Raises:
-        StepError: A range could not be read; the first of them. Or a note is damaged.
-    """
-    notes = []
-    for part in ranges:
-        try:
-            note = Note.model_validate_json(filesystem.read(output, note_file(part)))
-        except FileNotFoundError:
-            continue
-        except ValidationError:
-            raise _damaged(note_file(part)) from None
-        if note.error:
-            raise StepError(note.error)
-        notes.append(note)
-    return notes
-
-
-def _damaged(file: str) -> StepError:
-    return StepError(f"{file}: not as a worker wrote it; check the disk, and run ingest again")
 
 
 def summarize(
@@ -99,7 +73,7 @@ def _count_duplicates(
             with output.open_input_file(digests_file(part)) as file:
                 data = file.read_at(sum(sizes) * digests.SIZE, before * digests.SIZE)
             if len(data) != sum(sizes) * digests.SIZE:
-                raise _damaged(digests_file(part))
+                raise damaged(digests_file(part))
             hashes.append(np.frombuffer(data, "<u8"))
             splits.append(np.repeat(np.arange(len(SPLITS)), sizes))
         counts += digests.count_duplicates(np.concatenate(hashes), np.concatenate(splits))

@@ -71,10 +71,10 @@ class ArraySource:
             labels = columns[:, 0].astype(np.int64)
         return self.classes.numbered(convert(images, labels, self.conversion))
 
-    def where(self, part: Range, position: int) -> str:
+    def origin(self, part: Range) -> str:
         """See :class:`~components.sources.source.Source`."""
         images, labels = self.pairs[part.file]
-        return f"{(labels or images).name}, record {part.start + position}"
+        return (labels or images).name
 
 
 def open_arrays(

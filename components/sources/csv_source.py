@@ -99,9 +99,9 @@ class CsvSource:
         blocks = file.blocks.read(part.start, part.stop)
         return self.classes.numbered(join([self._read(file, *block) for block in blocks]))
 
-    def where(self, part: Range, position: int) -> str:
+    def origin(self, part: Range) -> str:
         """See :class:`~components.sources.source.Source`."""
-        return f"{self.files[part.file].blocks.file.name}, record {part.start + position}"
+        return self.files[part.file].blocks.file.name
 
     def _read(self, file: CsvFile, start: int, stop: int, data: bytes) -> Records:
         shape, count = file.columns.shape, stop - start

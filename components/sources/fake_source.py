@@ -56,9 +56,9 @@ class FakeSource:
             labels[there] = some_labels[here][: high - low]
         return Records(images, labels, np.arange(count), [])
 
-    def where(self, part: Range, position: int) -> str:
+    def origin(self, part: Range) -> str:
         """See :class:`~components.sources.source.Source`."""
-        return f"{self.address}, record {part.start + position}"
+        return self.address
 
     def _draw(self, block: int) -> tuple[Images, np.ndarray]:
         generator = np.random.default_rng(block)

@@ -84,9 +84,9 @@ class ParquetSource:
             raise StepError(f"{found.name}: {records} rows, expected {part.stop - part.start}")
         return join(decoded)
 
-    def where(self, part: Range, position: int) -> str:
+    def origin(self, part: Range) -> str:
         """See :class:`~components.sources.source.Source`."""
-        return f"{self.files[part.file].file.name}, record {part.start + position}"
+        return self.files[part.file].file.name
 
     def _cut(self, segment: Segment, shard_size: int) -> Iterator[Segment]:
         """Cuts where row groups meet, as far as that keeps to the size."""

@@ -71,10 +71,10 @@ class PictureSource:
         except OSError as error:
             raise StepError(f"{_name(rows[0])}, or one after it: {explain(error)}") from None
 
-    def where(self, part: Range, position: int) -> str:
+    def origin(self, part: Range) -> list[str]:
         """See :class:`~components.sources.source.Source`."""
-        row = self.starts[part.file] + part.start + position
-        return _name(next(self.index.rows(row, row + 1)))
+        first = self.starts[part.file]
+        return [_name(row) for row in self.index.rows(first + part.start, first + part.stop)]
 
 
 def open_pictures(files: Sequence[File], _: Sequence[File], asked: Asked) -> PictureSource:

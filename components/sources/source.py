@@ -92,8 +92,21 @@ class Source(Protocol):
             StepError: The file is damaged there.
         """
 
-    def where(self, part: Range, position: int) -> str:
-        """Names a record as the user knows it: its file and its number there, from 0."""
+    def origin(self, part: Range) -> str | list[str]:
+        """Names the file that a range's records are in; or each one's own, where they are files."""
+
+
+def where(origin: str | list[str], part: Range, position: int) -> str:
+    """Names a record as the user knows it: its file, and its number there, from 0.
+
+    Args:
+        origin: Of its range, as the source tells it.
+        part: The range.
+        position: Of the record in the range, from 0.
+    """
+    if isinstance(origin, str):
+        return f"{origin}, record {part.start + position}"
+    return origin[position]
 
 
 def check_bounds(name: str, source: Source) -> None:

@@ -91,9 +91,9 @@ class TFRecordSource:
         images = (image for image, _, _ in read)
         return pictures.decode(images, labels, reasons, self.image_shape, self.features.conversion)
 
-    def where(self, part: Range, position: int) -> str:
+    def origin(self, part: Range) -> str:
         """See :class:`~components.sources.source.Source`."""
-        return f"{self.files[part.file].file.name}, record {part.start + position}"
+        return self.files[part.file].file.name
 
 
 def open_tfrecord(files: Sequence[File], beside: Sequence[File], asked: Asked) -> TFRecordSource:

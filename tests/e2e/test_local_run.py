@@ -178,7 +178,7 @@ def test_killed_run_leaves_no_process(start: Callable[..., subprocess.Popen[str]
     process = start("--source", "fake://3000000")
     wait_for(process, "ingest: running")
     # Until Beam has its workers, which are processes of ingest's own.
-    while not any("components.ingest.worker" in line for line in alive(process.pid)):
+    while not any("components.jobs.worker" in line for line in alive(process.pid)):
         assert process.poll() is None
         time.sleep(0.1)
     process.kill()

@@ -8,9 +8,9 @@ import pytest
 
 from components.config import Evaluate
 from components.evaluate.blessing import judge
-from components.evaluate.significance import mcnemar
 from components.shared.evaluation import Champion, Serving, SplitEvaluation, Verdict
 from components.shared.manifests import Evaluation
+from components.shared.significance import mcnemar
 from tests.conftest import ROOT
 
 Judged = Callable[..., dict[str, Verdict]]

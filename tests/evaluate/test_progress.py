@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from components.evaluate.progress import Progress
-from components.evaluate.scoring import classifier, load
+from components.scoring.classifier import classifier, load
 from components.shared.errors import StepError
 from tests.conftest import FUZZ, ROOT
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.evaluate.scoring import classifier, load, read, score
+from components.evaluate.scoring import read, score
+from components.scoring.classifier import classifier, load
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from tests.conftest import MNIST, TEST

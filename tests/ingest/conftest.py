@@ -22,7 +22,7 @@ from components.config import Ingest
 from components.shared.storage import files_of
 from components.sources.filesystem import open_directory
 from components.sources.open_source import open_source
-from components.sources.source import Records, Source, join
+from components.sources.source import Records, Source, join, where
 from tests.conftest import ROOT
 
 Array = npt.NDArray[np.uint8]
@@ -85,7 +85,7 @@ def read_all(config: Ingest, directory: Path, labelled: bool = True) -> tuple[So
         assert len(records.images) + len(records.unreadable) == part.stop - part.start
         assert records.images.shape[1:] == source.image_shape
         for record in records.unreadable:
-            assert source.where(part, record.position)
+            assert where(source.origin(part), part, record.position)
         read.append(records)
     return source, join(read)
 

@@ -1,4 +1,4 @@
-"""Beam's worker process, which logs to its runner alone: ``python -m components.ingest.worker``."""
+"""Beam's worker process, which logs to its runner alone: ``python -m components.jobs.worker``."""
 
 import logging
 import signal

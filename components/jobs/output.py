@@ -1,4 +1,4 @@
-"""Where a dataset is written to, so that it appears whole or not at all."""
+"""Where a job writes to, so that its output appears whole or not at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,36 +6,36 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from components.ingest.shards import WORK
 from components.shared.errors import StepError
-from components.shared.manifests import Dataset
 from components.shared.storage import whole_directory
 from components.sources.filesystem import is_bucket, open_directory, write
 
-UNFINISHED = ".unfinished"  # on gs://: what lies here is ours, and no dataset
+WORK = ".work"  # what workers leave for one another, gone when the output is done
+UNFINISHED = ".unfinished"  # on gs://: what lies here is ours, and not whole
 
 
 @contextmanager
-def whole_dataset(output: str) -> Iterator[fs.FileSystem]:
-    """Yields a directory to fill with a dataset, whose manifest is written last.
+def whole_output(output: str, manifest: str) -> Iterator[fs.FileSystem]:
+    """Yields a directory to fill, whose manifest is written last.
 
     On disk the directory gets its name once the block is through. A bucket cannot rename: there,
-    an earlier manifest goes first and the new one comes last, and what has none is no dataset.
+    an earlier manifest goes first and the new one comes last, and what has none is not whole.
 
     Args:
         output: The directory to appear, also on ``gs://``.
+        manifest: The name of its manifest.
 
     Raises:
         StepError: ``output`` holds something else, which is left alone.
     """
     if not output.startswith("gs://"):
-        with whole_directory(Path(output), Dataset.FILE) as partial:
+        with whole_directory(Path(output), manifest) as partial:
             directory = open_directory(str(partial))
             yield directory
             _remove_work(directory)
         return
     directory = open_directory(output)
-    _clear(directory, output)
+    _clear(directory, output, manifest)
     write(directory, UNFINISHED, b"")
     yield directory
     _remove_work(directory)
@@ -56,17 +56,17 @@ def _remove_work(directory: fs.FileSystem) -> None:
         directory.delete_dir(WORK)
 
 
-def _clear(directory: fs.FileSystem, output: str) -> None:
+def _clear(directory: fs.FileSystem, output: str, manifest: str) -> None:
     found = [info.path for info in _files(directory, "")]
-    if found and not {Dataset.FILE, UNFINISHED} & set(found):
+    if found and not {manifest, UNFINISHED} & set(found):
         raise StepError(
-            f"{output}: holds files but no {Dataset.FILE}, so it is not replaced; "
+            f"{output}: holds files but no {manifest}, so it is not replaced; "
             "name another directory"
         )
-    if Dataset.FILE in found:
+    if manifest in found:
         write(directory, UNFINISHED, b"")
-        directory.delete_file(Dataset.FILE)
-        found.remove(Dataset.FILE)
+        directory.delete_file(manifest)
+        found.remove(manifest)
     for path in found:
         directory.delete_file(path)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from components.config import Ingest
-from components.ingest import processes
 from components.ingest.ingest import ingest
+from components.jobs import processes
 from components.shared.errors import StepError
 from tests.conftest import ROOT
 
@@ -30,7 +30,7 @@ def _workers(parent: int) -> list[int]:
             status = (directory / "stat").read_text().rpartition(")")[2].split()
         except (OSError, IndexError):
             continue
-        if b"components.ingest.worker" in words and int(status[1]) == parent:
+        if b"components.jobs.worker" in words and int(status[1]) == parent:
             found.append(int(directory.name))
     return found
 

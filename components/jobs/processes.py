@@ -19,7 +19,7 @@ from google.protobuf import json_format, text_format
 
 from components.shared.errors import StepError
 
-COMMAND = [sys.executable, "-m", "components.ingest.worker"]
+COMMAND = [sys.executable, "-m", "components.jobs.worker"]
 GRACE = 5.0  # seconds that a worker has to end what it does
 RETRY = 0.1  # seconds between two looks for what waits for a lost worker
 

@@ -1,0 +1,1 @@
+"""New images to what a published model says of them, with Beam."""

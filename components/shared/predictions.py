@@ -1,0 +1,81 @@
+"""The manifests of what predict hands on, and of what the champion was trained on."""
+
+from typing import ClassVar
+
+from pydantic import BaseModel, NonNegativeInt, PositiveInt
+
+from components.shared.evaluation import Interval, Verdict
+from components.shared.manifests import ClassNames, ImageShape, Manifest, Rejected, Sha256, Shard
+from components.shared.profile import Profile
+
+
+class Reference(Manifest):
+    """``reference.json``: what a model was trained and tested on; it travels with the model."""
+
+    FILE: ClassVar[str] = "reference.json"
+
+    source: str  # of the data set, as it may be shown
+    dataset_fingerprint: Sha256
+    model_sha256: Sha256
+    class_names: ClassNames
+    image_shape: ImageShape
+    pixel_variance: float  # mean over the cells of the mean image, in squares of grey values
+    train: Profile
+    test: Profile
+    precision_at_1: float  # on the test split
+
+
+class LeastSure(BaseModel):
+    """An image whose most probable class is not very probable."""
+
+    source: str  # its file
+    position: NonNegativeInt  # its number there, from 0
+    predicted: NonNegativeInt  # a place in the class names
+    probability: float  # of that class
+    image: str  # its pixels, uint8, in base64
+
+
+class Labelled(BaseModel):
+    """How the model does where labels came with the images."""
+
+    images: PositiveInt
+    correct: NonNegativeInt
+    precision_at_1: float
+    interval: Interval  # of precision_at_1
+
+
+class Predictions(Manifest):
+    """``predictions.json``: what predict hands on."""
+
+    FILE: ClassVar[str] = "predictions.json"
+
+    source: str  # as it may be shown
+    source_fingerprint: str  # sha256 over what identifies the source's files
+    registry: str  # where the model was taken from
+    model_name: str
+    version: PositiveInt
+    model_sha256: Sha256
+    class_names: ClassNames
+    metrics: dict[str, int]  # Beam's counters: records read, written, rejected; bytes written
+    rejected: list[Rejected]  # the first ones; all are in the directory rejected/
+    files: list[Shard]  # the Parquet files, in order
+    class_shares: dict[str, float]  # of the answers, by the class's name
+    mean_confidence: float
+    labelled: Labelled | None  # None where no labels came
+    least_sure: list[LeastSure]  # the least sure first
+    profile: Profile
+
+
+class Drift(Manifest):
+    """``drift.json``: what watch hands on."""
+
+    FILE: ClassVar[str] = "drift.json"
+
+    verdicts: list[Verdict]
+    predictions: Predictions
+    reference: Reference
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing has moved: every rule holds."""
+        return all(verdict.passed for verdict in self.verdicts)

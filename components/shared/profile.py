@@ -1,0 +1,120 @@
+"""What images look like and what a model says of them, added up, to be compared with others."""
+
+import base64
+from collections.abc import Sequence
+from math import prod
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, NonNegativeInt
+
+from components.shared.records import Images, ImageShape
+
+GREYS = 256
+HUNDREDTHS = 100
+MOST_CELLS = 32  # a side of the mean image: a larger one is averaged over rectangles
+SAMPLES = 14  # images kept
+SAMPLE_BYTES = 64 << 10  # of all of them together, though one is always kept
+
+
+class Profile(BaseModel):
+    """Sums over images and a model's answers."""
+
+    images: NonNegativeInt
+    image_shape: ImageShape
+    ink: list[NonNegativeInt]  # images by mean grey value: from 0, from 1, … 255
+    cell_sum: list[NonNegativeInt]  # of grey values in each cell of the mean image, row-major
+    predicted: list[NonNegativeInt]  # images by most probable class
+    confidence: list[NonNegativeInt]  # images by that class's probability, in hundredths
+    confidence_sum: float
+    samples: list[str]  # the first images: their pixels, uint8, in base64
+
+    @classmethod
+    def of(cls, images: Images, probabilities: npt.NDArray[np.float32]) -> Self:
+        """Adds up images and what a model says of them.
+
+        Args:
+            images: uint8 ``[n, height, width]``.
+            probabilities: Of the classes, float32 ``[n, classes]``.
+        """
+        count, height, width = images.shape
+        cells = _cells(images)
+        confidence = probabilities.max(axis=1).astype(np.float64)
+        hundredths = np.minimum((confidence * HUNDREDTHS).astype(np.int64), HUNDREDTHS - 1)
+        ink = images.reshape(count, -1).sum(axis=1, dtype=np.uint32) // (height * width)
+        return cls(
+            images=count,
+            image_shape=(height, width),
+            ink=np.bincount(ink, minlength=GREYS).tolist(),
+            cell_sum=cells.tolist(),
+            predicted=np.bincount(
+                probabilities.argmax(axis=1), minlength=probabilities.shape[1]
+            ).tolist(),
+            confidence=np.bincount(hundredths, minlength=HUNDREDTHS).tolist(),
+            confidence_sum=float(confidence.sum()),
+            samples=_samples(images),
+        )
+
+    @classmethod
+    def total(cls, profiles: Sequence[Self]) -> Self:
+        """Adds up at least one profile, of images of one shape and answers of one model."""
+        first = profiles[0]
+        sums = {
+            name: np.sum([getattr(profile, name) for profile in profiles], axis=0).tolist()
+            for name in ("ink", "cell_sum", "predicted", "confidence")
+        }
+        samples = [sample for profile in profiles[:SAMPLES] for sample in profile.samples]
+        return cls(
+            images=sum(profile.images for profile in profiles),
+            image_shape=first.image_shape,
+            confidence_sum=sum(profile.confidence_sum for profile in profiles),
+            samples=samples[: _kept(first.image_shape)],
+            **sums,
+        )
+
+    @property
+    def mean_image(self) -> npt.NDArray[np.float64]:
+        """The mean grey value of each cell, 0 to 255, ``[rows, columns]``; of no images, 0."""
+        rows, columns = (np.diff([*_edges(side), side]) for side in self.image_shape)
+        pixels = np.outer(rows, columns) * max(1, self.images)
+        sums: npt.NDArray[np.float64] = np.reshape(self.cell_sum, pixels.shape) / pixels
+        return sums
+
+    @property
+    def mean_confidence(self) -> float:
+        """The mean probability of the most probable class; of no images, 0."""
+        return self.confidence_sum / max(1, self.images)
+
+    @property
+    def class_shares(self) -> list[float]:
+        """The share of each class among the answers; of no images, 0."""
+        return [count / max(1, self.images) for count in self.predicted]
+
+    def decoded_samples(self) -> Images:
+        """Returns the first images, uint8 ``[n, height, width]``."""
+        pixels = b"".join(base64.b64decode(sample) for sample in self.samples)
+        return np.frombuffer(pixels, np.uint8).reshape(-1, *self.image_shape)
+
+
+def _cells(images: Images) -> npt.NDArray[np.int64]:
+    """Adds up grey values over all images, in each cell of the mean image: ``[cells]``."""
+    summed = images.sum(axis=0, dtype=np.int64)
+    for axis, side in enumerate(summed.shape):
+        summed = np.add.reduceat(summed, _edges(side), axis=axis)
+    return summed.reshape(-1)
+
+
+def _edges(side: int) -> list[int]:
+    """Where the cells along a side of so many pixels begin."""
+    cells = min(side, MOST_CELLS)
+    return [side * cell // cells for cell in range(cells)]
+
+
+def _kept(image_shape: ImageShape) -> int:
+    return max(1, min(SAMPLES, SAMPLE_BYTES // prod(image_shape)))
+
+
+def _samples(images: Images) -> list[str]:
+    some = images[: _kept((images.shape[1], images.shape[2]))]
+    return [base64.b64encode(image.tobytes()).decode() for image in some]
