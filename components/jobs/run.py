@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics, MetricsFilter
-from apache_beam.metrics.metric import DelegatingCounter
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
@@ -25,7 +25,7 @@ def ranges_of(source: Source, size: int) -> list[Range]:
     return source.ranges(min(size, max(1, RANGE_BYTES // prod(source.image_shape))))
 
 
-def counters() -> Mapping[str, DelegatingCounter]:
+def counters() -> Mapping[str, Any]:
     """Returns the counters of a job, for what works on its ranges to raise."""
     return {name: Metrics.counter(NAMESPACE, name) for name in COUNTERS}
 
