@@ -224,6 +224,13 @@ class Score(BaseModel):
         )
 
 
+class Described(BaseModel):
+    """What a model takes and tells apart."""
+
+    image_shape: ImageShape
+    class_names: ClassNames  # a class is a place in this list, from 0
+
+
 class _Named(BaseModel):
     class_names: ClassNames
 
@@ -266,6 +273,22 @@ class Model(Manifest):
             return _Named.model_validate_json(path.read_bytes()).class_names
         except (FileNotFoundError, ValidationError):
             return []
+
+    @classmethod
+    def described_in(cls, directory: Path) -> Described:
+        """Reads what a version's model takes and tells apart.
+
+        Raises:
+            StepError: Its ``model.json`` does not say so.
+        """
+        path = Path(directory) / cls.FILE
+        try:
+            return Described.model_validate_json(path.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            raise StepError(
+                f"{path}: does not say which images the model takes; publish a version of this "
+                "release"
+            ) from None
 
 
 class Evaluation(Manifest):

@@ -116,5 +116,9 @@ def _kept(image_shape: ImageShape) -> int:
 
 
 def _samples(images: Images) -> list[str]:
-    some = images[: _kept((images.shape[1], images.shape[2]))]
-    return [base64.b64encode(image.tobytes()).decode() for image in some]
+    return list(map(as_text, images[: _kept((images.shape[1], images.shape[2]))]))
+
+
+def as_text(image: npt.NDArray[np.uint8]) -> str:
+    """Returns an image's pixels in base64."""
+    return base64.b64encode(image.tobytes()).decode()

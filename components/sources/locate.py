@@ -26,6 +26,10 @@ _FORMS = ("{part}-idx{n}-ubyte.gz", "{part}-idx{n}-ubyte", "{part}.idx{n}-ubyte"
 _BESIDE = ("MD5SUMS", "SHA256SUMS")
 
 
+class NothingThereError(StepError):
+    """A place is there, and no file in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """A file of a source."""
@@ -129,7 +133,9 @@ def _named(config: Ingest, source: str, alone: bool) -> list[File]:
         root, found = select(filesystem, path, days)
         within = f" from {days[0]} to {days[1]}" if days else ""
         if not found:
-            raise StepError(f"{source}: no files{within}; expected some to match the pattern")
+            raise NothingThereError(
+                f"{source}: no files{within}; expected some to match the pattern"
+            )
         return [File(filesystem, info.path, root, info.size) for info in found]
     info = filesystem.get_file_info(path)
     parent = path.rpartition("/")[0]
@@ -139,7 +145,7 @@ def _named(config: Ingest, source: str, alone: bool) -> list[File]:
         raise StepError(f"{source}: not found, expected a directory or a file with images")
     root, found = select(filesystem, f"{path}/**/*", None)
     if not found:
-        raise StepError(f"{source}: no files, expected some with images")
+        raise NothingThereError(f"{source}: no files, expected some with images")
     root = root if alone else parent
     return [File(filesystem, info.path, root, info.size) for info in found]
 

@@ -1,0 +1,206 @@
+"""What a worker does around the model: reads a range before it, writes its answers after it."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.ml.inference.base import RunInference
+from pyarrow import fs
+from pydantic import Field
+
+from components.jobs import notes
+from components.jobs.run import counters
+from components.predict.champion import Champion
+from components.predict.inference import Answered, Read, SavedModelHandler
+from components.predict.reading import Labelled
+from components.scoring.columns import answer_columns, answers, class_names_metadata, column
+from components.shared.errors import StepError
+from components.shared.manifests import Shard
+from components.shared.predictions import LeastSure
+from components.shared.profile import Profile, as_text
+from components.sources import filesystem
+from components.sources.source import Range
+
+LEAST_SURE = 24  # images that are kept
+NO_SPLIT = "all"  # of rejected records: a night has no splits
+
+
+class Note(notes.Note):
+    """What a worker notes about a range, next to its answers."""
+
+    file: Shard | None = None
+    profile: Profile | None = None
+    labelled: int = 0
+    correct: int = 0
+    least_sure: list[LeastSure] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all workers of a run have in common."""
+
+    images: Labelled
+    champion: Champion
+    output: fs.FileSystem  # the output directory is its root
+    ranges: int
+    may_reject: int  # records
+
+
+class Work(beam.PTransform):
+    """Ranges of a source to files with a model's answers, one for each range."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
+
+    def expand(self, ranges: beam.PCollection) -> beam.PCollection:
+        """Composes the steps; a runner fuses them, so that no image leaves its worker."""
+        return (
+            ranges
+            | "Read" >> beam.ParDo(ReadRange(self.plan))
+            | "RunInference" >> RunInference(SavedModelHandler(self.plan.champion))
+            | "Write" >> beam.ParDo(WriteAnswers(self.plan))
+        )
+
+
+class ReadRange(beam.DoFn):
+    """Reads one range of the source."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def process(self, part: Range) -> Iterable[Read]:
+        """Yields the range's records, unless the job is to stop."""
+        records = notes.read_range(self.plan.images.source, part, self.plan.output)
+        if records is not None:
+            yield Read(part, records)
+
+
+class WriteAnswers(beam.DoFn):
+    """Writes a range's answers, and notes what they add up to."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.counters = counters()
+        self.schema = schema(plan.champion, bool(plan.images.places))
+
+    def process(self, answered: Answered) -> Iterable[int]:
+        """Writes the file and the note; yields the number of records."""
+        part, records = answered.read.part, answered.read.records
+        output = self.plan.output
+        probabilities = answered.probabilities
+        if isinstance(probabilities, StepError):
+            notes.stop(output)
+            notes.write_note(output, part, Note(error=str(probabilities)))
+            return
+        labels = self.plan.images.labels(records.labels)
+        known = labels >= 0
+        note = Note(
+            read=len(records.images) + len(records.unreadable),
+            rejected=notes.write_rejected(
+                self.plan.images.source,
+                part,
+                output,
+                [(NO_SPLIT, record) for record in records.unreadable],
+            ),
+            unusable=len(records.unreadable),
+            file=self._write(answered, probabilities, labels),
+            profile=Profile.of(records.images, probabilities),
+            labelled=int(known.sum()),
+            correct=int((probabilities.argmax(axis=1) == labels)[known].sum()),
+            least_sure=self._least_sure(answered, probabilities),
+        )
+        notes.write_note(output, part, note)
+        self._count(note)
+        if note.unusable > self.plan.may_reject:
+            notes.stop(output)
+        yield note.read
+
+    def _write(
+        self,
+        answered: Answered,
+        probabilities: npt.NDArray[np.float32],
+        labels: npt.NDArray[np.int64],
+    ) -> Shard:
+        read, champion = answered.read, self.plan.champion
+        count = len(read)
+        told = answers(read.records.images, probabilities)
+        names = pa.array(champion.described.class_names)
+        columns = {
+            **_places(self.plan.images, read),
+            "label": pa.array(labels.astype(np.int8), mask=labels < 0),
+            "class_name": pa.DictionaryArray.from_arrays(told[0], names),
+            "version": pa.repeat(pa.scalar(champion.version, pa.int32()), count),
+            **dict(zip((field.name for field in answer_columns(0)), told, strict=True)),
+        }
+        table = pa.Table.from_arrays(
+            [columns[name] for name in self.schema.names], schema=self.schema
+        )
+        packed = pa.BufferOutputStream()
+        pq.write_table(table, packed, use_dictionary=["source", "class_name", "version"])
+        data = packed.getvalue()
+        name = f"predictions-{read.part.index:05d}-of-{self.plan.ranges:05d}.parquet"
+        filesystem.write(self.plan.output, name, data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        return Shard(file=name, records=count, bytes=data.size, sha256=sha256)
+
+    def _least_sure(
+        self, answered: Answered, probabilities: npt.NDArray[np.float32]
+    ) -> list[LeastSure]:
+        read = answered.read
+        sure = probabilities.max(axis=1)
+        rows = np.argsort(sure, kind="stable")[:LEAST_SURE]
+        places = _places(self.plan.images, read)
+        return [
+            LeastSure(
+                source=places["source"][row].as_py(),
+                position=places["position"][row].as_py(),
+                predicted=int(probabilities[row].argmax()),
+                probability=float(sure[row]),
+                image=as_text(read.records.images[row]),
+            )
+            for row in rows.tolist()
+        ]
+
+    def _count(self, note: Note) -> None:
+        assert note.file is not None
+        self.counters["read"].inc(note.read)
+        self.counters["rejected"].inc(note.unusable)
+        self.counters["written"].inc(note.file.records)
+        self.counters["bytes"].inc(note.file.bytes)
+
+
+def schema(champion: Champion, labelled: bool) -> pa.Schema:
+    """Returns the columns; the names of the classes are in the metadata, as a JSON list."""
+    names = champion.described.class_names
+    columns = [
+        column("source", pa.dictionary(pa.int32(), pa.string()), "the file that the image is in"),
+        column("position", pa.int64(), "the image's number in that file, from 0"),
+        *answer_columns(len(names)),
+        column("class_name", pa.dictionary(pa.int8(), pa.string()), "of the predicted class"),
+        column("version", pa.int32(), "of the model, in its registry"),
+    ]
+    if labelled:
+        described = "the true class, as its place in class_names; null where it is none of them"
+        columns.insert(2, column("label", pa.int8(), described, nullable=True))
+    return pa.schema(columns, class_names_metadata(names))
+
+
+def _places(images: Labelled, read: Read) -> dict[str, pa.Array]:
+    """Where a range's images came from: file, and number in it."""
+    origin, positions = images.source.origin(read.part), read.records.positions
+    if isinstance(origin, str):
+        of_all = pa.repeat(pa.scalar(0, pa.int32()), len(positions))
+        return {
+            "source": pa.DictionaryArray.from_arrays(of_all, [origin]),
+            "position": pa.array(positions + read.part.start),
+        }
+    return {
+        "source": pa.array([origin[at] for at in positions.tolist()]).dictionary_encode(),
+        "position": pa.array(np.zeros_like(positions)),
+    }

@@ -1,0 +1,139 @@
+"""Prediction: from a source and a published model to what it says of every image."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyarrow import fs
+
+from components.config import Predict
+from components.jobs.notes import check_rejected, read_notes
+from components.jobs.output import WORK, make_directory, whole_output
+from components.jobs.run import ranges_of, run
+from components.predict.champion import Champion
+from components.predict.files import LEAST_SURE, Note, Plan, Work
+from components.predict.reading import is_empty, open_images
+from components.shared.addresses import shown
+from components.shared.errors import tell
+from components.shared.predictions import Labelled, Predictions, Reference
+from components.shared.profile import Profile
+from components.shared.significance import wilson
+from components.sources import filesystem
+from components.sources.source import Source
+
+
+def predict(
+    config: Predict, output: Path | str, beam_arguments: Sequence[str] = ()
+) -> Predictions | None:
+    """Has a published model say of every image of a source what it shows.
+
+    Args:
+        config: Which images, and which model.
+        output: The directory to write, also on ``gs://``; it appears whole or not at all.
+        beam_arguments: Beam's own flags, handed to the runner unchanged.
+
+    Returns:
+        The manifest, also in ``output``; None where there are no images, and then no output.
+
+    Raises:
+        StepError: There is no such model, the source is unusable or not for this model, or more
+            records than allowed are.
+    """
+    champion = Champion.find(config)
+    if is_empty(config):
+        tell(f"Nothing new: {shown(config.source)} holds no images for this day")
+        return None
+    with whole_output(str(output), Predictions.FILE) as directory:
+        images = open_images(
+            config,
+            make_directory(directory, f"{WORK}/source"),
+            champion.described.image_shape,
+            champion.described.class_names,
+        )
+        ranges = ranges_of(images.source, config.shard_size)
+        records = sum(part.stop - part.start for part in ranges)
+        plan = Plan(images, champion, directory, len(ranges), int(config.max_rejected * records))
+        counters = run(Work(plan), ranges, beam_arguments)
+        notes = read_notes(directory, ranges, Note)
+        check_rejected(notes, records, config.max_rejected)
+        _check(notes, records)
+        found = _predictions(config, images.source, champion, notes, counters)
+        _write(directory, found, champion)
+    _tell(found)
+    return found
+
+
+def _check(notes: Sequence[Note], records: int) -> None:
+    """Checks that no record is unaccounted for."""
+    read = sum(note.read for note in notes)
+    written = sum(note.file.records for note in notes if note.file)
+    rejected = sum(note.unusable for note in notes)
+    if not records == read == written + rejected:
+        raise AssertionError(
+            f"{records} records in the source, {read} read, {written} written, {rejected} rejected"
+        )
+
+
+def _predictions(
+    config: Predict,
+    source: Source,
+    champion: Champion,
+    notes: Sequence[Note],
+    counters: dict[str, int],
+) -> Predictions:
+    profile = Profile.total([note.profile for note in notes if note.profile])
+    names = champion.described.class_names
+    least_sure = [image for note in notes for image in note.least_sure]
+    return Predictions(
+        source=shown(config.source),
+        source_fingerprint=source.fingerprint,
+        registry=shown(config.destination),
+        model_name=config.model_name,
+        version=champion.version,
+        model_sha256=champion.sha256,
+        class_names=list(names),
+        metrics=counters,
+        rejected=[record for note in notes for record in note.rejected],
+        files=[note.file for note in notes if note.file],
+        class_shares=dict(zip(names, profile.class_shares, strict=True)),
+        mean_confidence=profile.mean_confidence,
+        labelled=_labelled(notes),
+        least_sure=sorted(least_sure, key=lambda image: image.probability)[:LEAST_SURE],
+        profile=profile,
+    )
+
+
+def _labelled(notes: Sequence[Note]) -> Labelled | None:
+    images, correct = (
+        sum(getattr(note, name) for note in notes) for name in ("labelled", "correct")
+    )
+    if not images:
+        return None
+    return Labelled(
+        images=images,
+        correct=correct,
+        precision_at_1=correct / images,
+        interval=wilson(correct, images),
+    )
+
+
+def _write(directory: fs.FileSystem, found: Predictions, champion: Champion) -> None:
+    if champion.reference:
+        filesystem.write(directory, Reference.FILE, champion.reference)
+    filesystem.write(directory, Predictions.FILE, found.text.encode())
+
+
+def _tell(found: Predictions) -> None:
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in found.class_shares.items())
+    tell(f"Classes: {shares}; mean confidence {found.mean_confidence:.4f}")
+    if found.labelled:
+        low, high = found.labelled.interval
+        tell(
+            f"Precision@1 where labels came, {found.labelled.images:,} images: "
+            f"{found.labelled.precision_at_1:.4f} ({low:.4f} to {high:.4f})"
+        )
+    if rejected := found.metrics["rejected"]:
+        tell(f"Rejected {rejected:,} records, see rejected/")
+    tell(
+        f"Predicted {found.profile.images:,} images with version {found.version} of "
+        f"{found.model_name}"
+    )

@@ -1,0 +1,85 @@
+"""The source of a night's images, with labels where it has such as the model's classes can bear."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pyarrow import fs
+
+from components.config import Ingest, Predict
+from components.shared.errors import StepError, tell
+from components.shared.records import ImageShape
+from components.sources.fake_source import SCHEME
+from components.sources.locate import NothingThereError, find
+from components.sources.open_source import open_source
+from components.sources.presence import check_there
+from components.sources.source import Source
+
+
+class Labelled(NamedTuple):
+    """A source, and what its labels mean to a model."""
+
+    source: Source
+    places: tuple[int, ...]  # the model's class for each label; empty: there are no labels
+
+    def labels(self, of_source: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Returns the model's class for each label of the source; -1 for one that has none."""
+        places = np.array([*self.places, -1], np.int64)
+        known = (of_source >= 0) & (of_source < len(self.places))
+        return places[np.where(known, of_source, -1)]
+
+
+def is_empty(config: Predict) -> bool:
+    """Whether a place where images are put, night by night, holds none.
+
+    Raises:
+        StepError: There is no such place.
+    """
+    check_there(config.source)
+    if config.source.startswith(SCHEME):
+        return False
+    try:
+        find(Ingest.pick(asdict(config)), config.source)
+    except NothingThereError:
+        return True
+    return False
+
+
+def open_images(
+    config: Predict, unpacked: fs.FileSystem, image_shape: ImageShape, class_names: Sequence[str]
+) -> Labelled:
+    """Opens the source that a configuration names.
+
+    Args:
+        config: The address, and what to take of it.
+        unpacked: Where files are unpacked to, for every worker to read.
+        image_shape: Height and width of the images that the model takes.
+        class_names: The model's classes.
+
+    Raises:
+        StepError: There is nothing to read there, or nothing that the model takes.
+    """
+    found = _open(Ingest.pick(asdict(config)), unpacked, class_names)
+    if found.source.image_shape != tuple(image_shape):
+        theirs, ours = (" x ".join(map(str, s)) for s in (found.source.image_shape, image_shape))
+        raise StepError(
+            f"{config.source}: images of {theirs} pixels, but the model takes {ours}; "
+            f"--resize {ours.replace(' ', '')} converts"
+        )
+    return found
+
+
+def _open(config: Ingest, unpacked: fs.FileSystem, class_names: Sequence[str]) -> Labelled:
+    try:
+        source = open_source(config, unpacked)
+    except StepError as error:
+        # What is wrong may be wrong with the labels alone, which need not be there.
+        source = open_source(config, unpacked, labelled=False)
+        tell(f"Without labels: {error}")
+        return Labelled(source, ())
+    if unknown := [name for name in source.class_names if name not in class_names]:
+        tell(f"Without labels: {config.source}: class {unknown[0]!r} is none of the model's")
+        return Labelled(open_source(config, unpacked, labelled=False), ())
+    return Labelled(source, tuple(map(list(class_names).index, source.class_names)))
