@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bench.trained import trained
 from components.evaluate.figures import Tally
 from components.evaluate.predictions import Predictions
 from components.evaluate.scoring import Batch, Observer, read, score
@@ -127,10 +128,14 @@ def tallied(batches: Iterable[Batch], observers: Sequence[Observer] = ()) -> int
 
 
 @click.command()
-@click.option("--examples", type=click.Path(path_type=Path), required=True, help="From ingest.")
-@click.option("--model", type=click.Path(path_type=Path), required=True, help="From train.")
-def main(examples: Path, model: Path) -> None:
+def main() -> None:
     """Time both ways of scoring, in turn, and print medians and ratios."""
+    with trained() as (examples, model):
+        measure(examples, model)
+
+
+def measure(examples: Path, model: Path) -> None:
+    """Times all ways in turn, and prints the table."""
     dataset, loaded = Dataset.read(examples), load(model / "saved_model", SHAPE, len(DIGITS))
     given = loaded, dataset, examples
     ways = {

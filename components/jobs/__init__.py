@@ -2,5 +2,9 @@
 
 import logging
 
-# Beam warns on import of a BigQuery client that it does not find and that nothing here asks for.
-logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
+# Beam warns of a BigQuery client, and of a way to measure a model's memory, that it does not find
+# and that nothing here asks for.
+NOT_ASKED_FOR = ("apitools", "Resource module")
+logging.getLogger().addFilter(
+    lambda record: not any(word in record.getMessage() for word in NOT_ASKED_FOR)
+)

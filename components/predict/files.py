@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -60,10 +61,11 @@ class Work(beam.PTransform):
 
     def expand(self, ranges: beam.PCollection) -> beam.PCollection:
         """Composes the steps; a runner fuses them, so that no image leaves its worker."""
+        handler = SavedModelHandler(self.plan.champion)
         return (
             ranges
-            | "Read" >> beam.ParDo(ReadRange(self.plan))
-            | "RunInference" >> RunInference(SavedModelHandler(self.plan.champion))
+            | "Read" >> beam.ParDo(ReadRange(self.plan)).with_output_types(Read)
+            | "RunInference" >> RunInference(handler).with_output_types(Answered)
             | "Write" >> beam.ParDo(WriteAnswers(self.plan))
         )
 
@@ -82,52 +84,74 @@ class ReadRange(beam.DoFn):
 
 
 class WriteAnswers(beam.DoFn):
-    """Writes a range's answers, and notes what they add up to."""
+    """Writes a range's answers, and notes what they add up to.
+
+    A thread of its own does so, while the model works on the next range.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.counters = counters()
         self.schema = schema(plan.champion, bool(plan.images.places))
 
-    def process(self, answered: Answered) -> Iterable[int]:
-        """Writes the file and the note; yields the number of records."""
-        part, records = answered.read.part, answered.read.records
-        output = self.plan.output
-        probabilities = answered.probabilities
-        if isinstance(probabilities, StepError):
+    def start_bundle(self) -> None:
+        """Starts the thread."""
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: list[Future[Note]] = []
+
+    def process(self, answered: Answered) -> None:
+        """Has the file and the note written, once those before are."""
+        self._settle()
+        self._writing.append(self._thread.submit(self._do, answered))
+
+    def finish_bundle(self) -> None:
+        """Waits for the last."""
+        self._settle()
+        self._thread.shutdown()
+
+    def _settle(self) -> None:
+        """Waits for what is being written, and counts it: a bundle's counters are its thread's."""
+        while self._writing:
+            note = self._writing.pop().result()
+            self.counters["read"].inc(note.read)
+            self.counters["rejected"].inc(note.unusable)
+            self.counters["written"].inc(note.file.records if note.file else 0)
+            self.counters["bytes"].inc(note.file.bytes if note.file else 0)
+
+    def _do(self, answered: Answered) -> Note:
+        part, output = answered.read.part, self.plan.output
+        if isinstance(answered.probabilities, StepError):
+            note = Note(error=str(answered.probabilities))
+        else:
+            note = self._note(answered.read, answered.probabilities)
+        notes.write_note(output, part, note)
+        if note.error or note.unusable > self.plan.may_reject:
             notes.stop(output)
-            notes.write_note(output, part, Note(error=str(probabilities)))
-            return
+        return note
+
+    def _note(self, read: Read, probabilities: npt.NDArray[np.float32]) -> Note:
+        records, source = read.records, self.plan.images.source
+        unusable = [(NO_SPLIT, record) for record in records.unreadable]
         labels = self.plan.images.labels(records.labels)
         known = labels >= 0
-        note = Note(
-            read=len(records.images) + len(records.unreadable),
-            rejected=notes.write_rejected(
-                self.plan.images.source,
-                part,
-                output,
-                [(NO_SPLIT, record) for record in records.unreadable],
-            ),
-            unusable=len(records.unreadable),
-            file=self._write(answered, probabilities, labels),
+        return Note(
+            read=len(read) + len(unusable),
+            rejected=notes.write_rejected(source, read.part, self.plan.output, unusable),
+            unusable=len(unusable),
+            file=self._write(read, probabilities, labels),
             profile=Profile.of(records.images, probabilities),
             labelled=int(known.sum()),
             correct=int((probabilities.argmax(axis=1) == labels)[known].sum()),
-            least_sure=self._least_sure(answered, probabilities),
+            least_sure=self._least_sure(read, probabilities),
         )
-        notes.write_note(output, part, note)
-        self._count(note)
-        if note.unusable > self.plan.may_reject:
-            notes.stop(output)
-        yield note.read
 
     def _write(
         self,
-        answered: Answered,
+        read: Read,
         probabilities: npt.NDArray[np.float32],
         labels: npt.NDArray[np.int64],
     ) -> Shard:
-        read, champion = answered.read, self.plan.champion
+        champion = self.plan.champion
         count = len(read)
         told = answers(read.records.images, probabilities)
         names = pa.array(champion.described.class_names)
@@ -149,10 +173,7 @@ class WriteAnswers(beam.DoFn):
         sha256 = hashlib.sha256(data).hexdigest()
         return Shard(file=name, records=count, bytes=data.size, sha256=sha256)
 
-    def _least_sure(
-        self, answered: Answered, probabilities: npt.NDArray[np.float32]
-    ) -> list[LeastSure]:
-        read = answered.read
+    def _least_sure(self, read: Read, probabilities: npt.NDArray[np.float32]) -> list[LeastSure]:
         sure = probabilities.max(axis=1)
         rows = np.argsort(sure, kind="stable")[:LEAST_SURE]
         places = _places(self.plan.images, read)
@@ -166,13 +187,6 @@ class WriteAnswers(beam.DoFn):
             )
             for row in rows.tolist()
         ]
-
-    def _count(self, note: Note) -> None:
-        assert note.file is not None
-        self.counters["read"].inc(note.read)
-        self.counters["rejected"].inc(note.unusable)
-        self.counters["written"].inc(note.file.records)
-        self.counters["bytes"].inc(note.file.bytes)
 
 
 def schema(champion: Champion, labelled: bool) -> pa.Schema:

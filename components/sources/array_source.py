@@ -73,8 +73,7 @@ class ArraySource:
 
     def origin(self, part: Range) -> str:
         """See :class:`~components.sources.source.Source`."""
-        images, labels = self.pairs[part.file]
-        return (labels or images).name
+        return self.pairs[part.file][0].name
 
 
 def open_arrays(

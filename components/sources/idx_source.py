@@ -37,8 +37,13 @@ def open_idx(files: Sequence[File], beside: Sequence[File], asked: Asked) -> Arr
         tell(f"{files[0].name}: EMNIST stores images by columns; they are transposed")
         conversion = replace(conversion, transpose=True)
     sums = published(beside)
-    if not asked.labelled:
-        files = [file for file in files if unpacking.head(file)[3:4] >= b"\x03"]
+    roles = [_role(file) for file in files]
+    if asked.labelled:  # which labels are missing is told before anything is unpacked
+        of_role = zip(files, roles, strict=True)
+        named = [pairing.Named(0, file.name, file.below, role) for file, role in of_role]
+        pairing.match(named, labelled=True)
+    else:
+        files = [file for file, role in zip(files, roles, strict=True) if role == pairing.IMAGES]
     arrays = [_unpack(file, sums, asked, f"array-{n}") for n, file in enumerate(files)]
     own = _mapping(beside, data_set)
     return open_arrays(arrays, asked.config.source, asked, conversion, own)
@@ -51,6 +56,11 @@ def _unpack(file: File, sums: dict[str, str], asked: Asked, path: str) -> ArrayF
     return unpack(
         chunks, lambda head: idx.parse(head, name), name, file.below, asked.unpacked, path
     )
+
+
+def _role(file: File) -> str:
+    """What an IDX file holds, by its number of dimensions."""
+    return pairing.IMAGES if unpacking.head(file)[3:4] >= b"\x03" else pairing.LABELS
 
 
 def _once(files: Sequence[File]) -> list[File]:

@@ -146,7 +146,7 @@ def _label_outside(source: Path) -> str:
     labels = np.zeros(20, np.uint8)
     labels[7] = 10
     (source / "t10k-labels-idx1-ubyte").write_bytes(encode_idx(labels))
-    return "t10k-labels-idx1-ubyte, record 7: label 10, expected 0 to 9: 1 of 60 records unusable"
+    return "t10k-images-idx3-ubyte, record 7: label 10, expected 0 to 9: 1 of 60 records unusable"
 
 
 def _wrong_size(source: Path) -> str:
