@@ -28,7 +28,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from bench.trained import MNIST, trained
+from bench.trained import MNIST, publish, trained
 from components.config import Predict
 from components.shared.records import Images
 
@@ -36,21 +36,6 @@ ROUNDS = int(os.environ.get("ROUNDS", "5"))
 TIMES = 10  # that MNIST's 60,000 images are repeated
 KERAS_IMAGES = 60_000  # since a hundred thousand more show the same
 LOAD = (100_000, 1_000_000, 10_000_000)  # images
-
-
-def published(scratch: Path, model: Path) -> Path:
-    """Publishes a model as version 1, unjudged: which one it is does not matter here."""
-    from components.registry.contents import Validation
-    from components.registry.registry import Registry, Release
-    from components.shared.manifests import Model
-    from components.shared.storage import files_of, sha256_of_directory
-
-    files = files_of(model / "saved_model") | {Model.FILE: model / Model.FILE}
-    registry = Registry.open(str(scratch / "registry"), Predict.model_name)
-    checked = Validation(samples=0, largest_difference=0, latency_ms={}, size_bytes=0)
-    sha256 = sha256_of_directory(model / "saved_model")
-    registry.promote(registry.publish(Release("bench", sha256, 0.0, checked, files)))
-    return scratch / "registry"
 
 
 def write_idx(path: Path, images: Images) -> None:
@@ -114,9 +99,9 @@ def this_project(scratch: Path, registry: Path, images: Images) -> Callable[[], 
     return run
 
 
-def side_by_side(scratch: Path, model: Path) -> None:
+def side_by_side(scratch: Path, registry: Path, model: Path) -> None:
     """Times all ways in turn, and prints the table."""
-    images, registry = digits(), published(scratch, model)
+    images = digits()
     ways = {
         "Keras predict": keras_predict(model, images),
         "plain loop": plain_loop(model, images),
@@ -193,10 +178,12 @@ def workers(registry: Path) -> None:
 def main(what: str | None) -> None:
     """Measure predict."""
     with trained() as (_, model), tempfile.TemporaryDirectory() as scratch:
+        registry = Path(scratch) / "registry"
+        publish(model, registry)
         if what is None:
-            side_by_side(Path(scratch), model)
+            side_by_side(Path(scratch), registry, model)
         else:
-            {"load": load, "workers": workers}[what](published(Path(scratch), model))
+            {"load": load, "workers": workers}[what](registry)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from bench.trained import publish
 from tests.idx_files import read_mnist, write_source
+
+__all__ = ["publish"]
 
 ROOT = Path(__file__).resolve().parent.parent
 MNIST = ROOT / "data" / "mnist"
@@ -91,23 +94,3 @@ def evaluation(examples: Path, model: Path, tmp_path_factory: pytest.TempPathFac
     lenient = Evaluate(min_precision=0.5, min_class_recall=0.2, max_gap=0.5)
     evaluate(lenient, examples, model, output)
     return output
-
-
-def publish(model: Path, destination: Path) -> None:
-    """Publishes a model directory as the next version of ``digits``, and makes it the champion."""
-    from components.registry.contents import Validation
-    from components.registry.registry import Registry, Release
-    from components.shared.manifests import Model
-    from components.shared.storage import files_of, sha256_of_directory
-
-    saved_model = model / "saved_model"
-    sha256 = sha256_of_directory(saved_model)
-    release = Release(
-        run_id=sha256,
-        model_sha256=sha256,
-        precision_at_1=0.9,
-        validation=Validation(samples=0, largest_difference=0, latency_ms={}, size_bytes=0),
-        files={**files_of(saved_model), Model.FILE: model / Model.FILE},
-    )
-    registry = Registry.open(str(destination), "digits")
-    registry.advance(registry.publish(release))
