@@ -135,7 +135,7 @@ development: $(DEVELOPED) ## Install what tests, lints and --export need beside 
 
 ##@ Prove it at length
 
-.PHONY: fuzz test-kills test-evaluate-kills kill-push kill-ingest test-containers test-install test-roots
+.PHONY: fuzz test-kills test-evaluate-kills kill-push kill-jobs test-containers test-install test-roots
 fuzz: $(DEVELOPED) ## Draw many inputs for readers, manifests, addresses and routes: make fuzz FUZZ=10000
 	@FUZZ=$(FUZZ) $(PYTHON) -m pytest -n auto --maxprocesses 4 -m fuzz $(TESTS)
 
@@ -148,8 +148,8 @@ test-evaluate-kills: $(DEVELOPED) ## Kill evaluate at twenty random moments
 kill-push: $(DEVELOPED) ## Kill a push at thirty random moments, on disk and in a bucket
 	KILLS=30 $(PYTHON) -m pytest tests/push/test_kill.py tests/registry/test_removal.py -k "random_moments or any_moment" -s
 
-kill-ingest: $(DEVELOPED) ## Kill an ingest at twenty random moments
-	KILLS=20 $(PYTHON) -m pytest tests/ingest/test_kill.py -s
+kill-jobs: $(DEVELOPED) ## Kill an ingest and a predict at twenty random moments
+	KILLS=20 $(PYTHON) -m pytest tests/jobs/test_kill.py -s
 
 test-containers: $(DEVELOPED) podman ## Build the images and run the pipeline in them (Debian, as root)
 	@docker/with-podman.sh docker/test.sh $(PYTHON) -m pytest -m containers tests/e2e/test_containers.py

@@ -22,7 +22,7 @@ def trained() -> Iterator[tuple[Path, Path]]:
         yield examples, model
 
 
-def publish(model: Path, destination: Path) -> None:
+def publish(model: Path, destination: Path | str) -> None:
     """Publishes a model directory as the next version of ``digits``, and makes it the champion.
 
     Nobody has judged it: which model it is does not matter to who calls this.

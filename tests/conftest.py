@@ -94,3 +94,11 @@ def evaluation(examples: Path, model: Path, tmp_path_factory: pytest.TempPathFac
     lenient = Evaluate(min_precision=0.5, min_class_recall=0.2, max_gap=0.5)
     evaluate(lenient, examples, model, output)
     return output
+
+
+@pytest.fixture(scope="session")
+def published(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry whose champion is the session's model, not to be written to."""
+    destination = tmp_path_factory.mktemp("published") / "registry"
+    publish(model, destination)
+    return destination

@@ -11,7 +11,8 @@ from components.jobs.output import WORK, make_directory, whole_output
 from components.jobs.run import ranges_of, run
 from components.predict.champion import Champion
 from components.predict.files import LEAST_SURE, Note, Plan, Work
-from components.predict.reading import is_empty, open_images
+from components.predict.reading import is_empty as is_empty
+from components.predict.reading import open_images
 from components.shared.addresses import shown
 from components.shared.errors import tell
 from components.shared.predictions import Labelled, Predictions, Reference

@@ -1,14 +1,13 @@
 """The source of a night's images, with labels where it has such as the model's classes can bear."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pyarrow import fs
 
-from components.config import Ingest, Predict
+from components.config import Predict
 from components.shared.errors import StepError, tell
 from components.shared.records import ImageShape
 from components.sources.fake_source import SCHEME
@@ -41,7 +40,7 @@ def is_empty(config: Predict) -> bool:
     if config.source.startswith(SCHEME):
         return False
     try:
-        find(Ingest.pick(asdict(config)), config.source)
+        find(config, config.source)
     except NothingThereError:
         return True
     return False
@@ -61,7 +60,7 @@ def open_images(
     Raises:
         StepError: There is nothing to read there, or nothing that the model takes.
     """
-    found = _open(Ingest.pick(asdict(config)), unpacked, class_names)
+    found = _open(config, unpacked, class_names)
     if found.source.image_shape != tuple(image_shape):
         theirs, ours = (" x ".join(map(str, s)) for s in (found.source.image_shape, image_shape))
         raise StepError(
@@ -71,7 +70,7 @@ def open_images(
     return found
 
 
-def _open(config: Ingest, unpacked: fs.FileSystem, class_names: Sequence[str]) -> Labelled:
+def _open(config: Predict, unpacked: fs.FileSystem, class_names: Sequence[str]) -> Labelled:
     try:
         source = open_source(config, unpacked)
     except StepError as error:

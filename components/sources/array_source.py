@@ -111,7 +111,7 @@ def open_arrays(
     pairs = _without_copies(pairs)
     _check([found for _, found in pairs], conversion)
     pieces = [Piece(found.images.name, pair.split, found.images.records) for pair, found in pairs]
-    splits = assign(pieces, asked.config)
+    splits = assign(pieces, asked)
     classes = class_names.choose(asked.config.class_names, source, own_classes)
     return ArraySource(tuple(found for _, found in pairs), splits, classes, conversion)
 

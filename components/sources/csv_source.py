@@ -171,6 +171,6 @@ def open_csv(files: Sequence[File], _: Sequence[File], asked: Asked) -> CsvSourc
             )
     blocks = [one.blocks for one in found]
     pieces = [Piece(one.file.name, split_of(one.file.below), one.records) for one in blocks]
-    splits = assign(pieces, config)
+    splits = assign(pieces, asked)
     classes = class_names.choose(config.class_names, config.source)
     return CsvSource(tuple(found), splits, classes, asked.conversion)

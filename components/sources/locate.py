@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from components.config import Ingest
+from components.config import Reading
 from components.shared.addresses import joined, shown
 from components.shared.errors import StepError, explain
 from components.sources import content
@@ -94,7 +94,7 @@ def is_there(address: str) -> bool:
         raise StepError(f"{address}: {explain(error)}") from None
 
 
-def find(config: Ingest, source: str) -> list[File]:
+def find(config: Reading, source: str) -> list[File]:
     """Lists the files that an address names, in order, without hidden and temporary ones.
 
     Args:
@@ -124,7 +124,7 @@ def _fetched(path: Path, address: str) -> File:
     return File(fs.LocalFileSystem(), str(path), "", path.stat().st_size, shown(address))
 
 
-def _named(config: Ingest, source: str, alone: bool) -> list[File]:
+def _named(config: Reading, source: str, alone: bool) -> list[File]:
     if source.startswith(WEB):
         return _on_the_web(source, Download(config.cache))
     filesystem, path = open_filesystem(source)

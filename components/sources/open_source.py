@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from pyarrow import fs
 
-from components.config import Ingest
+from components.config import Reading
 from components.shared.addresses import shown
 from components.shared.errors import StepError, explain, is_about_a_file
 from components.sources import content, kinds, unpacking
@@ -35,7 +35,7 @@ OPEN: dict[str, Open] = {
 }
 
 
-def open_source(config: Ingest, unpacked: fs.FileSystem, labelled: bool = True) -> Source:
+def open_source(config: Reading, unpacked: fs.FileSystem, labelled: bool = True) -> Source:
     """Opens the source that a configuration names.
 
     Args:

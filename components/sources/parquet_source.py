@@ -131,7 +131,7 @@ def open_parquet(files: Sequence[File], _: Sequence[File], asked: Asked) -> Parq
     classes = class_names.choose(config.class_names, config.source, own.pop())
     layout = Layout(layout.image, layout.label, classes, layout.conversion)
     pieces = [Piece(one.file.name, split_of(one.file.below), one.rows) for one in found]
-    splits = assign(pieces, config)
+    splits = assign(pieces, asked)
     return ParquetSource(tuple(found), splits, layout, _shape(found, layout))
 
 

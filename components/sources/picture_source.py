@@ -168,7 +168,7 @@ def _open(members: list[Member], asked: Asked) -> PictureSource:
         pieces.append(Piece(f"{config.source}, {split or 'pictures of no split'}", split, count))
         starts.append(row)
         row += count
-    splits = assign(pieces, config)
+    splits = assign(pieces, asked)
     shape = _shape(members[:TRIED], asked)
     return PictureSource(index, tuple(starts), splits, classes, asked.conversion, shape)
 

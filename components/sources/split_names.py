@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from components.config import Ingest
 from components.shared.errors import StepError, tell
 from components.shared.manifests import SPLITS
+from components.sources.asked import Asked
 from components.sources.source import BY_HASH, Segment
 
 # The names that data sets give their splits, as words of a file's or a directory's name.
@@ -48,8 +48,10 @@ class Splits:
     told: str
 
 
-def assign(pieces: Sequence[Piece], config: Ingest) -> Splits:
+def assign(pieces: Sequence[Piece], asked: Asked) -> Splits:
     """Keeps the splits of a source, or leaves them to a hash of each image where it has none.
+
+    Where splits are not asked for, nothing is left out either.
 
     A source has splits where its pieces name both train and test. Validation, where no piece
     names it, is taken off the start of train. Pieces of no split are then left out, and told.
@@ -60,14 +62,14 @@ def assign(pieces: Sequence[Piece], config: Ingest) -> Splits:
     named = {piece.split for piece in pieces} - {None}
     if not any(piece.records for piece in pieces):
         raise StepError(f"{pieces[0].name}: no records in {len(pieces)} files, expected some")
-    if not {"train", "test"} <= named:
+    if asked.validation_size is None or not {"train", "test"} <= named:
         whole = [Segment(None, place, 0, piece.records) for place, piece in enumerate(pieces)]
         return Splits(tuple(whole), _by_hash(sorted(filter(None, named))))
     for split in SPLITS:
         of_split = [piece for piece in pieces if piece.split == split]
         if of_split and not any(piece.records for piece in of_split):
             raise StepError(f"{of_split[0].name}: no records, expected some for the split {split}")
-    taken = 0 if "validation" in named else config.validation_size
+    taken = 0 if "validation" in named else asked.validation_size
     segments = tuple(_official(pieces, taken))
     left_out = [piece.name for piece in pieces if piece.split is None]
     if left_out:

@@ -113,7 +113,7 @@ def open_tfrecord(files: Sequence[File], beside: Sequence[File], asked: Asked) -
     ]
     blocks = tuple(tfrecord.blocks_of(file) for file in plain)
     pieces = [Piece(one.file.name, split_of(one.file.below), one.records) for one in blocks]
-    splits = assign(pieces, config)
+    splits = assign(pieces, asked)
     own, shape = _told(beside)
     classes = class_names.choose(config.class_names, config.source, own)
     label = config.label_column if asked.labelled else ""

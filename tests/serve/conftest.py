@@ -14,17 +14,9 @@ import pytest
 from selenium import webdriver
 
 from tests.browser import open_browser
-from tests.conftest import ROOT, publish
+from tests.conftest import ROOT
 
 Ask = Callable[..., tuple[int, dict[str, Any]]]
-
-
-@pytest.fixture(scope="session")
-def published(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry whose champion is the session's model, not to be written to."""
-    destination = tmp_path_factory.mktemp("published") / "registry"
-    publish(model, destination)
-    return destination
 
 
 class Running(NamedTuple):

@@ -1,0 +1,72 @@
+"""A run that is killed leaves no output, or a whole one."""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.ingest.conftest import dataset_digest
+
+KILLS = int(os.environ.get("KILLS", "3"))
+
+
+class Job:
+    """A step that is a Beam job, on made-up images."""
+
+    def __init__(self, step: str, output: Path, *options: object) -> None:
+        self.command = [sys.executable, "-m", f"components.{step}", *map(str, options)]
+        self.output = output
+
+    def start(self, source: str) -> subprocess.Popen:
+        """Starts it."""
+        options = ["--source", source, "--shard-size", "5000", "--output", str(self.output)]
+        return subprocess.Popen([*self.command, *options], cwd=ROOT, stdout=subprocess.DEVNULL)
+
+    def whole(self, source: str) -> str:
+        """Runs it to its end, and returns the sum over its output."""
+        assert self.start(source).wait() == 0
+        return dataset_digest(self.output)
+
+
+@pytest.fixture(params=["ingest", "predict"])
+def job(request: pytest.FixtureRequest, published: Path, tmp_path: Path) -> Job:
+    registry = ("--destination", published) if request.param == "predict" else ()
+    return Job(request.param, tmp_path / "out", *registry)
+
+
+def test_killed_at_random_moments(job: Job, tmp_path: Path) -> None:
+    large, small = "fake://60000", "fake://100"
+    start = time.perf_counter()
+    expected = job.whole(large)
+    seconds = time.perf_counter() - start
+    before = job.whole(small)
+    earlier = tmp_path / "earlier"
+    shutil.copytree(job.output, earlier)
+    chance = random.Random(0)
+    killed = attempts = 0
+    while killed < KILLS:
+        attempts += 1
+        assert attempts < 3 * KILLS, "most runs end before they are killed"
+        shutil.rmtree(job.output, ignore_errors=True)
+        if attempts % 2 == 0:  # there is an earlier output to replace; else, there is none
+            shutil.copytree(earlier, job.output)
+        start = time.perf_counter()
+        process = job.start(large)
+        try:
+            process.wait(timeout=seconds * chance.uniform(0.4, 1))
+            seconds = time.perf_counter() - start  # the machine got faster
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            killed += 1
+        left = dataset_digest(job.output) if job.output.exists() else None
+        assert left in (expected, before, None)
+    assert job.whole(large) == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["earlier", "out"]
+    print(f"{killed} of {attempts} runs killed")

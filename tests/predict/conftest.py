@@ -1,0 +1,5 @@
+"""What the tests of predict share with those of ingest, whose sources and runners it has."""
+
+from tests.ingest.conftest import fake_bucket, serve
+
+__all__ = ["fake_bucket", "serve"]
