@@ -295,7 +295,8 @@ def test_from_a_bucket_to_a_bucket(
 ) -> None:
     fake_bucket("team")
     publish(model, "gs://team/registry")
-    source = _idx(tmp_path, night)
+    (tmp_path / "night").mkdir()
+    source = _idx(tmp_path / "night", night)
     here = Predict(source=source, destination=str(published), shard_size=100)
     there = Predict(source=source, destination="gs://team/registry", shard_size=100)
     predict(here, tmp_path / "out")
