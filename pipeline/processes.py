@@ -55,6 +55,7 @@ class Processes:
         self._waiting = {name: _Process(get_context("spawn"), AHEAD[name]) for name in AHEAD}
         forkserver.set_forkserver_preload(PRELOADED)
         forkserver.ensure_running()
+        self._imported = False  # whether a step has waited for the fork server's imports
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +70,7 @@ class Processes:
         An exception here, as Ctrl-C is one, ends the step first.
         """
         try:
-            process = self._waiting.pop(command.function, None) or _start(command.function)
+            process = self._waiting.pop(command.function, None) or self._start(command.function)
         except (EOFError, ConnectionError):
             show(["error: TensorFlow cannot be imported; see: python -c 'import tensorflow'"])
             return 1
@@ -78,10 +79,10 @@ class Processes:
             variables = {**command.variables, "TMPDIR": scratch}
             return process.run(replace(command, variables=variables), show)
 
-
-def _start(function: str) -> "_Process":
-    # The summary of a run that failed early does not wait for TensorFlow.
-    return _Process(get_context("forkserver" if function in FORKED else "spawn"))
+    def _start(self, function: str) -> "_Process":
+        # The summary of a run that failed early does not wait for TensorFlow.
+        self._imported = self._imported or function in FORKED
+        return _Process(get_context("forkserver" if self._imported else "spawn"))
 
 
 class _Process:
