@@ -84,13 +84,14 @@ def damaged(file: str) -> StepError:
     return StepError(f"{file}: not as a worker wrote it; check the disk, and run the step again")
 
 
-def check_rejected(notes: Sequence[Note], records: int, max_rejected: float) -> None:
-    """Checks that not too many records are unusable.
+def check(notes: Sequence[Note], records: int, written: int, max_rejected: float) -> None:
+    """Checks that not too many records are unusable, and that none is unaccounted for.
 
     Args:
         notes: Of all ranges that workers came to.
         records: In all ranges.
-        max_rejected: Share of the records, 0 to 1.
+        written: Of these.
+        max_rejected: Share of the records, 0 to 1, that may be unusable.
 
     Raises:
         StepError: There are more; names the first.
@@ -102,6 +103,11 @@ def check_rejected(notes: Sequence[Note], records: int, max_rejected: float) -> 
         raise StepError(
             f"{first}: {rejected:,} of {sum(note.read for note in notes):,} records unusable, "
             f"expected at most the share {max_rejected:g} of --max-rejected"
+        )
+    read = sum(note.read for note in notes)
+    if not records == read == written + rejected:
+        raise AssertionError(
+            f"{records} records in the source, {read} read, {written} written, {rejected} rejected"
         )
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from pyarrow import fs
 
 from components.config import Predict
-from components.jobs.notes import check_rejected, read_notes
+from components.jobs.notes import NAMED, check, read_notes
 from components.jobs.output import WORK, make_directory, whole_output
 from components.jobs.run import ranges_of, run
 from components.predict.champion import Champion
-from components.predict.files import LEAST_SURE, Note, Plan, Work
 from components.predict.reading import is_empty as is_empty
 from components.predict.reading import open_images
+from components.predict.work import LEAST_SURE, Note, Plan, Work
 from components.shared.addresses import shown
 from components.shared.errors import tell
 from components.shared.predictions import Labelled, Predictions, Reference
@@ -55,23 +55,12 @@ def predict(
         plan = Plan(images, champion, directory, len(ranges), int(config.max_rejected * records))
         counters = run(Work(plan), ranges, beam_arguments)
         notes = read_notes(directory, ranges, Note)
-        check_rejected(notes, records, config.max_rejected)
-        _check(notes, records)
+        written = sum(note.file.records for note in notes if note.file)
+        check(notes, records, written, config.max_rejected)
         found = _predictions(config, images.source, champion, notes, counters)
         _write(directory, found, champion)
     _tell(found)
     return found
-
-
-def _check(notes: Sequence[Note], records: int) -> None:
-    """Checks that no record is unaccounted for."""
-    read = sum(note.read for note in notes)
-    written = sum(note.file.records for note in notes if note.file)
-    rejected = sum(note.unusable for note in notes)
-    if not records == read == written + rejected:
-        raise AssertionError(
-            f"{records} records in the source, {read} read, {written} written, {rejected} rejected"
-        )
 
 
 def _predictions(
@@ -93,7 +82,7 @@ def _predictions(
         model_sha256=champion.sha256,
         class_names=list(names),
         metrics=counters,
-        rejected=[record for note in notes for record in note.rejected],
+        rejected=[record for note in notes for record in note.rejected][:NAMED],
         files=[note.file for note in notes if note.file],
         class_shares=dict(zip(names, profile.class_shares, strict=True)),
         mean_confidence=profile.mean_confidence,

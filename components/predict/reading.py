@@ -17,7 +17,7 @@ from components.sources.presence import check_there
 from components.sources.source import Source
 
 
-class Labelled(NamedTuple):
+class Incoming(NamedTuple):
     """A source, and what its labels mean to a model."""
 
     source: Source
@@ -48,7 +48,7 @@ def is_empty(config: Predict) -> bool:
 
 def open_images(
     config: Predict, unpacked: fs.FileSystem, image_shape: ImageShape, class_names: Sequence[str]
-) -> Labelled:
+) -> Incoming:
     """Opens the source that a configuration names.
 
     Args:
@@ -70,15 +70,15 @@ def open_images(
     return found
 
 
-def _open(config: Predict, unpacked: fs.FileSystem, class_names: Sequence[str]) -> Labelled:
+def _open(config: Predict, unpacked: fs.FileSystem, class_names: Sequence[str]) -> Incoming:
     try:
         source = open_source(config, unpacked)
     except StepError as error:
         # What is wrong may be wrong with the labels alone, which need not be there.
         source = open_source(config, unpacked, labelled=False)
         tell(f"Without labels: {error}")
-        return Labelled(source, ())
+        return Incoming(source, ())
     if unknown := [name for name in source.class_names if name not in class_names]:
         tell(f"Without labels: {config.source}: class {unknown[0]!r} is none of the model's")
-        return Labelled(open_source(config, unpacked, labelled=False), ())
-    return Labelled(source, tuple(map(list(class_names).index, source.class_names)))
+        return Incoming(open_source(config, unpacked, labelled=False), ())
+    return Incoming(source, tuple(map(list(class_names).index, source.class_names)))

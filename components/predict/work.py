@@ -1,4 +1,4 @@
-"""What a worker does around the model: reads a range before it, writes its answers after it."""
+"""The work on a range: it is read, the model answers, and the answers are written."""
 
 import hashlib
 from collections.abc import Iterable
@@ -8,18 +8,16 @@ from dataclasses import dataclass
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 from apache_beam.ml.inference.base import RunInference
 from pyarrow import fs
 from pydantic import Field
 
 from components.jobs import notes
 from components.jobs.run import counters
+from components.predict import rows
 from components.predict.champion import Champion
 from components.predict.inference import Answered, Read, SavedModelHandler
-from components.predict.reading import Labelled
-from components.scoring.columns import answer_columns, answers, class_names_metadata, column
+from components.predict.reading import Incoming
 from components.shared.errors import StepError
 from components.shared.manifests import Shard
 from components.shared.predictions import LeastSure
@@ -45,7 +43,7 @@ class Note(notes.Note):
 class Plan:
     """What all workers of a run have in common."""
 
-    images: Labelled
+    images: Incoming
     champion: Champion
     output: fs.FileSystem  # the output directory is its root
     ranges: int
@@ -92,7 +90,6 @@ class WriteAnswers(beam.DoFn):
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.counters = counters()
-        self.schema = schema(plan.champion, bool(plan.images.places))
 
     def start_bundle(self) -> None:
         """Starts the thread."""
@@ -151,32 +148,16 @@ class WriteAnswers(beam.DoFn):
         probabilities: npt.NDArray[np.float32],
         labels: npt.NDArray[np.int64],
     ) -> Shard:
-        champion = self.plan.champion
-        count = len(read)
-        told = answers(read.records.images, probabilities)
-        names = pa.array(champion.described.class_names)
-        columns = {
-            **_places(self.plan.images, read),
-            "label": pa.array(labels.astype(np.int8), mask=labels < 0),
-            "class_name": pa.DictionaryArray.from_arrays(told[0], names),
-            "version": pa.repeat(pa.scalar(champion.version, pa.int32()), count),
-            **dict(zip((field.name for field in answer_columns(0)), told, strict=True)),
-        }
-        table = pa.Table.from_arrays(
-            [columns[name] for name in self.schema.names], schema=self.schema
-        )
-        packed = pa.BufferOutputStream()
-        pq.write_table(table, packed, use_dictionary=["source", "class_name", "version"])
-        data = packed.getvalue()
+        data = rows.encode(self.plan.champion, self.plan.images, read, probabilities, labels)
         name = f"predictions-{read.part.index:05d}-of-{self.plan.ranges:05d}.parquet"
         filesystem.write(self.plan.output, name, data)
         sha256 = hashlib.sha256(data).hexdigest()
-        return Shard(file=name, records=count, bytes=data.size, sha256=sha256)
+        return Shard(file=name, records=len(read), bytes=len(data), sha256=sha256)
 
     def _least_sure(self, read: Read, probabilities: npt.NDArray[np.float32]) -> list[LeastSure]:
         sure = probabilities.max(axis=1)
-        rows = np.argsort(sure, kind="stable")[:LEAST_SURE]
-        places = _places(self.plan.images, read)
+        least = np.argsort(sure, kind="stable")[:LEAST_SURE]
+        places = rows.places(self.plan.images, read)
         return [
             LeastSure(
                 source=places["source"][row].as_py(),
@@ -185,36 +166,5 @@ class WriteAnswers(beam.DoFn):
                 probability=float(sure[row]),
                 image=as_text(read.records.images[row]),
             )
-            for row in rows.tolist()
+            for row in least.tolist()
         ]
-
-
-def schema(champion: Champion, labelled: bool) -> pa.Schema:
-    """Returns the columns; the names of the classes are in the metadata, as a JSON list."""
-    names = champion.described.class_names
-    columns = [
-        column("source", pa.dictionary(pa.int32(), pa.string()), "the file that the image is in"),
-        column("position", pa.int64(), "the image's number in that file, from 0"),
-        *answer_columns(len(names)),
-        column("class_name", pa.dictionary(pa.int8(), pa.string()), "of the predicted class"),
-        column("version", pa.int32(), "of the model, in its registry"),
-    ]
-    if labelled:
-        described = "the true class, as its place in class_names; null where it is none of them"
-        columns.insert(2, column("label", pa.int8(), described, nullable=True))
-    return pa.schema(columns, class_names_metadata(names))
-
-
-def _places(images: Labelled, read: Read) -> dict[str, pa.Array]:
-    """Where a range's images came from: file, and number in it."""
-    origin, positions = images.source.origin(read.part), read.records.positions
-    if isinstance(origin, str):
-        of_all = pa.repeat(pa.scalar(0, pa.int32()), len(positions))
-        return {
-            "source": pa.DictionaryArray.from_arrays(of_all, [origin]),
-            "position": pa.array(positions + read.part.start),
-        }
-    return {
-        "source": pa.array([origin[at] for at in positions.tolist()]).dictionary_encode(),
-        "position": pa.array(np.zeros_like(positions)),
-    }

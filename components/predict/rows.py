@@ -1,0 +1,76 @@
+"""``predictions-*.parquet``: an image a row, where it came from and what the model says of it."""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.predict.champion import Champion
+from components.predict.inference import Read
+from components.predict.reading import Incoming
+from components.scoring.columns import answer_columns, answers, class_names_metadata, column
+
+DICTIONARIES = ["source", "class_name", "version"]  # columns of few values
+
+
+def encode(
+    champion: Champion,
+    images: Incoming,
+    read: Read,
+    probabilities: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+) -> bytes:
+    """Returns the Parquet file of a range.
+
+    Args:
+        champion: Which model answered.
+        images: The source.
+        read: The range.
+        probabilities: The answers, float32 ``[n, classes]``.
+        labels: The model's class that each image is known to be, ``[n]``; -1 where it is not.
+    """
+    told = answers(read.records.images, probabilities)
+    names = pa.array(champion.described.class_names)
+    columns = {
+        **places(images, read),
+        "label": pa.array(labels.astype(np.int8), mask=labels < 0),
+        "class_name": pa.DictionaryArray.from_arrays(told[0], names),
+        "version": pa.repeat(pa.scalar(champion.version, pa.int32()), len(read)),
+        **dict(zip((field.name for field in answer_columns(1)), told, strict=True)),
+    }
+    chosen = schema(champion, bool(images.places))
+    table = pa.Table.from_arrays([columns[name] for name in chosen.names], schema=chosen)
+    packed = pa.BufferOutputStream()
+    pq.write_table(table, packed, use_dictionary=DICTIONARIES)
+    return packed.getvalue().to_pybytes()
+
+
+def schema(champion: Champion, labelled: bool) -> pa.Schema:
+    """Returns the columns; the names of the classes are in the metadata, as a JSON list."""
+    names = champion.described.class_names
+    columns = [
+        column("source", pa.dictionary(pa.int32(), pa.string()), "the file that the image is in"),
+        column("position", pa.int64(), "the image's number in that file, from 0"),
+        *answer_columns(len(names)),
+        column("class_name", pa.dictionary(pa.int8(), pa.string()), "of the predicted class"),
+        column("version", pa.int32(), "of the model, in its registry"),
+    ]
+    if labelled:
+        described = "the true class, as its place in class_names; null where it is none of them"
+        columns.insert(2, column("label", pa.int8(), described, nullable=True))
+    return pa.schema(columns, class_names_metadata(names))
+
+
+def places(images: Incoming, read: Read) -> dict[str, pa.Array]:
+    """Where a range's images came from: file, and number in it."""
+    origin, positions = images.source.origin(read.part), read.records.positions
+    if isinstance(origin, str):
+        of_all = pa.repeat(pa.scalar(0, pa.int32()), len(positions))
+        return {
+            "source": pa.DictionaryArray.from_arrays(of_all, [origin]),
+            "position": pa.array(positions + read.part.start),
+        }
+    return {
+        "source": pa.array([origin[at] for at in positions.tolist()]).dictionary_encode(),
+        "position": pa.array(np.zeros_like(positions)),
+    }
