@@ -11,6 +11,7 @@ from components.config import PARAMETERS, TUTORIAL
 from components.shared.command_line import Place, build, build_all, flag, options, reported
 from components.sources.presence import check_there
 from pipeline.cluster import Cluster
+from pipeline.engine import podman
 from pipeline.help import GroupedCommand
 from pipeline.history import runs
 from pipeline.options import PIPELINE_YAML
@@ -53,6 +54,9 @@ def local(runs: str, debug: bool, runner: str, images: str, **values: Any) -> No
 
 
 def _processes(runner: str) -> AbstractContextManager[Processes | None]:
+    """Returns what the steps run in; None: containers, on the engine that docker's client finds."""
+    if runner == "podman":
+        return podman()
     return Processes() if runner == "subprocess" else nullcontext()
 
 
@@ -73,20 +77,20 @@ main.add_command(
             ),
             click.Option(
                 ["--runner"],
-                type=click.Choice(["subprocess", "docker"]),
+                type=click.Choice(["subprocess", "docker", "podman"]),
                 default="subprocess",
                 show_default=True,
                 help="What a step runs in: a process of this environment, or a container of its "
-                "image, on docker or on podman's socket (DOCKER_HOST). A container sees the "
-                "run's directory and the directories that parameters name: of --source and "
-                "--previous it can only read.",
+                "image, on docker or podman (DOCKER_HOST: where neither has its socket). A "
+                "container sees the run's directory and the directories that parameters name: of "
+                "--source and --previous it can only read.",
             ),
             click.Option(
                 ["--images"],
                 type=Place(),
                 default="",
-                help="JSON file of step and image by digest, for --runner docker; empty: what "
-                "'make images' built here.",
+                help="JSON file of step and image by digest, for --runner docker or podman; empty: "
+                "what 'make images' built here.",
             ),
             click.Option(["--debug"], is_flag=True, help="Show a failed step's traceback."),
         ],

@@ -97,8 +97,8 @@ def names(images: str) -> dict[str, str]:
     except docker.errors.DockerException as error:
         raise StepError(
             f"no container engine at {os.environ.get('DOCKER_HOST', 'the default socket')} "
-            f"({error}); start docker, or podman with 'podman system service --time=0 "
-            "unix:///run/podman.sock' and set DOCKER_HOST to that address"
+            f"({error}); start docker, take podman with --runner podman, or have DOCKER_HOST name "
+            "the engine's socket"
         ) from None
     with contextlib.closing(client):
         for name in found.values():

@@ -114,15 +114,19 @@ def test_no_container_is_left(in_images: tuple[Path, str], engine: docker.Docker
     assert not engine.containers.list(all=True)
 
 
+@pytest.mark.parametrize("runner", ["docker", "podman"])
 def test_a_failed_step_is_reported_as_failed(
-    command: Command, tmp_path: Path, engine: docker.DockerClient
+    command: Command, tmp_path: Path, engine: docker.DockerClient, runner: str
 ) -> None:
+    # Without DOCKER_HOST it is podman by itself that is found or started.
+    environment = {"DOCKER_HOST": ""} if runner == "podman" else {}
     process = command(
         "pipeline",
         "local",
         *("--runs", tmp_path / "runs", "--destination", tmp_path / "registry"),
-        *("--runner", "docker", "--source", "fake://100", "--batch-size", 5000),
+        *("--runner", runner, "--source", "fake://100", "--batch-size", 5000),
         expect=1,
+        environment=environment,
     )
     assert "train failed: " in process.stdout
     assert "Traceback" not in process.stdout + process.stderr

@@ -85,6 +85,6 @@ def test_a_missing_engine_is_one_line_that_says_what_to_do(
     runs = tmp_path / "runs"
     process = command("pipeline", "local", "--runner", "docker", "--runs", runs, expect=1)
     assert process.stderr.startswith(f"error: no container engine at unix://{tmp_path}/none.sock")
-    assert "podman system service" in process.stderr
+    assert "--runner podman" in process.stderr
     assert process.stderr.count("\n") == 1
     assert not runs.exists()
