@@ -100,7 +100,10 @@ sbom: $(DEVELOPED) ## Write the bill of materials of each image to build/sbom, a
 
 ##@ Change it
 
-.PHONY: lint format lock development
+.PHONY: forms lint format lock development
+forms: $(INSTALLED) ## Write some digits in every form that ingest reads, to try it: out/forms
+	@$(PYTHON) -m bench.forms out/forms
+
 lint: $(DEVELOPED) ## Check style, types and who imports whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

@@ -1,4 +1,7 @@
-"""The same images in every form that ingest reads, each written by the tool it comes from."""
+"""The same images in every form that ingest reads, each written by the tool it comes from.
+
+python -m bench.forms out/forms    the first digits of MNIST, to try every form
+"""
 
 import gzip
 import io
@@ -7,15 +10,21 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
-from pyarrow import csv
+from pyarrow import csv, fs
 
+from components.config import Ingest
+from components.shared.command_line import reported
 from components.shared.records import Images, Labels, encode
+from components.shared.storage import whole_directory
+from components.sources.open_source import open_source
 
 SHARD = 10_000  # records of a TFRecord file
+DAYS = ("2026-11-21", "2026-11-22", "2026-11-23")
 
 
 def idx(directory: Path, images: Images, labels: Labels) -> None:
@@ -43,13 +52,21 @@ def csv_lines(directory: Path, images: Images, labels: Labels) -> None:
 def parquet_pixels(directory: Path, images: Images, labels: Labels) -> None:
     """A binary column of pixels."""
     rows = pa.array([image.tobytes() for image in images], pa.binary(images[0].size))
-    _parquet(directory, rows, labels)
+    _parquet(directory / "all.parquet", rows, labels)
 
 
 def parquet_png(directory: Path, images: Images, labels: Labels) -> None:
     """As Hugging Face has MNIST."""
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    _parquet(directory, pa.array([{"bytes": one} for one in _pngs(images)], kind), labels)
+    rows = pa.array([{"bytes": one} for one in _pngs(images)], kind)
+    _parquet(directory / "all.parquet", rows, labels)
+
+
+def days(directory: Path, images: Images, labels: Labels) -> None:
+    """Parquet as a delivery a day brings it."""
+    for number, day in enumerate(DAYS):
+        (directory / day).mkdir()
+        parquet_png(directory / day, images[number :: len(DAYS)], labels[number :: len(DAYS)])
 
 
 def tfrecord(directory: Path, images: Images, labels: Labels) -> None:
@@ -84,22 +101,24 @@ def tarred(directory: Path, images: Images, labels: Labels) -> None:
             packed.addfile(info, io.BytesIO(content))
 
 
+# By the directory that each gets.
 FORMS: dict[str, Callable[[Path, Images, Labels], None]] = {
-    "IDX, gzip": idx,
-    ".npz, packed": npz,
-    "CSV": csv_lines,
-    "Parquet, pixels": parquet_pixels,
-    "Parquet, PNG": parquet_png,
-    "TFRecord": tfrecord,
-    "folders of PNG": folders,
-    "the same in a zip": zipped,
-    "the same in a tar": tarred,
+    "idx": idx,
+    "npz": npz,
+    "csv": csv_lines,
+    "parquet-pixels": parquet_pixels,
+    "parquet": parquet_png,
+    "days": days,
+    "tfrecord": tfrecord,
+    "pictures": folders,
+    "zip": zipped,
+    "tar": tarred,
 }
 
 
-def _parquet(directory: Path, rows: pa.Array, labels: Labels) -> None:
+def _parquet(path: Path, rows: pa.Array, labels: Labels) -> None:
     table = pa.table({"image": rows, "label": pa.array(labels.astype(np.int64))})
-    pq.write_table(table, directory / "all.parquet", row_group_size=5_000)
+    pq.write_table(table, path, row_group_size=5_000)
 
 
 def _pngs(images: Images) -> Iterator[bytes]:
@@ -112,3 +131,26 @@ def _pngs(images: Images) -> Iterator[bytes]:
 def _named(images: Images, labels: Labels) -> Iterator[tuple[str, bytes]]:
     for number, (label, content) in enumerate(zip(labels, _pngs(images), strict=True)):
         yield f"{label}/{number:06}.png", content
+
+
+def _digits(count: int) -> tuple[Images, Labels]:
+    source = open_source(Ingest(), fs.LocalFileSystem())
+    records = source.read(source.ranges(count)[0])
+    return records.images, records.labels.astype(np.uint8)
+
+
+@click.command()
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--images", default=2_500, show_default=True, help="How many, at most.")
+def main(output: Path, images: int) -> None:
+    """Write the first digits of MNIST in every form that ingest reads, a directory each."""
+    with reported(), whole_directory(output, marker="idx") as directory:
+        digits = _digits(images)
+        for name, write in FORMS.items():
+            (directory / name).mkdir()
+            write(directory / name, *digits)
+    click.echo(f"Wrote {len(digits[1]):,} images as {', '.join(FORMS)} to {output}")
+
+
+if __name__ == "__main__":
+    main()
