@@ -1,9 +1,10 @@
 """How fast predict scores, beside Keras ``predict`` and a plain loop: ``python -m bench.predict``.
 
 All score the same digits, MNIST's over and over, in one process and in turn. Keras has its default
-batch of 32, and it and the loop find the images in memory and keep the answers there; Keras gets
-them as scaled floats. Predict reads a file, and writes what it does write: hashes, answers,
-statistics, manifest. Imports do not count.
+batch of 32, and it and the plain loop find the images in memory and keep the answers there; Keras
+gets them as scaled floats. The loop from file to file reads an IDX file, and writes the answers and
+the images' hashes as Parquet. Predict does that and what else it does: the source's checksum,
+statistics, the least sure, manifest. Imports do not count.
 
 python -m bench.predict            rates and ratios
 python -m bench.predict --load     time and memory from 100 thousand to 10 million made-up images
@@ -35,6 +36,7 @@ from components.shared.records import Images
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 TIMES = 10  # that MNIST's 60,000 images are repeated
 KERAS_IMAGES = 60_000  # since a hundred thousand more show the same
+NIGHT = "night-images-idx3-ubyte"
 LOAD = (100_000, 1_000_000, 10_000_000)  # images
 
 
@@ -82,13 +84,34 @@ def plain_loop(model: Path, images: Images) -> Callable[[], int]:
     return run
 
 
-def this_project(scratch: Path, registry: Path, images: Images) -> Callable[[], int]:
+def file_to_file(scratch: Path, model: Path) -> Callable[[], int]:
+    """The same from an IDX file to a Parquet file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from components.scoring.classifier import BATCH, classifier, load
+    from components.scoring.columns import answer_columns, answers
+
+    classify = classifier(load(model / "saved_model", (28, 28), 10), "the model")
+    schema = pa.schema(answer_columns(10))
+
+    def run() -> int:
+        images = np.memmap(scratch / NIGHT, np.uint8, "r", offset=16).reshape(-1, 28, 28)
+        with pq.ParquetWriter(scratch / "loop.parquet", schema, use_dictionary=False) as writer:
+            for start in range(0, len(images), BATCH):
+                some = images[start : start + BATCH]
+                rows = answers(some, classify(some))
+                writer.write_batch(pa.RecordBatch.from_arrays(rows, schema=schema))
+        return len(images)
+
+    return run
+
+
+def this_project(scratch: Path, registry: Path) -> Callable[[], int]:
     """The predict step."""
     from components.predict.predict import predict
 
-    write_idx(scratch / "night-images-idx3-ubyte", images)
-    source = str(scratch / "night-images-idx3-ubyte")
-    config = Predict(source=source, destination=str(registry))
+    config = Predict(source=str(scratch / NIGHT), destination=str(registry))
 
     def run() -> int:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -102,10 +125,12 @@ def this_project(scratch: Path, registry: Path, images: Images) -> Callable[[], 
 def side_by_side(scratch: Path, registry: Path, model: Path) -> None:
     """Times all ways in turn, and prints the table."""
     images = digits()
+    write_idx(scratch / NIGHT, images)
     ways = {
         "Keras predict": keras_predict(model, images),
         "plain loop": plain_loop(model, images),
-        "this project": this_project(scratch, registry, images),
+        "plain loop, from file to file": file_to_file(scratch, model),
+        "this project": this_project(scratch, registry),
     }
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(ROUNDS + 1):
