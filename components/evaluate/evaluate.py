@@ -12,13 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 from components.config import Evaluate
-from components.evaluate import model_card, predictions, report, samples
+from components.evaluate import model_card, predictions, reference, report, samples
 from components.evaluate.blessing import judge
 from components.evaluate.champion import compare
 from components.evaluate.figures import RocTally, Tally
 from components.evaluate.mistakes import Mistakes
 from components.evaluate.predictions import Predictions
 from components.evaluate.progress import Progress
+from components.evaluate.reference import Profiles
 from components.evaluate.report import Pictures
 from components.evaluate.robustness import Robustness
 from components.evaluate.samples import Samples
@@ -41,6 +42,14 @@ class Measured(NamedTuple):
     champion: Champion | None
     mistakes: list[Mistake]
     roc: Roc
+
+
+class Kept(NamedTuple):
+    """What looks at the examples for the files beside the manifest."""
+
+    rows: Predictions
+    samples: Samples
+    profiles: dict[str, Profiles]  # by split
 
 
 def evaluate(
@@ -71,14 +80,14 @@ def evaluate(
     dataset, manifest = Dataset.read(examples), Model.read(model)
     _check_classes(dataset, manifest)
     with whole_directory(output, Evaluation.FILE) as directory:
-        asked = Samples()
         with Predictions(directory / predictions.FILE, dataset.class_names) as rows:
+            kept = Kept(rows, Samples(), {split: Profiles() for split in SPLITS})
             saved_model, other = model / "saved_model", None if config.no_champion else champion
             progress = Progress(str(saved_model), config.model_timeout)
             measured, pictures = progress.watch(
-                lambda: _measure(dataset, examples, saved_model, other, rows, asked, progress)
+                lambda: _measure(dataset, examples, saved_model, other, kept, progress)
             )
-        asked.write(directory / samples.FILE)
+        kept.samples.write(directory / samples.FILE)
         evaluation = Evaluation(
             verdicts=judge(config, measured.splits, measured.champion, measured.serving),
             warnings=_warnings(dataset, manifest),
@@ -93,6 +102,8 @@ def evaluate(
             **measured._asdict(),
         )
         evaluation.write(directory)
+        train, test = (kept.profiles[split].result() for split in ("train", "test"))
+        reference.write(directory, dataset, evaluation.model_sha256, train, test)
         report.write(directory / report.FILE, evaluation, manifest, dataset, model, pictures, name)
         model_card.write(directory / model_card.FILE, evaluation, manifest, dataset, name)
     _tell(evaluation)
@@ -104,8 +115,7 @@ def _measure(
     examples: Path,
     saved_model: Path,
     champion: Path | None,
-    rows: Predictions,
-    asked: Samples,
+    kept: Kept,
     progress: Progress,
 ) -> tuple[Measured, Pictures]:
     """Reads every split once and returns the evaluation's figures, and pictures for the report."""
@@ -116,12 +126,13 @@ def _measure(
         comparison = compare(champion, dataset) if champion else None
         progress.made()
     robustness, mistakes, roc = Robustness(classify), Mistakes(), RocTally()
-    on_test: list[Observer] = [asked, robustness, mistakes, roc]
+    on_test: list[Observer] = [kept.samples, robustness, mistakes, roc]
     on_test += [comparison] if comparison else []
     splits = {}
     for split in SPLITS:
         tally = Tally(dataset.class_names)
-        observers: list[Observer] = [tally, rows, *(on_test if split == "test" else [])]
+        observers: list[Observer] = [tally, kept.rows, kept.profiles[split]]
+        observers += on_test if split == "test" else []
         with _timed(seconds, split):
             for batch in score(classify, split, read(dataset, examples, split)):
                 for observer in observers:
@@ -129,7 +140,7 @@ def _measure(
                 progress.made()
         splits[split] = tally.result()
     with _timed(seconds, "serving"):
-        serving = check(loaded, classify, asked.first)
+        serving = check(loaded, classify, kept.samples.first)
     measured = Measured(
         seconds=seconds,
         serving=serving,

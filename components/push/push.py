@@ -11,6 +11,7 @@ from components.registry.contents import Validation
 from components.registry.registry import Registry, Release
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
+from components.shared.predictions import Reference
 from components.shared.storage import files_of, sha256_of_directory
 
 MODEL_CARD = "model_card.md"
@@ -114,8 +115,9 @@ def _files(model: Path, evaluation: Path) -> dict[str, Path]:
     files = files_of(model / "saved_model")
     files[Model.FILE] = model / Model.FILE
     files[Evaluation.FILE] = evaluation / Evaluation.FILE
-    if (evaluation / MODEL_CARD).is_file():
-        files[MODEL_CARD] = evaluation / MODEL_CARD
+    for name in (MODEL_CARD, Reference.FILE):
+        if (evaluation / name).is_file():
+            files[name] = evaluation / name
     return files
 
 

@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from pydantic import BaseModel, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
 from components.shared.evaluation import Interval, Verdict
-from components.shared.manifests import ClassNames, ImageShape, Manifest, Rejected, Sha256, Shard
+from components.shared.manifests import ClassNames, Manifest, Rejected, Sha256, Shard
 from components.shared.profile import Profile
 
 
@@ -18,11 +18,9 @@ class Reference(Manifest):
     dataset_fingerprint: Sha256
     model_sha256: Sha256
     class_names: ClassNames
-    image_shape: ImageShape
-    pixel_variance: float  # mean over the cells of the mean image, in squares of grey values
+    pixel_variance: float  # of the training split, about its mean image; mean over all pixels
     train: Profile
     test: Profile
-    precision_at_1: float  # on the test split
 
 
 class LeastSure(BaseModel):
@@ -66,14 +64,28 @@ class Predictions(Manifest):
     profile: Profile
 
 
+class Moved(BaseModel):
+    """A figure of how far what came in lies from what the model was trained on."""
+
+    name: str  # of the option that bounds it
+    value: float
+    bound: float
+    chance: float  # what it reaches by chance in one of a thousand cases, with so many images
+
+
 class Drift(Manifest):
     """``drift.json``: what watch hands on."""
 
     FILE: ClassVar[str] = "drift.json"
 
-    verdicts: list[Verdict]
-    predictions: Predictions
-    reference: Reference
+    verdicts: list[Verdict] = Field(min_length=1)
+    figures: list[Moved]
+    images: PositiveInt
+    source: str  # of the images, as it may be shown
+    registry: str
+    model_name: str
+    version: PositiveInt  # of the model
+    retrain: str  # the command that trains anew
 
     @property
     def quiet(self) -> bool:

@@ -1,0 +1,32 @@
+"""The KFP face of watch."""
+
+from kfp import dsl
+
+from components.shared.images import image
+
+
+@dsl.component(base_image=image("predict"), packages_to_install=[], install_kfp_package=False)
+def watch(
+    predictions: dsl.Input[dsl.Dataset],
+    drift: dsl.Output[dsl.Artifact],
+    report: dsl.Output[dsl.HTML],
+    max_ink_psi: float,
+    max_ink_js: float,
+    max_pixel_distance: float,
+    max_class_change: float,
+    low_confidence: float,
+    max_low_confidence: float,
+) -> bool:
+    """Compares what came in with what the model was trained on; returns whether all is quiet."""
+    import shutil
+    from pathlib import Path
+
+    from components.config import Watch
+    from components.shared.command_line import reported
+    from components.watch.watch import REPORT, watch
+
+    given = locals()
+    with reported():
+        found = watch(Watch.pick(given), Path(predictions.path), Path(drift.path))
+        shutil.copy(Path(drift.path) / REPORT, report.path)
+    return found.quiet

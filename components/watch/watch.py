@@ -1,0 +1,78 @@
+"""Watch: from a night's predictions to the decision whether somebody should look."""
+
+import os
+import shlex
+from pathlib import Path
+
+from components.config import Watch
+from components.shared.errors import StepError, tell
+from components.shared.predictions import Drift, Predictions, Reference
+from components.shared.storage import whole_directory
+from components.watch import report
+from components.watch.figures import figures
+from components.watch.rules import judge
+
+REPORT = report.FILE
+IN_CLUSTER = "KUBERNETES_SERVICE_HOST"  # of the environment of every pod
+
+
+def watch(config: Watch, predictions: Path, output: Path) -> Drift:
+    """Compares what came in with what the model that scored it was trained on.
+
+    Args:
+        config: The bounds of the rules.
+        predictions: The directory that predict wrote.
+        output: The directory to write; it appears whole or not at all.
+
+    Returns:
+        The manifest, also in ``output``.
+
+    Raises:
+        StepError: The predictions are none, or are of a model that came without its reference.
+    """
+    found = Predictions.read(predictions)
+    if not (predictions / Reference.FILE).is_file():
+        raise StepError(
+            f"{predictions}: no {Reference.FILE}: version {found.version} of {found.model_name} was "
+            "published without what it was trained on; train and publish a version of this release"
+        )
+    reference = Reference.read(predictions)
+    moved = figures(config, found, reference)
+    drift = Drift(
+        verdicts=judge(moved, found, reference),
+        figures=moved,
+        images=found.profile.images,
+        source=found.source,
+        registry=found.registry,
+        model_name=found.model_name,
+        version=found.version,
+        retrain=retrain(reference.source, found.registry),
+    )
+    with whole_directory(output, Drift.FILE) as directory:
+        drift.write(directory)
+        report.write(directory / report.FILE, drift, found, reference)
+    for verdict in drift.verdicts:
+        tell(f"  {'pass' if verdict.passed else 'FAIL'} {verdict.rule}: {verdict.reason}")
+    tell(summary(drift))
+    return drift
+
+
+def retrain(source: str, destination: str) -> str:
+    """Returns the command that trains anew."""
+    given = [f"source={source}", f"destination={destination}"]
+    if os.environ.get(IN_CLUSTER):
+        return shlex.join(["python", "-m", "pipeline", "submit", "-p", given[0], "-p", given[1]])
+    words = [
+        f"{name.upper()}={shlex.quote(value)}"
+        for name, value in (pair.split("=", 1) for pair in given)
+    ]
+    return " ".join(["make", "local", *words])
+
+
+def summary(drift: Drift) -> str:
+    """Returns the decision and why, in one line."""
+    failed = [verdict.reason for verdict in drift.verdicts if not verdict.passed]
+    if failed:
+        more = f" (and {len(failed) - 1} more)" if failed[1:] else ""
+        return f"Alarm: {failed[0]}{more}; retrain: {drift.retrain}"
+    return f"Quiet: all {len(drift.verdicts)} rules hold for {drift.images:,} images"
