@@ -1,4 +1,4 @@
-"""``reference.json``: what the model was trained and tested on, to tell later whether that moves."""
+"""``reference.json``: what the model was trained and tested on, for a watch on what comes in."""
 
 from pathlib import Path
 

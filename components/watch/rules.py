@@ -29,9 +29,7 @@ def _judge(figure: Moved, predictions: Predictions, reference: Reference) -> Ver
     above = f"{told}, above {figure.bound:g}"
     if figure.value <= figure.chance:
         images = predictions.profile.images
-        reason = (
-            f"{above}, which may be chance: so few images, {images:,}, reach {figure.chance:.2g}"
-        )
+        reason = f"{above}, but {images:,} images reach {figure.chance:.2g} by chance"
         return Verdict(rule=figure.name, passed=True, reason=reason)
     return Verdict(rule=figure.name, passed=False, reason=above)
 

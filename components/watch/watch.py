@@ -33,8 +33,8 @@ def watch(config: Watch, predictions: Path, output: Path) -> Drift:
     found = Predictions.read(predictions)
     if not (predictions / Reference.FILE).is_file():
         raise StepError(
-            f"{predictions}: no {Reference.FILE}: version {found.version} of {found.model_name} was "
-            "published without what it was trained on; train and publish a version of this release"
+            f"{predictions}: no {Reference.FILE}: version {found.version} of {found.model_name} "
+            "was published without what it was trained on; train and publish another"
         )
     reference = Reference.read(predictions)
     moved = figures(config, found, reference)

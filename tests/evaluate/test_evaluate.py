@@ -21,7 +21,14 @@ from components.shared.storage import sha256_of_directory
 from tests.conftest import ROOT, TEST, Command
 from tests.evaluate.conftest import LENIENT, LENIENT_OPTIONS
 
-FILES = ["evaluation.json", "model_card.md", "predictions.parquet", "report.html", "samples.npz"]
+FILES = [
+    "evaluation.json",
+    "model_card.md",
+    "predictions.parquet",
+    "reference.json",
+    "report.html",
+    "samples.npz",
+]
 KILLS = int(os.environ.get("EVALUATE_KILLS", "2"))
 
 
