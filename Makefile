@@ -165,7 +165,7 @@ test-roots: ## Type the first command on bare Debian machines: make test-roots S
 
 ##@ Measure it
 
-.PHONY: bench-local bench-train bench-evaluate bench-ingest bench-predict bench-distributed bench-memory bench-accuracy
+.PHONY: bench-local bench-train bench-evaluate bench-ingest bench-predict bench-drift bench-distributed bench-memory bench-accuracy
 bench-local: $(DEVELOPED) ## Measure a whole run beside another revision's: make bench-local BEFORE=REVISION
 	@$(PYTHON) -m bench.local --before $(BEFORE)
 
@@ -180,6 +180,9 @@ bench-ingest: $(DEVELOPED) ## Measure reading every form of source: make bench-i
 
 bench-predict: $(DEVELOPED) ## Measure predictions beside Keras and a plain loop: make bench-predict ARGS=--load
 	@$(PYTHON) -m bench.predict $(ARGS)
+
+bench-drift: $(DEVELOPED) ## Measure how often watch calls for somebody, with and without a reason
+	@$(PYTHON) -m bench.drift
 
 bench-distributed: $(DEVELOPED) ## Measure one, two and four workers on this machine
 	@$(PYTHON) -m bench.distributed

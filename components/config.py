@@ -303,12 +303,12 @@ class Watch(Options):
     """What came in beside what the model was trained on, and whether somebody should look."""
 
     max_ink_psi: PositiveFloat = Field(
-        default=0.2,
+        default=0.1,
         description="Largest population stability index of the images' mean ink against the "
         "training split.",
     )
     max_ink_js: PositiveFloat = Field(
-        default=0.03,
+        default=0.015,
         description="Largest Jensen-Shannon divergence of the same, in bits, 0 to 1.",
     )
     max_pixel_distance: PositiveFloat = Field(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.config import Watch
-from components.shared.predictions import Moved, Predictions, Reference
+from components.shared.predictions import Moved, Reference
 from components.shared.profile import HUNDREDTHS, Profile
 
 BINS = 10  # of mean ink: each holds a tenth of the training split
@@ -18,9 +18,9 @@ RARE = 0.001  # how often chance may go beyond what is said of it
 WAYS = 8
 
 
-def figures(config: Watch, predictions: Predictions, reference: Reference) -> list[Moved]:
+def figures(config: Watch, came: Profile, reference: Reference) -> list[Moved]:
     """Compares the images with the training split, and the answers with those on the test split."""
-    came, train, test = predictions.profile, reference.train, reference.test
+    train, test = reference.train, reference.test
     shares = ink_shares(came, train)
     noise = 1 / came.images + 1 / train.images
     degrees = len(shares[0]) - 1

@@ -37,7 +37,7 @@ def watch(config: Watch, predictions: Path, output: Path) -> Drift:
             "was published without what it was trained on; train and publish another"
         )
     reference = Reference.read(predictions)
-    moved = figures(config, found, reference)
+    moved = figures(config, found.profile, reference)
     drift = Drift(
         verdicts=judge(moved, found, reference),
         figures=moved,
