@@ -22,24 +22,29 @@ def trained() -> Iterator[tuple[Path, Path]]:
         yield examples, model
 
 
-def publish(model: Path, destination: Path | str) -> None:
+def publish(model: Path, destination: Path | str, evaluation: Path | None = None) -> None:
     """Publishes a model directory as the next version of ``digits``, and makes it the champion.
 
-    Nobody has judged it: which model it is does not matter to who calls this.
+    Nobody has judged it: which model it is does not matter to who calls this. What it was trained
+    on goes with it where there is an evaluation.
     """
     from components.registry.contents import Validation
     from components.registry.registry import Registry, Release
     from components.shared.manifests import Model
+    from components.shared.predictions import Reference
     from components.shared.storage import files_of, sha256_of_directory
 
     saved_model = model / "saved_model"
+    files = {**files_of(saved_model), Model.FILE: model / Model.FILE}
+    if evaluation:
+        files[Reference.FILE] = evaluation / Reference.FILE
     sha256 = sha256_of_directory(saved_model)
     release = Release(
         run_id=sha256,
         model_sha256=sha256,
         precision_at_1=0.9,
         validation=Validation(samples=0, largest_difference=0, latency_ms={}, size_bytes=0),
-        files={**files_of(saved_model), Model.FILE: model / Model.FILE},
+        files=files,
     )
     registry = Registry.open(str(destination), "digits")
     registry.advance(registry.publish(release))

@@ -97,8 +97,8 @@ def evaluation(examples: Path, model: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def published(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published(model: Path, evaluation: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry whose champion is the session's model, not to be written to."""
     destination = tmp_path_factory.mktemp("published") / "registry"
-    publish(model, destination)
+    publish(model, destination, evaluation)
     return destination

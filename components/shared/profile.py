@@ -42,7 +42,7 @@ class Profile(BaseModel):
         cells = _cells(images)
         confidence = probabilities.max(axis=1).astype(np.float64)
         hundredths = np.minimum((confidence * HUNDREDTHS).astype(np.int64), HUNDREDTHS - 1)
-        ink = images.reshape(count, -1).sum(axis=1, dtype=np.uint32) // (height * width)
+        ink = images.reshape(count, height * width).sum(axis=1, dtype=np.uint32) // (height * width)
         return cls(
             images=count,
             image_shape=(height, width),

@@ -16,6 +16,7 @@ from components.push.push import _files
 from components.registry.registry import Registry
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
+from components.shared.predictions import Reference
 from components.shared.storage import sha256_of_directory
 from tests.conftest import ROOT, Command
 
@@ -45,6 +46,7 @@ def test_a_blessed_model_becomes_the_champion_once(
     assert tf.saved_model.contains_saved_model(str(directory))
     assert Model.read(directory) == Model.read(model)
     assert Evaluation.read(directory) == Evaluation.read(evaluation)
+    assert Reference.read(directory).model_sha256 == Evaluation.read(evaluation).model_sha256
     assert (directory / "model.tflite").stat().st_size > 1_000
 
     again = command(*options).stdout

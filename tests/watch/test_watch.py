@@ -1,0 +1,158 @@
+"""Watch: quiet on nights of what the model was trained for, an alarm on what is something else."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.config import Predict, Watch
+from components.predict.predict import predict
+from components.shared.errors import StepError
+from components.shared.evaluation import Verdict
+from components.shared.predictions import Drift, Predictions, Reference
+from components.shared.profile import Profile
+from components.watch.watch import retrain, watch
+from tests.conftest import MNIST, TEST, Command
+from tests.idx_files import Array, encode_idx, read_mnist
+
+FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
+NIGHT = 800  # images
+
+
+def _noise(images: Array) -> Array:
+    drawn = np.random.default_rng(0).normal(0, 64, images.shape)
+    return np.clip(images + drawn, 0, 255).astype(np.uint8)
+
+
+def _clothes(images: Array) -> Array:
+    """Fashion-MNIST where it is installed; else, blocks of grey, as shirts are."""
+    if not FASHION.exists():
+        blocks = np.zeros_like(images)
+        blocks[:, 2:26, 6:22] = 180
+        return blocks
+    with gzip.open(FASHION) as file:
+        data = file.read(16 + images.size)
+    return np.frombuffer(data, np.uint8, offset=16).reshape(images.shape)
+
+
+def _without_ones(images: Array) -> Array:
+    _, labels = read_mnist(MNIST, "t10k", len(images))
+    return images[labels != 1]
+
+
+CHANGES: dict[str, Callable[[Array], Array]] = {
+    "inverted": lambda images: 255 - images,
+    "shifted": lambda images: np.pad(images, ((0, 0), (0, 0), (4, 0)))[:, :, :-4],
+    "noise": _noise,
+    "clothes": _clothes,
+    "one class missing": _without_ones,
+    "transposed": lambda images: np.ascontiguousarray(images.transpose(0, 2, 1)),
+}
+
+
+def night(images: Array, published: Path, directory: Path) -> Path:
+    """Has the champion score images, and returns what it hands on."""
+    directory.mkdir(exist_ok=True)
+    source = directory / "night-images-idx3-ubyte"
+    source.write_bytes(encode_idx(images))
+    predict(Predict(source=str(source), destination=str(published)), directory / "predictions")
+    return directory / "predictions"
+
+
+@pytest.fixture(scope="module")
+def quiet(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A night of digits, scored; not to be written to."""
+    images, _ = read_mnist(MNIST, "t10k", NIGHT)
+    return night(images, published, tmp_path_factory.mktemp("night"))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_alarm_says_what_moved_and_how_to_train_anew(
+    change: str, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, _ = read_mnist(MNIST, "t10k", NIGHT)
+    came = night(CHANGES[change](images), published, tmp_path)
+    drift = watch(Watch(), came, tmp_path / "watch")
+    assert not drift.quiet
+    assert Drift.read(tmp_path / "watch") == drift
+    failed = [verdict.reason for verdict in drift.verdicts if not verdict.passed]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"Alarm: {failed[0]}")
+    assert last.endswith(f"; retrain: {drift.retrain}")
+    assert f"DESTINATION={published}" in drift.retrain
+
+
+def test_twenty_random_halves_of_the_test_split_are_quiet(
+    model: Path, evaluation: Path, quiet: Path, tmp_path: Path
+) -> None:
+    from components.scoring.classifier import classifier, load
+
+    images, _ = read_mnist(MNIST, "t10k", TEST)
+    answers = classifier(load(model / "saved_model", (28, 28), 10), "it")(images)
+    before, reference = Predictions.read(quiet), Reference.read(evaluation)
+    for seed in range(20):
+        half = np.random.default_rng(seed).permutation(TEST)[: TEST // 2]
+        profile = Profile.of(images[half], answers[half])
+        (tmp_path / "half").mkdir(exist_ok=True)
+        before.model_copy(update={"profile": profile}).write(tmp_path / "half")
+        reference.write(tmp_path / "half")
+        drift = watch(Watch(), tmp_path / "half", tmp_path / "watch")
+        assert drift.quiet, [v.reason for v in drift.verdicts if not v.passed]
+
+
+def test_the_command_line(quiet: Path, tmp_path: Path, command: Command) -> None:
+    given = ["components.watch", "--predictions", quiet, "--output", tmp_path / "watch"]
+    told = command(*given)
+    assert told.stdout.splitlines()[-1] == f"Quiet: all 5 rules hold for {NIGHT:,} images"
+    assert sorted(path.name for path in (tmp_path / "watch").iterdir()) == [
+        "drift.html",
+        "drift.json",
+    ]
+    told = command(*given, "--low-confidence", 1, "--max-low-confidence", 0, "--max-ink-psi", 1e-9)
+    assert "% by chance" not in told.stdout
+    assert f"but {NIGHT:,} images reach" in told.stdout
+
+
+def test_bounds_are_options(published: Path, quiet: Path, tmp_path: Path) -> None:
+    images, _ = read_mnist(MNIST, "t10k", NIGHT)
+    came = night(CHANGES["one class missing"](images), published, tmp_path)
+
+    def class_change(config: Watch) -> Verdict:
+        verdicts = watch(config, came, tmp_path / "watch").verdicts
+        return next(verdict for verdict in verdicts if verdict.rule == "max_class_change")
+
+    assert not class_change(Watch()).passed
+    assert "class 1 is 0.0" in class_change(Watch()).reason
+    assert class_change(Watch(max_class_change=0.5)).passed
+
+
+def test_a_version_of_before_is_refused_in_one_line(quiet: Path, tmp_path: Path) -> None:
+    Predictions.read(quiet).write(tmp_path)
+    with pytest.raises(StepError, match=r"no reference.json: version 1 of digits was published"):
+        watch(Watch(), tmp_path, tmp_path / "watch")
+    assert not (tmp_path / "watch").exists()
+
+
+@pytest.mark.parametrize("name", [Predictions.FILE, Reference.FILE])
+def test_a_damaged_file_is_named(name: str, quiet: Path, tmp_path: Path) -> None:
+    for file in (Predictions.FILE, Reference.FILE):
+        (tmp_path / file).write_bytes((quiet / file).read_bytes())
+    (tmp_path / name).write_text(json.dumps({"source": 1}))
+    with pytest.raises(StepError, match=name):
+        watch(Watch(), tmp_path, tmp_path / "watch")
+    assert not (tmp_path / "watch").exists()
+
+
+def test_the_command_that_trains_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, destination = "gs://team/a b", "gs://team/registry"
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert retrain(source, destination) == (
+        "make local SOURCE='gs://team/a b' DESTINATION=gs://team/registry"
+    )
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert retrain(source, destination) == (
+        "python -m pipeline submit -p 'source=gs://team/a b' -p destination=gs://team/registry"
+    )
