@@ -84,7 +84,7 @@ images: ## Build the images, and push them: make images REGISTRY=registry.exampl
 submit: $(INSTALLED) ## Run on a cluster: make submit HOST=http://localhost:8080 ARGS="--wait"
 	@$(PYTHON) -m pipeline submit $(OPTIONS)
 
-schedule: $(INSTALLED) ## Run on a cluster every day at 03:00 UTC, or when CRON says: make schedule HOST=...
+schedule: $(INSTALLED) ## Run on a cluster every day at 03:00 UTC, or at CRON: make schedule ARGS="-p destination=gs://..."
 	@$(PYTHON) -m pipeline schedule --cron $(call quoted,$(CRON)) $(OPTIONS)
 
 test-cluster: $(INSTALLED) ## Try what is promised on an installation: make test-cluster HOST=http://localhost:8080

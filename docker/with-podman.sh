@@ -22,6 +22,7 @@ log_driver = "k8s-file"
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+exit_command_delay = 1
 TOML
 cat >"$home/registries.conf" <<TOML
 [[registry]]
@@ -38,6 +39,11 @@ finish() {
   kill "$service"
   wait "$service" || true
   rm -rf "$socket"
+  # For a command that ran in a container, one more podman tidies up, a second later, and mounts the storage anew.
+  for _ in $(seq 100); do
+    grep -qsa "${home}[/]storage" /proc/[0-9]*/cmdline || break
+    sleep 0.1
+  done
   # More than one podman may have mounted it, and make clean fails where one is left.
   while umount --quiet --lazy "$home/storage/overlay" 2>/dev/null; do :; done
 }
