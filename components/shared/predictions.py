@@ -1,12 +1,13 @@
 """The manifests of what predict hands on, and of what the champion was trained on."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 
 from components.shared.evaluation import Interval, Verdict
-from components.shared.manifests import ClassNames, Manifest, Rejected, Sha256, Shard
-from components.shared.profile import Profile
+from components.shared.manifests import ClassNames, ImageShape, Manifest, Rejected, Sha256, Shard
+from components.shared.profile import Profile, is_image
 
 
 class Reference(Manifest):
@@ -18,9 +19,18 @@ class Reference(Manifest):
     dataset_fingerprint: Sha256
     model_sha256: Sha256
     class_names: ClassNames
-    pixel_variance: float  # of the training split, about its mean image; mean over all pixels
+    # Of the training split, about its mean image; mean over all pixels.
+    pixel_variance: float = Field(ge=0, allow_inf_nan=False)
     train: Profile
     test: Profile
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for profile in (self.train, self.test):
+            _check(profile, self.class_names, self.train.image_shape)
+        if not (self.train.images and self.test.images):
+            raise ValueError("a split without images")
+        return self
 
 
 class LeastSure(BaseModel):
@@ -29,7 +39,7 @@ class LeastSure(BaseModel):
     source: str  # its file
     position: NonNegativeInt  # its number there, from 0
     predicted: NonNegativeInt  # a place in the class names
-    probability: float  # of that class
+    probability: float = Field(ge=0, le=1)  # of that class
     image: str  # its pixels, uint8, in base64
 
 
@@ -63,6 +73,16 @@ class Predictions(Manifest):
     least_sure: list[LeastSure]  # the least sure first
     profile: Profile
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        _check(self.profile, self.class_names, self.profile.image_shape)
+        for image in self.least_sure:
+            if not is_image(image.image, self.profile.image_shape):
+                raise ValueError("the least sure: no image of that size")
+            if image.predicted >= len(self.class_names):
+                raise ValueError(f"the least sure: class {image.predicted}, which there is not")
+        return self
+
 
 class Moved(BaseModel):
     """A figure of how far what came in lies from what the model was trained on."""
@@ -91,3 +111,10 @@ class Drift(Manifest):
     def quiet(self) -> bool:
         """Whether nothing has moved: every rule holds."""
         return all(verdict.passed for verdict in self.verdicts)
+
+
+def _check(profile: Profile, class_names: Sequence[str], image_shape: ImageShape) -> None:
+    if len(profile.predicted) != len(class_names):
+        raise ValueError(f"answers of {len(profile.predicted)} classes, {len(class_names)} named")
+    if profile.image_shape != image_shape:
+        raise ValueError("images of several sizes")

@@ -3,13 +3,14 @@
 import base64
 from collections.abc import Sequence
 from math import prod
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, NonNegativeInt
+from pydantic import BaseModel, Field, model_validator
 
-from components.shared.records import Images, ImageShape
+from components.shared.manifests import ImageShape
+from components.shared.records import Images
 
 GREYS = 256
 HUNDREDTHS = 100
@@ -18,17 +19,32 @@ SAMPLES = 14  # images kept
 SAMPLE_BYTES = 64 << 10  # of all of them together, though one is always kept
 
 
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]  # as a double holds it
+
+
 class Profile(BaseModel):
     """Sums over images and a model's answers."""
 
-    images: NonNegativeInt
+    images: Count
     image_shape: ImageShape
-    ink: list[NonNegativeInt]  # images by mean grey value: from 0, from 1, … 255
-    cell_sum: list[NonNegativeInt]  # of grey values in each cell of the mean image, row-major
-    predicted: list[NonNegativeInt]  # images by most probable class
-    confidence: list[NonNegativeInt]  # images by that class's probability, in hundredths
-    confidence_sum: float
+    ink: list[Count]  # images by mean grey value: from 0, from 1, … 255
+    cell_sum: list[Count]  # of grey values in each cell of the mean image, row-major
+    predicted: list[Count]  # images by most probable class
+    confidence: list[Count]  # images by that class's probability, in hundredths
+    confidence_sum: float = Field(ge=0, allow_inf_nan=False)
     samples: list[str]  # the first images: their pixels, uint8, in base64
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        cells = prod(len(_edges(side)) for side in self.image_shape)
+        if (len(self.ink), len(self.confidence), len(self.cell_sum)) != (GREYS, HUNDREDTHS, cells):
+            raise ValueError(f"expected {GREYS}, {HUNDREDTHS} and {cells} sums")
+        for counts in (self.ink, self.predicted, self.confidence):
+            if sum(counts) != self.images:
+                raise ValueError(f"{self.images} images, but {sum(counts)} counted")
+        if any(not is_image(sample, self.image_shape) for sample in self.samples):
+            raise ValueError("a sample is no image of that size")
+        return self
 
     @classmethod
     def of(cls, images: Images, probabilities: npt.NDArray[np.float32]) -> Self:
@@ -120,6 +136,14 @@ def _kept(image_shape: ImageShape) -> int:
 
 def _samples(images: Images) -> list[str]:
     return list(map(as_text, images[: _kept((images.shape[1], images.shape[2]))]))
+
+
+def is_image(text: str, image_shape: ImageShape) -> bool:
+    """Whether a text is an image's pixels in base64."""
+    try:
+        return len(base64.b64decode(text, validate=True)) == prod(image_shape)
+    except ValueError:
+        return False
 
 
 def as_text(image: npt.NDArray[np.uint8]) -> str:

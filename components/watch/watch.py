@@ -37,6 +37,7 @@ def watch(config: Watch, predictions: Path, output: Path) -> Drift:
             "was published without what it was trained on; train and publish another"
         )
     reference = Reference.read(predictions)
+    _check(predictions, found, reference)
     moved = figures(config, found.profile, reference)
     drift = Drift(
         verdicts=judge(moved, found, reference),
@@ -55,6 +56,16 @@ def watch(config: Watch, predictions: Path, output: Path) -> Drift:
         tell(f"  {'pass' if verdict.passed else 'FAIL'} {verdict.rule}: {verdict.reason}")
     tell(summary(drift))
     return drift
+
+
+def _check(predictions: Path, found: Predictions, reference: Reference) -> None:
+    """Sees that there is something to compare, and that it is to be compared with this."""
+    if not found.profile.images:
+        raise StepError(f"{predictions}: no images, expected some to compare")
+    if found.model_sha256 != reference.model_sha256 or found.class_names != reference.class_names:
+        raise StepError(f"{predictions / Reference.FILE}: is of another model; predict anew")
+    if found.profile.image_shape != reference.train.image_shape:
+        raise StepError(f"{predictions}: images of another size than the model was trained on")
 
 
 def retrain(source: str, destination: str) -> str:

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
 
 from components.config import Predict, Watch
 from components.predict.predict import predict
 from components.shared.errors import StepError
 from components.shared.evaluation import Verdict
+from components.shared.manifests import Manifest
 from components.shared.predictions import Drift, Predictions, Reference
 from components.shared.profile import Profile
 from components.watch.watch import retrain, watch
 from tests.conftest import MNIST, TEST, Command
 from tests.idx_files import Array, encode_idx, read_mnist
+from tests.shared.test_manifests import Json, changed
 
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
 NIGHT = 800  # images
@@ -144,6 +147,28 @@ def test_a_damaged_file_is_named(name: str, quiet: Path, tmp_path: Path) -> None
     with pytest.raises(StepError, match=name):
         watch(Watch(), tmp_path, tmp_path / "watch")
     assert not (tmp_path / "watch").exists()
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("kind", [Predictions, Reference])
+def test_a_changed_file_gives_a_decision_or_one_line(
+    kind: type[Manifest], quiet: Path, tmp_path: Path
+) -> None:
+    for file in (Predictions.FILE, Reference.FILE):
+        (tmp_path / file).write_bytes((quiet / file).read_bytes())
+    manifest = json.loads((quiet / kind.FILE).read_bytes())
+
+    @given(changed(manifest))
+    def check(found: Json) -> None:
+        (tmp_path / kind.FILE).write_text(json.dumps(found))
+        try:
+            drift = watch(Watch(), tmp_path, tmp_path / "watch")
+        except StepError as error:
+            assert str(error).isprintable()
+        else:
+            assert Drift.read(tmp_path / "watch") == drift
+
+    check()
 
 
 def test_the_command_that_trains_anew(monkeypatch: pytest.MonkeyPatch) -> None:
