@@ -19,6 +19,16 @@ NAMES = itertools.count()
 MakeRelease = Callable[..., Release]
 
 
+def assert_sound(registry: Registry) -> int:
+    """Checks what holds at any time: versions are whole, the champion is one; returns it."""
+    versions = registry.versions()
+    assert [registry.verify(version) for version in versions] == [[]] * len(versions)
+    champion = registry.champion()
+    assert champion is not None
+    assert champion.version in versions
+    return champion.version
+
+
 @pytest.fixture(scope="session")
 def gcs_server() -> Iterator[str]:
     """The address of a running fake-gcs-server."""

@@ -4,6 +4,7 @@
 """
 
 import json
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from components.registry.contents import Validation
 from components.registry.registry import Registry, Release
 from components.shared.code import Code
 from components.shared.command_line import reported
+from tests.conftest import ROOT
 
 
 def write_release(release: Release, path: Path) -> Path:
@@ -23,6 +25,28 @@ def write_release(release: Release, path: Path) -> Path:
     }
     path.write_text(json.dumps(values))
     return path
+
+
+def start(*arguments: object, until: str) -> subprocess.Popen[str]:
+    """Starts a module and returns once it has printed a line that starts so."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(until):
+            return process
+    raise AssertionError(f"exit code {process.wait()} before {until!r}")
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    """Waits for a process to succeed."""
+    assert process.stdout is not None
+    process.stdout.read()
+    assert process.wait() == 0
 
 
 def main(destination: str, release: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from google.cloud import storage
 
-from components.registry import gcs_storage
+from components.registry import bucket as cloud_bucket
 from components.registry.registry import Registry
 from components.shared.errors import StepError
 from tests.registry.conftest import MakeRelease
@@ -25,7 +25,7 @@ MIB = 1 << 20
 @pytest.fixture
 def registry(proxy: FaultProxy, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """An empty registry in a bucket behind the proxy, less patient than usual."""
-    monkeypatch.setattr(gcs_storage, "RETRY", gcs_storage.RETRY.with_delay(0.02, 0.2, 2))
+    monkeypatch.setattr(cloud_bucket, "RETRY", cloud_bucket.RETRY.with_delay(0.02, 0.2, 2))
     return Registry.open(f"gs://{bucket}/registry", "digits")
 
 
@@ -68,7 +68,7 @@ def test_a_large_file_goes_on_after_a_cut_from_the_chunk_it_reached(
     make_release: MakeRelease,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gcs_storage, "CHUNK", MIB)
+    monkeypatch.setattr(cloud_bucket, "CHUNK", MIB)
     release = make_release("a", files=1)
     release.files["variables/part-0"].write_bytes(bytes(12 * MIB))
     chunks = 0
@@ -159,7 +159,7 @@ def test_a_server_that_stays_down_is_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     registry.advance(registry.publish(make_release("a")))
-    monkeypatch.setattr(gcs_storage, "RETRY", gcs_storage.RETRY.with_timeout(1))
+    monkeypatch.setattr(cloud_bucket, "RETRY", cloud_bucket.RETRY.with_timeout(1))
     proxy.rule = lambda method, path: Fault(503)
     with pytest.raises(StepError, match=r"^gs://[^\n]*(503|cannot be reached)[^\n]*$"):
         registry.publish(make_release("b"))

@@ -19,12 +19,13 @@ from google.api_core.exceptions import NotFound
 from google.cloud import storage as cloud
 
 from components.registry import local_storage
+from components.registry.bucket import Bucket
 from components.registry.gcs_storage import GcsStorage
 from components.registry.local_storage import LocalStorage
 from components.registry.registry import Registry, Release
 from components.shared.errors import StepError
 from tests.conftest import ROOT
-from tests.registry.conftest import MAKES_VISIBLE, MakeRelease
+from tests.registry.conftest import MAKES_VISIBLE, MakeRelease, assert_sound
 
 ON_DISK = pytest.mark.parametrize("destination", ["directory"], indirect=True)
 IN_BUCKET = pytest.mark.parametrize("destination", ["bucket"], indirect=True)
@@ -36,15 +37,6 @@ def filled(registry: Registry, make_release: MakeRelease) -> Registry:
     for run in ("a", "b", "c"):
         registry.advance(registry.publish(make_release(run)))
     return registry
-
-
-def assert_sound(registry: Registry) -> int:
-    """Checks that all versions are whole and that the champion is one; returns it."""
-    versions = registry.versions()
-    assert [registry.verify(version) for version in versions] == [[]] * len(versions)
-    champion = registry.in_use()
-    assert champion is not None
-    return champion
 
 
 def killed_before(
@@ -101,7 +93,7 @@ def test_a_leftover_that_a_retry_published_since_stays(
 
 
 @IN_BUCKET
-@pytest.mark.parametrize("moment", ["_list", "_remove"])
+@pytest.mark.parametrize("moment", ["list", "remove"])
 def test_a_retry_in_the_moment_of_deletion_ends_whole(
     filled: Registry,
     destination: str,
@@ -116,7 +108,7 @@ def test_a_retry_in_the_moment_of_deletion_ends_whole(
         other = Registry.open(destination, "digits")
         other.advance(other.publish(make_release("d")))
 
-    once_before(monkeypatch, GcsStorage, moment, retry)
+    once_before(monkeypatch, Bucket, moment, retry)
     filled.remove([], ["4", ".staging/4"])
     assert filled.versions() == [1, 2, 3, 4]
     assert assert_sound(filled) == 4
@@ -181,7 +173,7 @@ def test_a_promotion_between_the_look_for_the_champion_and_the_deletion_wins(
     filled: Registry, destination: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once_before(
-        monkeypatch, GcsStorage, "_remove", lambda: Registry.open(destination, "digits").promote(1)
+        monkeypatch, Bucket, "remove", lambda: Registry.open(destination, "digits").promote(1)
     )
     assert filled.remove([1], []) == ([], [])
     assert assert_sound(filled) == 1
