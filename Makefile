@@ -22,10 +22,11 @@ DEVELOPED := $(VENV)/developed-$(call content,requirements.lock requirements-dev
 
 # A variable on the command line is one that the target knows: an option of the program behind it, as
 # SOURCE=data/mnist for --source data/mnist, or one of those listed here. Any other would be ignored in silence.
-PROGRAMS := local compile submit schedule serve test-cluster
+PROGRAMS := local predict compile submit schedule serve test-cluster
 OWN := VENV BASE_PYTHON INSTALLER ARGS
 KNOWN_local := RUNNER IMAGES
-KNOWN_compile := GPU IMAGES
+KNOWN_predict := RUNNER IMAGES
+KNOWN_compile := GPU IMAGES PIPELINE
 KNOWN_schedule := CRON
 KNOWN_test := TESTS
 KNOWN_tensorboard := LOGS
@@ -65,7 +66,10 @@ test: $(DEVELOPED) ## Run the tests: make test TESTS=tests/ingest
 
 ##@ Look at a run, use its model
 
-.PHONY: tensorboard serve
+.PHONY: predict tensorboard serve
+predict: $(INSTALLED) ## Have the champion say what new images show, and watch them: make predict SOURCE=in/{date}
+	@$(PYTHON) -m pipeline predict $(if $(RUNNER),--runner $(RUNNER)) $(if $(IMAGES),--images $(IMAGES)) $(OPTIONS)
+
 tensorboard: $(INSTALLED) ## Open TensorBoard on the last run: make tensorboard LOGS=DIRECTORY
 	@$(BIN)/tensorboard --logdir $(call quoted,$(LOGS))
 
@@ -75,8 +79,9 @@ serve: $(INSTALLED) ## Try the registry's champion in a browser: make serve PORT
 ##@ Run on a cluster
 
 .PHONY: compile images submit schedule test-cluster sbom
-compile: $(INSTALLED) ## Write pipeline.yaml: make compile GPU=4 IMAGES=images.json
-	@$(PYTHON) -m pipeline compile $(if $(GPU),--gpus $(GPU)) $(if $(IMAGES),--images $(IMAGES)) $(OPTIONS)
+compile: $(INSTALLED) ## Write pipeline.yaml and predict.yaml: make compile GPU=4 IMAGES=images.json
+	@$(foreach name,$(or $(PIPELINE),$(if $(OUTPUT),mnist,mnist predict)),$(PYTHON) -m pipeline compile --pipeline $(name) \
+		$(if $(GPU),--gpus $(GPU)) $(if $(IMAGES),--images $(IMAGES)) $(OPTIONS) &&) true
 
 images: ## Build the images, and push them: make images REGISTRY=registry.example/team TAG=v1
 	@$(foreach name,REGISTRY TAG STEPS IMAGES,$(if $($(name)),$(name)="$($(name))")) docker/images.sh

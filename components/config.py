@@ -12,8 +12,6 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 VERSION = "0.2.0"
-PIPELINE_NAME = "mnist"
-DESCRIPTION = "Handwritten digits, from raw files to a served model"
 
 # Whole numbers stay below 2^31, which TensorFlow's shapes and seeds hold, and so does the double
 # that Kubeflow Pipelines hands a parameter on as.
@@ -26,9 +24,14 @@ class Options:
     """What the configurations of the steps have in common."""
 
     @classmethod
+    def names(cls) -> set[str]:
+        """Returns the names of the configuration's fields."""
+        return {field.name for field in fields(cls)}  # type: ignore[arg-type]
+
+    @classmethod
     def select(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Returns those values that carry the name of one of the configuration's fields."""
-        names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+        names = cls.names()
         return {name: value for name, value in values.items() if name in names}
 
     @classmethod
@@ -395,8 +398,6 @@ class Run(Telling):
 
 
 SECRET = {"webhook"}  # parameters that let whoever knows them in, so that no message has them
-STEPS = (Ingest, Train, Evaluate, Push)
-PARAMETERS = (*STEPS, Run)  # together, the pipeline's parameters
 
 # TensorFlow Mechanics 101's own settings, by the name of the field.
 TUTORIAL = {

@@ -1,20 +1,22 @@
-"""The command line: run the pipeline here, compile it, submit it, schedule it."""
+"""The command line: run a pipeline here, compile it, submit it, schedule it."""
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from components.config import PARAMETERS, TUTORIAL
+from components.config import TUTORIAL
 from components.shared.command_line import Place, build, build_all, flag, options, reported
 from components.sources.presence import check_there
 from pipeline.cluster import Cluster
 from pipeline.engine import podman
 from pipeline.help import GroupedCommand
 from pipeline.history import runs
-from pipeline.options import PIPELINE_YAML
+from pipeline.options import choosing
+from pipeline.pipelines import MNIST, PIPELINES, PREDICT, Pipeline
 from pipeline.processes import Processes
 from pipeline.schedule import schedule
 from pipeline.submit import submit
@@ -39,35 +41,40 @@ TUTORIAL_OPTION = click.Option(
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Run the pipeline here, compile it, submit it, schedule it."""
+    """Run a pipeline here, compile it, submit it, schedule it."""
 
 
-def local(runs: str, debug: bool, runner: str, images: str, **values: Any) -> None:
-    """Run the pipeline on this machine."""
-    parameters = build_all(PARAMETERS, values)
+def run_here(
+    pipeline: Pipeline, runs: str, debug: bool, runner: str, images: str, **values: Any
+) -> None:
+    """Runs a pipeline on this machine, and exits."""
+    parameters = build_all(pipeline.parameters, values)
     with reported(debug):
         check_there(parameters["source"])
-        with _processes(runner) as processes:
+        with _processes(pipeline, runner) as processes:
             from pipeline.local import run  # imports kfp, while the processes import for the steps
 
-            sys.exit(run(parameters, Path(runs), debug, images, processes))
+            sys.exit(run(pipeline, parameters, Path(runs), debug, images, processes))
 
 
-def _processes(runner: str) -> AbstractContextManager[Processes | None]:
+def _processes(pipeline: Pipeline, runner: str) -> AbstractContextManager[Processes | None]:
     """Returns what the steps run in; None: containers, on the engine that docker's client finds."""
     if runner == "podman":
         return podman()
-    return Processes() if runner == "subprocess" else nullcontext()
+    if runner == "subprocess":
+        return Processes(pipeline.ahead, pipeline.forked)
+    return nullcontext()
 
 
-main.add_command(
-    GroupedCommand(
-        "local",
-        callback=local,
-        help=local.__doc__,
+def _running(pipeline: Pipeline, help_text: str, *more: click.Option) -> click.Command:
+    """Returns the command that runs a pipeline on this machine."""
+    return GroupedCommand(
+        pipeline,
+        callback=partial(run_here, pipeline),
+        help=help_text,
         params=[
-            TUTORIAL_OPTION,
-            *(option for config in PARAMETERS for option in options(config)),
+            *more,
+            *(option for config in pipeline.parameters for option in options(config)),
             click.Option(
                 ["--runs"],
                 type=Place(),
@@ -82,8 +89,8 @@ main.add_command(
                 show_default=True,
                 help="What a step runs in: a process of this environment, or a container of its "
                 "image, on docker or podman (DOCKER_HOST: where neither has its socket). A "
-                "container sees the run's directory and the directories that parameters name: of "
-                "--source and --previous it can only read.",
+                "container sees the run's directory and the directories that parameters name, and "
+                "can only read of those that it does not fill.",
             ),
             click.Option(
                 ["--images"],
@@ -95,38 +102,37 @@ main.add_command(
             click.Option(["--debug"], is_flag=True, help="Show a failed step's traceback."),
         ],
     )
-)
 
 
-def compile_pipeline(output: str, **values: Any) -> None:
-    """Compile the pipeline for a cluster."""
-    cluster = build(Cluster, values)
-    with reported():
-        from pipeline.compile import compile_to
-
-        compile_to(output, cluster)
-    click.echo(f"Wrote {output}")
-
-
+main.add_command(_running(MNIST, "Run the pipeline on this machine.", TUTORIAL_OPTION))
 main.add_command(
-    click.Command(
-        "compile",
-        callback=compile_pipeline,
-        help=compile_pipeline.__doc__,
-        params=[
-            click.Option(
-                ["--output"],
-                type=Place(),
-                default=PIPELINE_YAML,
-                show_default=True,
-                help="File to write.",
-            ),
-            *options(Cluster),
-        ],
+    _running(
+        PREDICT, "Have the champion say what new images show, and watch them, on this machine."
     )
 )
 
 
+@main.command("compile")
+@choosing
+@click.option(
+    "--output",
+    type=Place(),
+    default="",
+    show_default=" or ".join(pipeline.file for pipeline in PIPELINES.values()),
+    help="File to write.",
+)
+def compile_pipeline(pipeline: str, output: str, **values: Any) -> None:
+    """Compile a pipeline for a cluster."""
+    cluster, which = build(Cluster, values), PIPELINES[pipeline]
+    output = output or which.file
+    with reported():
+        from pipeline.compile import compile_to
+
+        compile_to(output, cluster, which)
+    click.echo(f"Wrote {output}")
+
+
+compile_pipeline.params += options(Cluster)
 main.add_command(submit)
 main.add_command(schedule)
 main.add_command(runs)

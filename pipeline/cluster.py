@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 QUANTITY = r"^([1-9]\d*|0\.\d*[1-9])(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 LABEL = r"^$|^[A-Za-z0-9][\w./-]*=[\w.-]*$"
 SECRETS = "/secrets/gcs"
+SHARED = {"summary": "push", "watch": "predict"}  # steps that run in another's image
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _configure_task(cluster: Cluster, step: str, task: "PipelineTask") -> None:
     from kfp import kubernetes
 
     training = step == "train"
-    where = image(_image_name(cluster, step), cluster)
+    where = image(image_name(step, cluster.gpus), cluster)
     cpu, memory = cluster.cpu, cluster.memory
     if training and cluster.nodes == 1:  # with more, this pod only looks after the others
         cpu, memory = cluster.train_cpu, cluster.train_memory
@@ -179,7 +180,7 @@ def _configure_task(cluster: Cluster, step: str, task: "PipelineTask") -> None:
     # and the commit of then, at which the code in the image was the same.
     if built_at := commit(cluster):
         task.set_env_variable(COMMIT, built_at)
-    if step in ("ingest", "train", "evaluate"):
+    if step not in ("push", "summary"):  # which have it as an argument
         kubernetes.use_field_path_as_env(task, RUN_ID, "metadata.labels['pipeline/runid']")
     if cluster.pull_secret:
         kubernetes.set_image_pull_secrets(task, [cluster.pull_secret])
@@ -207,10 +208,9 @@ def _retry_window(cluster: Cluster, timeout: int) -> int:
     return (cluster.retries + 1) * timeout + pauses
 
 
-def _image_name(cluster: Cluster, step: str) -> str:
-    if step == "summary":
-        return "push"
-    return "train-gpu" if step == "train" and cluster.gpus else step
+def image_name(step: str, gpus: int = 0) -> str:
+    """Returns the name of the image that a step runs in: some hold two steps."""
+    return "train-gpu" if step == "train" and gpus else SHARED.get(step, step)
 
 
 def _configure_training(cluster: Cluster, task: "PipelineTask") -> None:
@@ -233,7 +233,7 @@ def _configure_training(cluster: Cluster, task: "PipelineTask") -> None:
 def _trainjob_settings(cluster: Cluster) -> str:
     shared = ("nodes", "pvc", "pvc_path", "gpus", "gpu_type", "gpu_node", "shm")
     settings = {name: getattr(cluster, name) for name in shared} | {
-        "image": image(_image_name(cluster, "train"), cluster),
+        "image": image(image_name("train", cluster.gpus), cluster),
         "cpu": cluster.train_cpu,
         "memory": cluster.train_memory,
         "timeout": cluster.train_timeout,

@@ -1,4 +1,4 @@
-"""The pipeline as a file that Kubeflow Pipelines takes."""
+"""A pipeline as a file that Kubeflow Pipelines takes."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -6,22 +6,22 @@ from tempfile import TemporaryDirectory
 from kfp import dsl
 from kfp.compiler import Compiler
 
-from components.config import DESCRIPTION, PIPELINE_NAME
 from components.shared.errors import StepError
 from components.shared.storage import write_text
 from pipeline.cluster import Cluster, compiling_for
-from pipeline.pipeline import mnist
+from pipeline.pipelines import Pipeline
 
 ENDINGS = (".yaml", ".yml")
 
 
-def compile_to(output: str, cluster: Cluster) -> None:
-    """Compiles the pipeline with the settings of a cluster.
+def compile_to(output: str, cluster: Cluster, pipeline: Pipeline) -> None:
+    """Compiles a pipeline with the settings of a cluster.
 
     Args:
         output: The file to write, with the directories above it; it appears whole or stays as
             it is.
         cluster: The settings.
+        pipeline: Which one.
 
     Raises:
         StepError: The settings do not fit together.
@@ -36,11 +36,13 @@ def compile_to(output: str, cluster: Cluster) -> None:
         ttl_seconds_after_failure=ttl,
         ttl_seconds_after_finished=ttl,
     )
-    decorate = dsl.pipeline(name=PIPELINE_NAME, description=DESCRIPTION, pipeline_config=config)
+    decorate = dsl.pipeline(
+        name=pipeline.name, description=pipeline.description, pipeline_config=config
+    )
     if Path(output).suffix not in ENDINGS:
         raise StepError(f"{output}: expected a name that ends with {' or '.join(ENDINGS)}")
     with compiling_for(cluster), TemporaryDirectory() as aside:
-        compiled = Path(aside) / "pipeline.yaml"
-        Compiler().compile(decorate(mnist.pipeline_func), str(compiled))
+        compiled = Path(aside) / pipeline.file
+        Compiler().compile(decorate(pipeline.function().pipeline_func), str(compiled))
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         write_text(Path(output), compiled.read_text(encoding="utf-8"))

@@ -17,27 +17,27 @@ from kfp.local import DockerRunner
 
 from components.shared.errors import StepError
 from components.shared.images import image as default_image
-from pipeline.cluster import Cluster, image
+from pipeline.cluster import Cluster, image, image_name
+from pipeline.pipelines import Pipeline
 
-IMAGES = ("ingest", "train", "evaluate", "push")
 USER = 65532  # of the images
-READ = ("source", "previous")
-WRITTEN = ("destination", "checkpoints", "cache")
+READ = ("source", "previous", "destination")  # where no step writes there
 NOT_STARTED = 125  # as docker's own command line says it
 
 
-def runner(parameters: dict[str, Any]) -> DockerRunner:
+def runner(pipeline: Pipeline, parameters: dict[str, Any]) -> DockerRunner:
     """Returns KFP's runner with what the containers of a run get.
 
     Args:
-        parameters: The pipeline's parameters by name; directories to be written are made.
+        pipeline: The pipeline.
+        parameters: Its parameters by name; directories to be written are made.
     """
     # Root's files are not the images' user's: he gets into them through root's group.
     user = os.getuid() or USER
     return DockerRunner(
         user=f"{user}:{os.getgid()}",
         working_dir=str(Path.cwd()),
-        mounts=_mounts(parameters),
+        mounts=_mounts(pipeline, parameters),
         read_only=True,
         tmpfs={"/tmp": ""},
         security_opt=["no-new-privileges"],
@@ -45,9 +45,10 @@ def runner(parameters: dict[str, Any]) -> DockerRunner:
     )
 
 
-def _mounts(parameters: dict[str, Any]) -> list[Mount]:
-    given = {name: _directory(str(parameters[name])) for name in (*READ, *WRITTEN)}
-    written = {path for name in WRITTEN if (path := given[name])}
+def _mounts(pipeline: Pipeline, parameters: dict[str, Any]) -> list[Mount]:
+    named = (*READ, *pipeline.written)
+    given = {name: _directory(str(parameters.get(name, ""))) for name in named}
+    written = {path for name in pipeline.written if (path := given[name])}
     for path in written:
         share(path)
     read = {path for name in READ if (path := given[name]) and path.exists()} - written
@@ -82,16 +83,18 @@ def share(directory: Path) -> None:
                 path.chmod(path.stat().st_mode | (0o070 if path.is_dir() else 0o060))
 
 
-def names(images: str) -> dict[str, str]:
+def names(pipeline: Pipeline, images: str) -> dict[str, str]:
     """Returns the images by the names that the pipeline has for them, and sees that all are there.
 
     Args:
+        pipeline: The pipeline.
         images: JSON file of step and image; empty: those that ``make images`` built here.
 
     Raises:
         StepError: No container engine answers, or an image is not to be had; says what to do.
     """
-    found = {default_image(step): image(step, Cluster(images=images)) for step in IMAGES}
+    needed = dict.fromkeys(map(image_name, (*pipeline.step_names, "summary")))
+    found = {default_image(name): image(name, Cluster(images=images)) for name in needed}
     try:
         client = docker.from_env()
     except docker.errors.DockerException as error:

@@ -1,7 +1,7 @@
 """What a person sees of a local run: live on a terminal, plain lines in a log."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -30,6 +30,8 @@ STYLES = {  # of a line, by how it begins
     "warning:": "yellow",
     "Blessed": "bold green",
     "Published": "bold green",
+    "Alarm": "bold red",
+    "Quiet": "bold green",
 }
 TRACEBACK = "Traceback (most recent call last):"
 
@@ -127,11 +129,21 @@ class Display:
         self._console.print(f"[bold red]{name} failed[/]: {escape(error.removeprefix('error: '))}")
         self._console.print(f"Log: {escape(str(log))}", soft_wrap=True)
 
+    def watched(self, result: str, moved: list[str], retrain: str) -> None:
+        """Says whether all is quiet, or what moved and the command that retrains."""
+        if not moved:
+            self._console.print(Text(printable(result), style=STYLES["Quiet"]), soft_wrap=True)
+            return
+        for reason in moved:
+            alarm = Text("Alarm: ", style=STYLES["Alarm"]).append(printable(reason), style="red")
+            self._console.print(alarm, soft_wrap=True)
+        self.places([("Retrain", printable(retrain), "")])
+
     def interruption(self, name: str) -> None:
         """Says in which step a run was interrupted."""
         self._console.print(f"[bold red]Interrupted[/]{f' in {name}' if name else ''}")
 
-    def places(self, rows: list[tuple[str, object, str]]) -> None:
+    def places(self, rows: Iterable[tuple[str, object, str]]) -> None:
         """Shows where things lie, and the command that opens each."""
         for name, place, command in rows:
             # Never wrapped, so that a path or a command can be copied.

@@ -14,7 +14,14 @@ from components.shared.errors import StepError, printable
 from components.shared.manifests import SPLITS, Dataset, Evaluation
 from pipeline.runs import Run
 
-COLOURS = {"published": "green", "failed": "red", "interrupted": "red", "unfinished": "yellow"}
+COLOURS = {
+    "published": "green",
+    "quiet": "green",
+    "alarm": "red",
+    "failed": "red",
+    "interrupted": "red",
+    "unfinished": "yellow",
+}
 
 
 @click.command("runs")

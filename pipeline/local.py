@@ -1,4 +1,4 @@
-"""Runs the pipeline on this machine with ``kfp.local``, and shows a person what happens."""
+"""Runs a pipeline on this machine with ``kfp.local``, and shows a person what happens."""
 
 import contextlib
 import itertools
@@ -29,8 +29,8 @@ from components.summary.outcome import Step as Told
 from components.summary.summary import write_steps
 from pipeline import containers, page
 from pipeline.display import Display
-from pipeline.outcome import show_interrupted, show_outcome
-from pipeline.pipeline import mnist
+from pipeline.outcome import outcome_of, show_interrupted, show_outcome
+from pipeline.pipelines import Pipeline
 from pipeline.processes import Command, Processes, Show
 from pipeline.runs import Outcome, Run, Step, point_latest
 
@@ -42,6 +42,7 @@ RunStep = Callable[[list[str], Execute], int]
 class LocalRun:
     """A run as it goes: its directory, its steps so far, and who watches."""
 
+    pipeline: Pipeline
     directory: Path
     display: Display
     secrets: list[str]
@@ -53,7 +54,7 @@ class LocalRun:
         """Runs a step, showing and logging what it prints, and returns its exit code."""
         self.running, directory = _identify(command)
         # A source that cannot be read makes no run worth looking at, if there is one already.
-        point_latest(self.directory, anyhow=bool(self.steps))
+        point_latest(self.directory, self.pipeline.latest, anyhow=bool(self.steps))
         directory.mkdir(parents=True, exist_ok=True)
         if self.running == "summary":
             write_steps(directory, self.told)
@@ -77,22 +78,21 @@ class LocalRun:
         self.told.append(Told(self.running, state, result, lines))
         return code
 
-    @property
-    def outcome(self) -> Outcome:
-        """What came of the run, once it is through."""
-        if any(step.exit_code for step in self.steps.values()):
-            return "failed"
-        return "published" if "push" in self.steps else "not blessed"
-
 
 def run(
-    parameters: dict[str, Any], runs: Path, debug: bool, images: str, processes: Processes | None
+    pipeline: Pipeline,
+    parameters: dict[str, Any],
+    runs: Path,
+    debug: bool,
+    images: str,
+    processes: Processes | None,
 ) -> int:
-    """Runs the pipeline on this machine.
+    """Runs a pipeline on this machine.
 
     Args:
-        parameters: The pipeline's parameters by name.
-        runs: Directory under which the run gets its own, ``latest`` pointing to it.
+        pipeline: Which one.
+        parameters: Its parameters by name.
+        runs: Directory under which the run gets its own, and a link to the newest.
         debug: Shows a failed step's traceback.
         images: JSON file of step and image, where there are no processes; empty: those built here.
         processes: What the steps run in; None: their images.
@@ -105,36 +105,36 @@ def run(
         StepError: There cannot be a run here; or images are asked for, and there is no container
             engine or an image is missing.
     """
-    found = {} if processes else containers.names(images)
-    record = Run.begin(runs, parameters)
-    display = Display(sys.stdout, parameters["max_steps"], debug)
+    found = {} if processes else containers.names(pipeline, images)
+    record = Run.begin(runs, pipeline, parameters)
+    display = Display(sys.stdout, parameters.get("max_steps", 0), debug)
     secrets = [parameters[name] for name in SECRET if parameters[name]]
-    local = LocalRun(runs / record.name, display, secrets)
+    local = LocalRun(pipeline, runs / record.name, display, secrets)
     configured = (
         _as_processes(record.name, local.step, processes)
         if processes
-        else _in_containers(local.step, parameters, found)
+        else _in_containers(local, parameters, found)
     )
     outcome: Outcome = "failed"
     try:
         with sigterm_exits(), configured as runner, _kfp_local(local.directory, runner):
             _run_pipeline(local, parameters)
-        outcome = local.outcome
+        outcome = outcome_of(local.steps, local.directory)
     except (KeyboardInterrupt, SystemExit) as stop:
         outcome = "interrupted"
         show_interrupted(local.display, local.running, local.directory, parameters)
         return 128 + (signal.SIGTERM if isinstance(stop, SystemExit) else signal.SIGINT)
     finally:
         page.write(local.directory, record.end(local.directory, outcome, local.steps))
-    show_outcome(local.display, local.steps, local.directory, parameters)
+    show_outcome(pipeline, local.display, local.steps, local.directory, parameters)
     return int(outcome == "failed")
 
 
 def _run_pipeline(local: LocalRun, parameters: dict[str, Any]) -> None:
     try:
-        mnist(**parameters)
+        local.pipeline.function()(**parameters)
     except RuntimeError:
-        if local.outcome != "failed":
+        if not any(step.exit_code for step in local.steps.values()):
             raise  # not a step: kfp itself, or the pipeline
 
 
@@ -182,9 +182,9 @@ def _as_processes(name: str, run_step: RunStep, processes: Processes) -> Iterato
 
 @contextlib.contextmanager
 def _in_containers(
-    run_step: RunStep, parameters: dict[str, Any], found: dict[str, str]
+    local: LocalRun, parameters: dict[str, Any], found: dict[str, str]
 ) -> Iterator[Any]:
-    """Has kfp.local run its containers through ``run_step``; yields the runner for them."""
+    """Has kfp.local run its containers as steps of a run; yields the runner for them."""
 
     def run_container(client: Any, image: str, command: list[str], **settings: Any) -> int:
         containers.share(_identify(command)[1])
@@ -192,10 +192,10 @@ def _in_containers(
         def execute(show: Show) -> int:
             return containers.run_container(client, found[image], command, show, **settings)
 
-        return run_step(command, execute)
+        return local.step(command, execute)
 
     with _replaced(docker_task_handler, "run_docker_container", run_container):
-        yield containers.runner(parameters)
+        yield containers.runner(local.pipeline, parameters)
 
 
 @contextlib.contextmanager

@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from components.config import PARAMETERS, PIPELINE_NAME, Push
 from components.shared.addresses import shown_in
 from components.shared.command_line import build_all
+from pipeline.pipelines import MNIST, PIPELINES, Pipeline
 from pipeline.runs import public
 
 if TYPE_CHECKING:
     from pipeline.client import Connection, Request
-    from pipeline.package import Package
 
-PIPELINE_YAML = "pipeline.yaml"
 CONNECTION = ("host", "token", "cookies", "namespace")
 REQUEST = ("parameters", "experiment", "name", "service_account")
 ENDPOINT = "KF_PIPELINES_ENDPOINT"
 
 Decorator = Callable[[Callable], Callable]
+
+
+def chosen(context: click.Context) -> Pipeline:
+    """Returns the pipeline that ``--pipeline`` names."""
+    return PIPELINES[context.params["pipeline"]]
 
 
 def _address(_: click.Context, __: click.Parameter, host: str) -> str:
@@ -38,10 +41,12 @@ def _typed(context: click.Context, _: click.Parameter, pairs: tuple[str, ...]) -
         if not equals:
             raise click.BadParameter(f"{pair!r}, expected name=value, as max_steps=2000.")
         values[name.replace("-", "_")] = value
-    typed = build_all(PARAMETERS, values)
+    pipeline = chosen(context)
+    typed = build_all(pipeline.parameters, values)
     if unknown := sorted(values.keys() - typed):
         raise click.BadParameter(
-            f"no parameter {', '.join(unknown)}; 'python -m pipeline local --help' lists them all."
+            f"no parameter {', '.join(unknown)}; "
+            f"'python -m pipeline {pipeline.command} --help' lists them all."
         )
     return typed
 
@@ -54,6 +59,16 @@ def _adding(*options: Decorator) -> Decorator:
 
     return decorate
 
+
+# Which pipeline; the others of its options look there.
+choosing = click.option(
+    "--pipeline",
+    type=click.Choice(list(PIPELINES)),
+    default=MNIST.name,
+    show_default=True,
+    is_eager=True,
+    help="Which pipeline.",
+)
 
 # How to reach the server.
 connecting = _adding(
@@ -85,14 +100,22 @@ connecting = _adding(
 )
 
 
-def requesting(name: str, what: str) -> Decorator:
-    """Adds the options that say what to run."""
+def requesting(what: str, name: Callable[[Pipeline], str], default: str) -> Decorator:
+    """Adds the options that say what to run.
+
+    Args:
+        what: What is made of it.
+        name: Gives it a name, where none is given.
+        default: Says in the help what that is.
+    """
     return _adding(
+        choosing,
         click.option(
             "--file",
             "package",
-            default=PIPELINE_YAML,
-            show_default=True,
+            default=None,
+            show_default=", ".join(pipeline.file for pipeline in PIPELINES.values()),
+            callback=lambda context, _, file: Path(file or chosen(context).file),
             type=click.Path(path_type=Path),
             help="The compiled pipeline.",
         ),
@@ -106,9 +129,20 @@ def requesting(name: str, what: str) -> Decorator:
             help="A parameter of the pipeline, as max_steps=2000; give it again for more.",
         ),
         click.option(
-            "--experiment", "-e", default=PIPELINE_NAME, show_default=True, help="Experiment."
+            "--experiment",
+            "-e",
+            default="",
+            show_default="the pipeline's name",
+            callback=lambda context, _, name: name or chosen(context).name,
+            help="Experiment.",
         ),
-        click.option("--name", default=name, show_default=bool(name), help=f"Name of the {what}."),
+        click.option(
+            "--name",
+            default="",
+            show_default=default,
+            callback=lambda context, _, given: given or name(chosen(context)),
+            help=f"Name of the {what}.",
+        ),
         click.option(
             "--service-account",
             default="",
@@ -158,16 +192,19 @@ def request(values: dict[str, Any]) -> "Request":
     return found
 
 
-def lost(package: "Package", destination: str) -> str:
-    """Says, where a registry would be gone with the pod that published to it, what to do."""
+def lost(pipeline: Pipeline, asked: "Request") -> str:
+    """Says, where a registry lies in a pod, and is gone with it or empty, what to do."""
+    package = asked.package
+    destination = str(asked.parameters.get("destination") or package.default("destination"))
     if "://" in destination:
         return ""
-    volumes = package.volumes(Push.__name__.lower())
+    volumes = package.volumes(pipeline.registry_step)
     if any(Path(destination).is_relative_to(volume) for volume in volumes):
         return ""
     on_volume = f"{volumes[0]}/registry" if volumes else "a directory on the volume of --pvc"
+    why = "and gone with it" if pipeline.fills_registry else "where no model is published"
     return (
-        f"destination {shown_in(destination)!r} is a directory of a pod and gone with it; name a "
+        f"destination {shown_in(destination)!r} is a directory of a pod {why}; name a "
         f"bucket, as -p destination=gs://bucket/registry, or {on_volume}."
     )
 

@@ -15,6 +15,8 @@ MADE = {  # what there is to look at, by name
     "Model card": "evaluate/evaluation/model_card.md",
     "Predictions": "evaluate/evaluation/predictions.parquet",
     "Model": "train/model/",
+    "What moved": "watch/drift/drift.html",
+    "What the model says of each image": "predict/predictions/",
     "Checkpoints and TensorBoard's events": "train/logs/",
 }
 

@@ -2,16 +2,17 @@
 
 from kfp import dsl
 
-from components.config import DESCRIPTION, PIPELINE_NAME, Evaluate, Ingest, Push, Run, Train
+from components.config import Evaluate, Ingest, Push, Run, Train
 from components.evaluate.component import evaluate
 from components.ingest.component import ingest
 from components.push.component import push
 from components.summary.component import summary
 from components.train.component import train
 from pipeline.cluster import configure
+from pipeline.pipelines import MNIST
 
 
-@dsl.pipeline(name=PIPELINE_NAME, description=DESCRIPTION)
+@dsl.pipeline(name=MNIST.name, description=MNIST.description)
 def mnist(
     source: str = Ingest.source,
     class_names: str = Ingest.class_names,

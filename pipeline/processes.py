@@ -1,9 +1,9 @@
 """The processes of a local run's steps, whose imports are done before their turn comes.
 
-Importing TensorFlow and Beam takes longer than all that the steps do. So ingest's process starts
-at once, imports, and waits for its command, while kfp compiles the pipeline. Beside it Python's
-fork server imports TensorFlow once, and the other steps are forked from it. Where a fork is not
-safe after such an import, on macOS, each imports for itself.
+Importing TensorFlow and Beam takes longer than all that the steps do. So the process of the first
+step starts at once, imports, and waits for its command, while kfp compiles the pipeline. Where more
+than one step needs TensorFlow, Python's fork server imports it once beside it, and they are forked
+from there. Where a fork is not safe after such an import, on macOS, each imports for itself.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection
@@ -30,8 +30,6 @@ ROOT = Path(__file__).resolve().parent.parent
 # and jemalloc's own, which both see to forks: a test holds that.
 LIBRARIES = ["kfp.dsl.executor", "tensorboard.compat.proto.event_pb2", "tensorflow"]
 PRELOADED = ["pipeline.fork_server", *LIBRARIES] if sys.platform == "linux" else []
-AHEAD = {"ingest": "components.ingest.ingest"}  # what starts at once, and what it imports
-FORKED = ("train", "evaluate", "push")
 GRACE = 30  # seconds that a step gets to end: training saves a checkpoint then
 TIDY = 5  # seconds of these for one that has nothing to save; Beam may wait for ever
 
@@ -49,12 +47,20 @@ class Command:
 
 
 class Processes:
-    """Where the steps of a run get their processes; leaving it ends those that nobody needed."""
+    """Where the steps of a run get their processes; leaving it ends those that nobody needed.
 
-    def __init__(self) -> None:
-        self._waiting = {name: _Process(get_context("spawn"), AHEAD[name]) for name in AHEAD}
-        forkserver.set_forkserver_preload(PRELOADED)
-        forkserver.ensure_running()
+    Args:
+        ahead: Steps that start at once, and what each imports.
+        forked: Steps that are forked from a process that has imported TensorFlow.
+    """
+
+    def __init__(self, ahead: Mapping[str, Sequence[str]], forked: Sequence[str]) -> None:
+        spawn = get_context("spawn")
+        self._waiting = {name: _Process(spawn, modules) for name, modules in ahead.items()}
+        self._forked = forked
+        if forked:
+            forkserver.set_forkserver_preload(PRELOADED)
+            forkserver.ensure_running()
         self._imported = False  # whether a step has waited for the fork server's imports
 
     def __enter__(self) -> Self:
@@ -81,16 +87,16 @@ class Processes:
 
     def _start(self, function: str) -> "_Process":
         # The summary of a run that failed early does not wait for TensorFlow.
-        self._imported = self._imported or function in FORKED
+        self._imported = self._imported or function in self._forked
         return _Process(get_context("forkserver" if self._imported else "spawn"))
 
 
 class _Process:
-    def __init__(self, context: BaseContext, module: str = "") -> None:
+    def __init__(self, context: BaseContext, modules: Sequence[str] = ()) -> None:
         self._commands, commands = context.Pipe()
         printed, output = context.Pipe(duplex=False)
         self._printed = os.fdopen(os.dup(printed.fileno()), encoding="utf-8", errors="replace")
-        self._process = context.Process(target=_work, args=(module, commands, output))  # type: ignore[attr-defined]
+        self._process = context.Process(target=_work, args=(modules, commands, output))  # type: ignore[attr-defined]
         self._process.start()
         for end in (commands, printed, output):
             end.close()
@@ -120,7 +126,7 @@ class _Process:
         self._printed.close()
 
 
-def _work(module: str, commands: Connection, output: Connection) -> None:
+def _work(modules: Sequence[str], commands: Connection, output: Connection) -> None:
     """A step's process: imports, waits for its command, and does it."""
     end_with_parent()
     _print_to(output)
@@ -135,7 +141,7 @@ def _work(module: str, commands: Connection, output: Connection) -> None:
     from components.push.fresh import FORKABLE  # a step's: not for what steps are forked from
 
     os.environ[FORKABLE] = "true"
-    if module:
+    for module in modules:
         importlib.import_module(module)
     command: Command = commands.recv()
     commands.close()

@@ -8,14 +8,23 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field
 
-from components.config import PIPELINE_NAME, SECRET
+from components.config import SECRET
 from components.shared.addresses import shown_in
 from components.shared.code import Code, this_code
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Manifest
+from pipeline.pipelines import Pipeline
 
-LATEST = "latest"  # the link to the newest run that had data to work on
-Outcome = Literal["unfinished", "published", "not blessed", "failed", "interrupted"]
+Outcome = Literal[
+    "unfinished",
+    "published",
+    "not blessed",
+    "quiet",
+    "alarm",
+    "nothing new",
+    "failed",
+    "interrupted",
+]
 
 
 class Step(BaseModel):
@@ -43,7 +52,7 @@ class Run(Manifest):
     published: str = ""  # where the version lies
 
     @classmethod
-    def begin(cls, runs: Path, parameters: dict[str, Any]) -> Self:
+    def begin(cls, runs: Path, pipeline: Pipeline, parameters: dict[str, Any]) -> Self:
         """Makes a run its directory.
 
         Raises:
@@ -52,14 +61,14 @@ class Run(Manifest):
         started = datetime.datetime.now().astimezone()
         code = this_code()
         run = cls(
-            name=f"{PIPELINE_NAME}-{started:%Y-%m-%d-%H-%M-%S-%f}",
+            name=f"{pipeline.name}-{started:%Y-%m-%d-%H-%M-%S-%f}",
             started=started,
             parameters=public(parameters),
             version=code.version,
             commit=code.commit,
             dirty=code.dirty,
         )
-        latest = runs / LATEST
+        latest = runs / pipeline.latest
         if latest.exists() and not latest.is_symlink():
             raise StepError(
                 f"{latest}: is no link, expected one to the newest run; move it, or name another "
@@ -121,16 +130,17 @@ def _published(directory: Path) -> str:
     return str(told["parameterValues"]["Output"])
 
 
-def point_latest(directory: Path, anyhow: bool) -> None:
-    """Lets ``latest`` name a run, in one step; also where another run does so at this moment.
+def point_latest(directory: Path, name: str, anyhow: bool) -> None:
+    """Lets a link name a run, in one step; also where another run does so at this moment.
 
     Args:
         directory: The run's.
+        name: The link's, beside it.
         anyhow: Otherwise only where it names none yet.
     """
-    link = directory.parent / LATEST
+    link = directory.parent / name
     if link.exists() and not anyhow:
         return
-    partial = directory.parent / f".{LATEST}-{directory.name}"
+    partial = directory.parent / f".{name}-{directory.name}"
     partial.symlink_to(directory.name, target_is_directory=True)
     os.replace(partial, link)  # noqa: PTH105

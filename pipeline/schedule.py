@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from components.config import PIPELINE_NAME
 from components.shared.command_line import reported
 from components.shared.errors import tell
 from pipeline.options import connecting, connection, lost, request, requesting, show
+from pipeline.pipelines import PIPELINES
 
 ZONE_REASON = (
     "a schedule has no time zone of its own: the installation reads all of them in one, UTC unless "
@@ -37,7 +37,11 @@ def _time_zone(_: click.Context, __: click.Parameter, zone: str) -> str:
 
 @click.group(invoke_without_command=True)
 @connecting
-@requesting(f"{PIPELINE_NAME}-schedule", "schedule; one of the same name is replaced")
+@requesting(
+    "schedule; one of the same name is replaced",
+    lambda pipeline: f"{pipeline.name}-schedule",
+    "the pipeline's name, -schedule",
+)
 @click.option(
     "--cron",
     default="",
@@ -49,17 +53,22 @@ def _time_zone(_: click.Context, __: click.Parameter, zone: str) -> str:
 )
 @click.pass_context
 def schedule(
-    context: click.Context, /, cron: str, time_zone: str, dry_run: bool, **values: Any
+    context: click.Context,
+    /,
+    pipeline: str,
+    cron: str,
+    time_zone: str,
+    dry_run: bool,
+    **values: Any,
 ) -> None:
-    """Run the pipeline on a cluster, again and again."""
+    """Run a pipeline on a cluster, again and again."""
     if context.invoked_subcommand:
         return
     if not cron:
         raise click.UsageError("Missing option '--cron'.")
     with reported():
         server, asked = connection(values), request(values)
-        destination = asked.parameters.get("destination") or asked.package.default("destination")
-        if problem := lost(asked.package, str(destination)):
+        if problem := lost(PIPELINES[pipeline], asked):
             raise click.BadParameter(problem, param_hint="-p")
         from pipeline.cron import next_times
 

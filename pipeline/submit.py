@@ -6,24 +6,23 @@ from typing import Any
 
 import click
 
-from components.config import PIPELINE_NAME
 from components.shared.command_line import reported
 from components.shared.errors import tell
 from pipeline.options import connecting, connection, lost, request, requesting, show
+from pipeline.pipelines import PIPELINES, Pipeline
 
 # Where a first try publishes to that names no registry: a pod can write there, and nowhere else.
 SCRATCH = "/tmp/registry"
 
 
-def _destination(asked: Any) -> None:
+def _destination(pipeline: Pipeline, asked: Any) -> None:
     """Sees that a registry that is named outlives the run.
 
     Raises:
         click.BadParameter: It would not.
     """
-    named = asked.parameters.get("destination")
-    if problem := lost(asked.package, named or str(asked.package.default("destination"))):
-        if named:
+    if problem := lost(pipeline, asked):
+        if asked.parameters.get("destination") or not pipeline.fills_registry:
             raise click.BadParameter(problem, param_hint="-p")
         asked.parameters["destination"] = SCRATCH
         click.echo(
@@ -35,17 +34,20 @@ def _destination(asked: Any) -> None:
 
 @click.command()
 @connecting
-@requesting("", "run; empty: the pipeline's with the time")
+@requesting(
+    "run",
+    lambda pipeline: f"{pipeline.name} {datetime.now():%Y-%m-%d %H:%M:%S}",
+    "the pipeline's name and the time",
+)
 @click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 where the run failed.")
 @click.option(
     "--poll", default=5.0, show_default=True, help="Seconds between two looks while waiting."
 )
-def submit(wait: bool, poll: float, dry_run: bool, **values: Any) -> None:
-    """Run the pipeline on a cluster."""
-    values["name"] = values["name"] or f"{PIPELINE_NAME} {datetime.now():%Y-%m-%d %H:%M:%S}"
+def submit(pipeline: str, wait: bool, poll: float, dry_run: bool, **values: Any) -> None:
+    """Run a pipeline on a cluster."""
     with reported():
         server, asked = connection(values), request(values)
-        _destination(asked)
+        _destination(PIPELINES[pipeline], asked)
         if dry_run:
             show(values["package"], asked)
             return

@@ -21,6 +21,7 @@ from pipeline.cluster import Cluster
 from pipeline.compile import compile_to
 from pipeline.options import connecting, connection
 from pipeline.package import Package
+from pipeline.pipelines import MNIST
 from pipeline.submit import SCRATCH
 from tests.cluster.checks import CHECKS, Hold
 from tests.cluster.installation import Installation, SkippedError
@@ -40,7 +41,7 @@ def main(source: str, destination: str, poll: float, patience: float, **values: 
     """Try on an installation what is promised of it."""
     given = {"destination": destination or SCRATCH} | ({"source": source} if source else {})
     with reported(), TemporaryDirectory() as scratch:
-        compile_to(f"{scratch}/pipeline.yaml", build(Cluster, values))
+        compile_to(f"{scratch}/pipeline.yaml", build(Cluster, values), MNIST)
         package = Package.read(Path(scratch) / "pipeline.yaml")
         at = Installation(connection(values), package, given, poll, patience)
         at.begin()

@@ -1,27 +1,28 @@
 """What a container of a local run sees; tests/e2e/test_containers.py runs them."""
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.config import PARAMETERS
 from components.shared.errors import StepError
 from pipeline.containers import runner
+from pipeline.pipelines import MNIST, PREDICT, Pipeline
 from tests.conftest import Command
 
 
-def parameters(**given: object) -> dict[str, Any]:
+def parameters(pipeline: Pipeline, **given: object) -> dict[str, Any]:
     """Returns the defaults of the pipeline's parameters, but for those given."""
-    defaults = {name: value for config in PARAMETERS for name, value in asdict(config()).items()}
+    defaults = {
+        name: value for config in pipeline.parameters for name, value in vars(config()).items()
+    }
     return defaults | {name: str(value) for name, value in given.items()}
 
 
-def mounts(**given: object) -> dict[str, bool]:
+def mounts(pipeline: Pipeline = MNIST, **given: object) -> dict[str, bool]:
     """Returns what a container sees, and whether it can write there."""
-    found = runner(parameters(**given)).container_run_args["mounts"]
+    found = runner(pipeline, parameters(pipeline, **given)).container_run_args["mounts"]
     assert all(mount["Source"] == mount["Target"] for mount in found)
     return {mount["Target"]: not mount["ReadOnly"] for mount in found}
 
@@ -40,6 +41,18 @@ def test_a_container_reads_the_source_and_writes_the_registry(tmp_path: Path) ->
         str(registry): True,
     }
     assert registry.is_dir()
+
+
+def test_a_container_that_predicts_only_reads_the_registry(tmp_path: Path) -> None:
+    source, registry = tmp_path / "data", tmp_path / "registry"
+    source.mkdir()
+    registry.mkdir()
+    assert mounts(PREDICT, source="data", destination="registry") == {
+        str(source): False,
+        str(registry): False,
+    }
+    assert mounts(PREDICT, source="data", destination="none") == {str(source): False}
+    assert not (tmp_path / "none").exists()
 
 
 def test_what_parameters_do_not_name_is_not_there(tmp_path: Path) -> None:
@@ -69,11 +82,11 @@ def test_a_directory_that_is_read_and_written_can_be_written(tmp_path: Path) -> 
 def test_a_registry_that_cannot_be_made_is_an_error_for_people(tmp_path: Path) -> None:
     (tmp_path / "registry").write_text("not a directory", encoding="utf-8")
     with pytest.raises(StepError, match="registry: cannot be made a directory"):
-        runner(parameters(destination="registry"))
+        runner(MNIST, parameters(MNIST, destination="registry"))
 
 
 def test_a_container_never_runs_as_root() -> None:
-    settings = runner(parameters()).container_run_args
+    settings = runner(MNIST, parameters(MNIST)).container_run_args
     assert settings["user"].split(":")[0] == str(os.getuid() or 65532)
     assert settings["read_only"] and settings["cap_drop"] == ["ALL"]
 

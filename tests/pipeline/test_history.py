@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.pipelines import MNIST
 from pipeline.runs import Run, Step, point_latest
 from tests.pipeline.conftest import Cli
 
@@ -13,7 +14,7 @@ from tests.pipeline.conftest import Cli
 def runs(tmp_path: Path, evaluation: Path) -> Path:
     """Two runs of other settings, the first published."""
     for source, seed in (("fake://1", 0), ("fake://[2]", 1)):
-        run = Run.begin(tmp_path, {"source": source, "seed": seed, "max_steps": 7})
+        run = Run.begin(tmp_path, MNIST, {"source": source, "seed": seed, "max_steps": 7})
         directory = tmp_path / run.name
         shutil.copytree(evaluation, directory / "evaluate" / "evaluation")
         steps = {"train": Step(seconds=1.25, exit_code=seed, result="Trained")}
@@ -22,7 +23,7 @@ def runs(tmp_path: Path, evaluation: Path) -> Path:
             told = '{"parameterValues": {"Output": "registry/digits/12"}}'
             (directory / "push" / "executor_output.json").write_text(told)
         run.end(directory, "failed" if seed else "published", steps)
-        point_latest(directory, anyhow=True)
+        point_latest(directory, MNIST.latest, anyhow=True)
     return tmp_path
 
 

@@ -7,12 +7,17 @@ from typing import Any
 import click
 import pytest
 
-from components.config import PARAMETERS, TUTORIAL
+from components.config import TUTORIAL
 from pipeline.__main__ import main
 from pipeline.cluster import Cluster
+from pipeline.pipelines import MNIST, PREDICT
 from tests.pipeline.conftest import Cli
 
-COMMANDS: dict[str, Any] = {"local": PARAMETERS, "compile": (Cluster,)}
+COMMANDS: dict[str, Any] = {
+    "local": MNIST.parameters,
+    "predict": PREDICT.parameters,
+    "compile": (Cluster,),
+}
 
 
 def _parsed(*arguments: str) -> dict[str, Any]:
@@ -41,7 +46,15 @@ def test_help_of_local_has_ten_options_first_and_every_option_once(cli: Cli) -> 
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("name", ["local", "compile", "submit", "schedule"])
+def test_help_of_predict_has_its_options_in_groups(cli: Cli) -> None:
+    told = cli("predict", "--help").output
+    places = [told.index(f"{title}:") for title in ("Used first", "Predict", "Watch")]
+    assert places == sorted(places)
+    assert told.index("--max-ink-psi") > places[2] > told.index("--resize") > places[1]
+    assert told.index("--source") < places[1]
+
+
+@pytest.mark.parametrize("name", ["local", "predict", "compile", "submit", "schedule"])
 def test_every_command_says_what_it_is_for(cli: Cli, name: str) -> None:
     assert main.commands[name].help
     for parameter in main.commands[name].params:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from pipeline import page
+from pipeline.pipelines import MNIST
 from pipeline.runs import Run, Step
 
 
 def test_page_tells_what_came_of_a_run_and_links_what_is_there(tmp_path: Path) -> None:
-    run = Run.begin(tmp_path, {"source": "fake://<3>", "max_steps": 7})
+    run = Run.begin(tmp_path, MNIST, {"source": "fake://<3>", "max_steps": 7})
     directory = tmp_path / run.name
     (directory / "train/model").mkdir(parents=True)
     failed = Step(seconds=1.25, exit_code=1, result="error: <no> class")
@@ -23,7 +24,7 @@ def test_page_tells_what_came_of_a_run_and_links_what_is_there(tmp_path: Path) -
 def test_page_leads_to_the_version_where_that_is_on_disk(tmp_path: Path) -> None:
     version = tmp_path / "the registry/digits/3"
     version.mkdir(parents=True)
-    run = Run.begin(tmp_path / "runs", {})
+    run = Run.begin(tmp_path / "runs", MNIST, {})
     directory = tmp_path / "runs" / run.name
     for published, link in ((str(version), True), ("gs://bucket/digits/3", False)):
         page.write(directory, run.model_copy(update={"published": published}))

@@ -7,24 +7,35 @@ from typing import Any
 import pytest
 import yaml
 
-from components.config import PARAMETERS, STEPS
+from pipeline.pipelines import PIPELINES, Pipeline
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Cli
 
-CONFIGS: tuple[Any, ...] = PARAMETERS
+EACH = pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=PIPELINES.keys())
+STEPS = [step for pipeline in PIPELINES.values() for step in pipeline.steps]
 TYPES = {int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", bool: "BOOLEAN", str: "STRING"}
 
 
-@pytest.fixture(scope="module")
-def spec() -> Any:
-    """The committed pipeline."""
-    return next(yaml.safe_load_all((ROOT / "pipeline.yaml").read_text()))
+@EACH
+def test_the_committed_pipeline_is_fresh(cli: Cli, tmp_path: Path, pipeline: Pipeline) -> None:
+    cli("compile", "--pipeline", pipeline.name, "--output", tmp_path / pipeline.file)
+    fresh = (tmp_path / pipeline.file).read_text()
+    assert (ROOT / pipeline.file).read_text() == fresh, "run 'make compile' and commit it"
 
 
-def test_the_committed_pipeline_is_fresh(cli: Cli, tmp_path: Path) -> None:
-    cli("compile", "--output", tmp_path / "pipeline.yaml")
-    fresh = (tmp_path / "pipeline.yaml").read_text()
-    assert (ROOT / "pipeline.yaml").read_text() == fresh, "run 'make compile' and commit it"
+def test_a_pipeline_has_its_own_file(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli("compile").output == "Wrote pipeline.yaml\n"
+    assert cli("compile", "--pipeline", "predict").output == "Wrote predict.yaml\n"
+    for pipeline in PIPELINES.values():
+        assert (tmp_path / pipeline.file).read_text() == (ROOT / pipeline.file).read_text()
+
+
+def configs(pipeline: Pipeline) -> tuple[Any, ...]:
+    """Returns the configurations that are the pipeline's parameters."""
+    return pipeline.parameters
 
 
 def signature(path: str, name: str) -> dict[str, str]:
@@ -61,17 +72,19 @@ def test_every_field_of_a_step_is_a_parameter_of_its_component(config: Any) -> N
         pytest.fail("\n".join(told), pytrace=False)
 
 
-def test_every_field_is_a_parameter_of_the_pipeline_with_its_default() -> None:
-    path = "pipeline/pipeline.py"
-    has = signature(path, "mnist")
+@EACH
+def test_every_field_is_a_parameter_of_the_pipeline_with_its_default(pipeline: Pipeline) -> None:
+    module, _, function = pipeline.entry.partition(":")
+    path = module.replace(".", "/") + ".py"
+    has = signature(path, function)
     expected = {
         name: f"{type(field.default).__name__} = {config.__name__}.{name}"
-        for config in CONFIGS
+        for config in configs(pipeline)
         for name, field in config.__pydantic_fields__.items()
     }
     told = differing(path, "mnist", has, expected)
     told += [
-        f"{path}: mnist() has {name}, which is no field of config.py"
+        f"{path}: {function}() has {name}, which is no field of config.py"
         for name in has.keys() - expected
     ]
     if told:
@@ -87,17 +100,20 @@ def test_a_missing_place_is_told_in_one_line() -> None:
     ]
 
 
-def test_every_field_is_compiled_with_its_type_and_default(spec: Any) -> None:
+@EACH
+def test_every_field_is_compiled_with_its_type_and_default(pipeline: Pipeline) -> None:
+    spec = next(yaml.safe_load_all((ROOT / pipeline.file).read_text()))
     compiled = spec["root"]["inputDefinitions"]["parameters"]
     assert {
         name: (each["parameterType"], each["defaultValue"]) for name, each in compiled.items()
     } == {
         name: (TYPES[type(field.default)], field.default)
-        for config in CONFIGS
+        for config in configs(pipeline)
         for name, field in config.__pydantic_fields__.items()
     }
 
 
-def test_field_names_are_unique_over_the_steps() -> None:
-    names = [name for config in CONFIGS for name in config.__pydantic_fields__]
+@EACH
+def test_field_names_are_unique_over_the_steps(pipeline: Pipeline) -> None:
+    names = [name for config in configs(pipeline) for name in config.__pydantic_fields__]
     assert len(names) == len(set(names))

@@ -7,13 +7,14 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from components.config import PARAMETERS, Ingest, Run, Serve, Train
+from components.config import Ingest, Run, Serve, Train
 from components.shared.command_line import build, flag, step_command
+from pipeline.pipelines import MNIST, PREDICT
 
 NUMBERS = [
     (config, name, field.annotation)
-    for config in (*PARAMETERS, Serve)
-    for name, field in config.__pydantic_fields__.items()  # type: ignore[union-attr]
+    for config in (*dict.fromkeys((*MNIST.parameters, *PREDICT.parameters)), Serve)
+    for name, field in config.__pydantic_fields__.items()  # type: ignore[attr-defined]
     if field.annotation in (int, float)
 ]
 
@@ -78,6 +79,6 @@ def test_without_a_home_directory_a_tilde_is_wrong_usage(
 
 
 def test_every_default_is_within_bounds() -> None:
-    for config in PARAMETERS:
+    for config in MNIST.parameters:
         config()
     assert Train(seed=(1 << 31) - 1).seed == (1 << 31) - 1
