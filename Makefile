@@ -36,6 +36,7 @@ KNOWN_fake-gcs-server := FAKE_GCS_SERVER
 KNOWN_kserve-schema := KSERVE
 KNOWN_bench-train := PEERS
 KNOWN_bench-local := BEFORE
+KNOWN_bench-imports := BEFORE
 KNOWN_fuzz := FUZZ TESTS
 KNOWN_test-roots := SUITES
 
@@ -170,9 +171,12 @@ test-roots: ## Type the first command on bare Debian machines: make test-roots S
 
 ##@ Measure it
 
-.PHONY: bench-local bench-train bench-evaluate bench-ingest bench-predict bench-drift bench-distributed bench-memory bench-accuracy
+.PHONY: bench-local bench-imports bench-train bench-evaluate bench-ingest bench-predict bench-drift bench-distributed bench-memory bench-accuracy
 bench-local: $(DEVELOPED) ## Measure a whole run beside another revision's: make bench-local BEFORE=REVISION
 	@$(PYTHON) -m bench.local --before $(BEFORE)
+
+bench-imports: $(DEVELOPED) ## Measure every step's imports beside another revision's: make bench-imports BEFORE=REVISION
+	@$(PYTHON) -m bench.imports --before $(BEFORE)
 
 bench-train: $(DEVELOPED) ## Measure training beside other ways to do it: make bench-train PEERS=PYTHON
 	@PEERS=$(or $(PEERS),$(PYTHON)) $(PYTHON) -m bench.train
