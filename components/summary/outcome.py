@@ -9,9 +9,10 @@ FAILED = ("Failed", "Error")
 # What Kubernetes says of a pod that its limit of time has ended.
 DEADLINE = "longer than the specified deadline"
 ERROR, PUBLISHED, NOT_BLESSED = "error: ", "Published ", "Not blessed: "
+PREDICTED, NOTHING_NEW, ALARM = "Predicted ", "Nothing new: ", "Alarm: "
 PRECISION = re.compile(r"^Blessed: .*(test precision@1 [\d.]+)")
 
-State = Literal["succeeded", "not blessed", "failed", "timed out", "terminated", "unknown"]
+State = Literal["succeeded", "not blessed", "alarm", "failed", "timed out", "terminated", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Outcome:
     @property
     def succeeded(self) -> bool:
         """Whether all steps that were to run did."""
-        return self.state in ("succeeded", "not blessed")
+        return self.state in ("succeeded", "not blessed", "alarm")
 
 
 def outcome(steps: Iterable[Step], terminated: bool = False) -> Outcome:
@@ -74,8 +75,21 @@ def outcome(steps: Iterable[Step], terminated: bool = False) -> Outcome:
         why = evaluated.line(NOT_BLESSED)
         told = "Run succeeded, but the model is not blessed and not published"
         return Outcome("not blessed", f"{told}: {why}" if why else told)
+    if predicted := _done(by_name, "predict"):
+        return _night(predicted, by_name.get("watch"))
     started = ", ".join(f"{s.name} {s.phase.lower()}" for s in by_name.values()) or "no step"
     return Outcome("unknown", f"Run over, and it is not known how: {started}")
+
+
+def _night(predicted: Step, watched: Step | None) -> Outcome:
+    """Tells what came of a night's images."""
+    if nothing := predicted.line(NOTHING_NEW):
+        return Outcome("succeeded", f"Run succeeded: nothing new: {nothing}")
+    images = predicted.line(PREDICTED) or "the images"
+    if watched and (alarm := watched.line(ALARM)):
+        return Outcome("alarm", f"Run succeeded, but what came in has moved: {alarm}")
+    quiet = ", nothing moved" if watched and watched.phase == "Succeeded" else ""
+    return Outcome("succeeded", f"Run succeeded: predicted {images}{quiet}")
 
 
 def _done(steps: dict[str, Step], name: str) -> Step | None:

@@ -11,8 +11,9 @@ from typing import Any
 
 from components.summary.outcome import FAILED, Step
 
-STEPS = ("ingest", "train", "evaluate", "push")
-TOLD = ("evaluate", "push")  # whose last lines say what came of the run
+# Of all pipelines, each in its order.
+STEPS = ("ingest", "train", "evaluate", "push", "predict", "watch")
+TOLD = ("evaluate", "push", "predict", "watch")  # whose last lines say what came of the run
 
 ReadLog = Callable[[str], str]  # takes a pod's name
 

@@ -82,8 +82,9 @@ def retrain(source: str, destination: str) -> str:
 
 def summary(drift: Drift) -> str:
     """Returns the decision and why, in one line."""
-    failed = [verdict.reason for verdict in drift.verdicts if not verdict.passed]
+    failed = [verdict for verdict in drift.verdicts if not verdict.passed]
     if failed:
-        more = f" (and {len(failed) - 1} more)" if failed[1:] else ""
-        return f"Alarm: {failed[0]}{more}; retrain: {drift.retrain}"
+        others = ", ".join(verdict.rule for verdict in failed[1:])
+        also = f" (also {others})" if others else ""
+        return f"Alarm: {failed[0].reason}{also}; retrain: {drift.retrain}"
     return f"Quiet: all {len(drift.verdicts)} rules hold for {drift.images:,} images"

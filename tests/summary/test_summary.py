@@ -6,15 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kfp.dsl import PipelineTaskFinalStatus
 
 from components.summary.outcome import Step
 from components.summary.summary import summarize, write_steps
+from components.summary.workflow import STEPS, TOLD
+from tests.conftest import ROOT
 
 BLESSED = "Blessed: all 6 rules hold, test precision@1 0.9890 (0.9868 to 0.9908)"
 PUBLISHED = "Published digits version 3 to gs://bucket/registry/digits/3"
 INGEST = Step("ingest", "Succeeded", log=["Wrote 70,000 examples; 0 rejected"])
 TRAIN = Step("train", "Succeeded", log=["Trained 16,500 steps: test precision@1 0.9890"])
+PREDICT = Step(
+    "predict", "Succeeded", "", ["Classes: …", "Predicted 1,000 images with version 3 of digits"]
+)
+MOVED = "the mean image lies 206.5 grey values …; retrain: make local SOURCE=data/mnist"
 
 
 def final(state: str) -> dict[str, Any]:
@@ -74,6 +81,26 @@ def told(directory: Path, steps: list[Step]) -> tuple[str, dict[str, Any]]:
             "Run failed: train: OOMKilled (exit code 137)",
         ),
         ([], "unknown", "Run over, and it is not known how: no step"),
+        (
+            [PREDICT, Step("watch", "Succeeded", "", ["  pass …", "Quiet: all 5 rules hold"])],
+            "succeeded",
+            "Run succeeded: predicted 1,000 images with version 3 of digits, nothing moved",
+        ),
+        (
+            [PREDICT, Step("watch", "Succeeded", "", ["  FAIL …", f"Alarm: {MOVED}"])],
+            "alarm",
+            f"Run succeeded, but what came in has moved: {MOVED}",
+        ),
+        (
+            [Step("predict", "Succeeded", "", ["Nothing new: in/{date} holds no images"])],
+            "succeeded",
+            "Run succeeded: nothing new: in/{date} holds no images",
+        ),
+        (
+            [PREDICT, Step("watch", "Failed", "", ["error: no reference.json"])],
+            "failed",
+            "Run failed: watch: no reference.json",
+        ),
     ],
 )
 def test_the_sentence_says_what_came_of_the_run(
@@ -100,3 +127,12 @@ def test_where_the_steps_cannot_be_known_it_says_what_it_knows(
     line = summarize(final(state), "run-1", page, {}, tmp_path / "summary")
     assert line.startswith(sentence)
     assert line.endswith(" (run run-1 https://kfp.example/#/runs/details/run-1)")
+
+
+def test_every_step_of_every_pipeline_is_looked_for() -> None:
+    for compiled in ROOT.glob("*.yaml"):
+        spec = next(yaml.safe_load_all(compiled.read_text(encoding="utf-8")))
+        executors = spec["deploymentSpec"]["executors"]
+        found = {name.removeprefix("exec-") for name in executors} - {"summary"}
+        assert found <= set(STEPS), compiled.name
+        assert found & set(TOLD), compiled.name
