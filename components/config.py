@@ -330,7 +330,9 @@ class Watch(Options):
         default=0.8,
         ge=0,
         le=1,
-        description="Probability of the predicted class below which an answer counts as unsure.",
+        multiple_of=0.01,
+        description="Probability of the predicted class, in hundredths, below which an answer "
+        "counts as unsure.",
     )
     max_low_confidence: float = Field(
         default=0.05,

@@ -11,7 +11,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.evaluate import confusion
-from components.evaluate.charts import (
+from components.evaluate.templates import render
+from components.shared.code import RUN_ID, RUN_PAGE
+from components.shared.evaluation import ClassFigures
+from components.shared.history import HISTORY, Row, read_history
+from components.shared.manifests import SPLITS, Dataset, Evaluation, Model
+from components.shared.pages.charts import (
     LineChart,
     Points,
     line_chart,
@@ -19,11 +24,6 @@ from components.evaluate.charts import (
     square_chart,
     thin,
 )
-from components.evaluate.templates import render
-from components.shared.code import RUN_ID, RUN_PAGE
-from components.shared.evaluation import ClassFigures
-from components.shared.history import HISTORY, Row, read_history
-from components.shared.manifests import SPLITS, Dataset, Evaluation, Model
 
 FILE = "report.html"
 POINTS = 400  # of a learning curve at most

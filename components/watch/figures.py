@@ -14,8 +14,6 @@ from components.shared.profile import HUNDREDTHS, Profile
 BINS = 10  # of mean ink: each holds a tenth of the training split
 SMOOTHING = 0.5  # images that every bin is taken to hold more, so that none is empty
 RARE = 0.001  # how often chance may go beyond what is said of it
-# Images differ in far fewer ways than they have pixels; as few as this is on the safe side.
-WAYS = 8
 
 
 def figures(config: Watch, came: Profile, reference: Reference) -> list[Moved]:
@@ -39,7 +37,8 @@ def figures(config: Watch, came: Profile, reference: Reference) -> list[Moved]:
             name="max_pixel_distance",
             value=float(np.sqrt(np.square(came.mean_image - train.mean_image).mean())),
             bound=config.max_pixel_distance,
-            chance=math.sqrt(reference.pixel_variance * noise * chi_square(WAYS) / WAYS),
+            # Images may differ in few ways, such as how bright they are: in one, on the safe side.
+            chance=math.sqrt(reference.pixel_variance * noise * chi_square(1)),
         ),
         Moved(
             name="max_class_change",
@@ -108,6 +107,6 @@ def _share_by_chance(share: float, ours: int, theirs: int, of: int) -> float:
 
 
 def _below(profile: Profile, confidence: float) -> float:
-    """The share of answers less sure than this, to a hundredth."""
+    """The share of answers less sure than this, which is a number of hundredths."""
     unsure: Sequence[int] = profile.confidence[: round(confidence * HUNDREDTHS)]
     return sum(unsure) / max(1, profile.images)

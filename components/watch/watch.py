@@ -70,14 +70,13 @@ def _check(predictions: Path, found: Predictions, reference: Reference) -> None:
 
 def retrain(source: str, destination: str) -> str:
     """Returns the command that trains anew."""
-    given = [f"source={source}", f"destination={destination}"]
+    given = {"source": source, "destination": destination}
     if os.environ.get(IN_CLUSTER):
-        return shlex.join(["python", "-m", "pipeline", "submit", "-p", given[0], "-p", given[1]])
-    words = [
-        f"{name.upper()}={shlex.quote(value)}"
-        for name, value in (pair.split("=", 1) for pair in given)
-    ]
-    return " ".join(["make", "local", *words])
+        options = [word for name, value in given.items() for word in ("-p", f"{name}={value}")]
+        return shlex.join(["python", "-m", "pipeline", "submit", *options])
+    # A dollar is make's own before it is the shell's.
+    values = {name: shlex.quote(value.replace("$", "$$")) for name, value in given.items()}
+    return " ".join(["make local", *(f"{name.upper()}={value}" for name, value in values.items())])
 
 
 def summary(drift: Drift) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from components.evaluate.charts import line_chart, moving_mean, thin
 from components.evaluate.evaluate import evaluate
 from components.shared.manifests import Dataset, Evaluation
+from components.shared.pages.charts import line_chart, moving_mean, thin
 from tests.evaluate.conftest import LENIENT
 
 

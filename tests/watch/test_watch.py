@@ -177,6 +177,7 @@ def test_the_command_that_trains_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     assert retrain(source, destination) == (
         "make local SOURCE='gs://team/a b' DESTINATION=gs://team/registry"
     )
+    assert retrain("a$b", "c") == "make local SOURCE='a$$b' DESTINATION=c"
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     assert retrain(source, destination) == (
         "python -m pipeline submit -p 'source=gs://team/a b' -p destination=gs://team/registry"

@@ -18,7 +18,7 @@ def render(package: str, folder: str, template: str, **values: Any) -> str:
     Args:
         package: Whose template.
         folder: Where in the package.
-        template: Its name; it may include ``page.css``.
+        template: Its name; it may include ``page.css``, and import ``charts.html.j2``.
         values: What it is filled with, all that it names.
     """
     loaders = [PackageLoader(package, folder), PackageLoader(__name__, ".")]

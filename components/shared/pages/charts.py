@@ -1,4 +1,4 @@
-"""Geometry of the report's line charts: from figures to points and ticks of an SVG."""
+"""Geometry of line charts: from figures to points and ticks of an SVG."""
 
 import math
 from collections.abc import Iterable
