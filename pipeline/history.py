@@ -66,7 +66,7 @@ def _list(console: Console, directory: Path) -> None:
             source,
         )
     console.print(table)
-    console.print("Test: precision@1. V: published version. +: the code had uncommitted changes.")
+    console.print("Test: precision@1. V: version published or predicted with. +: changed code.")
 
 
 def _read(directory: Path) -> Iterator[Run]:
@@ -135,4 +135,4 @@ def _results(run: Run, directory: Path) -> Iterator[tuple[str, str]]:
 
 
 def _version(run: Run) -> str:
-    return run.published.rstrip("/").rpartition("/")[2]
+    return run.published.rstrip("/").rpartition("/")[2] or str(run.predicted_with or "")

@@ -54,7 +54,8 @@ class LocalRun:
         """Runs a step, showing and logging what it prints, and returns its exit code."""
         self.running, directory = _identify(command)
         # A source that cannot be read makes no run worth looking at, if there is one already.
-        point_latest(self.directory, self.pipeline.latest, anyhow=bool(self.steps))
+        through = any(not step.exit_code for step in self.steps.values())
+        point_latest(self.directory, self.pipeline.latest, anyhow=through)
         directory.mkdir(parents=True, exist_ok=True)
         if self.running == "summary":
             write_steps(directory, self.told)

@@ -176,13 +176,20 @@ def request(values: dict[str, Any]) -> "Request":
     """Returns what the options say of the run.
 
     Raises:
-        click.BadParameter: The compiled pipeline lacks a parameter.
+        click.BadParameter: The compiled pipeline is another than was asked for, or lacks a
+            parameter.
         StepError: The file is no compiled pipeline.
     """
     from pipeline.client import Request
     from pipeline.package import Package
 
     package = Package.read(values["package"])
+    # Another's parameters were checked, and its registry; one that is none of ours is its owner's.
+    if (holds := package.name) in PIPELINES.keys() - {chosen(click.get_current_context()).name}:
+        raise click.BadParameter(
+            f"{values['package']} holds the pipeline {holds}; add --pipeline {holds}.",
+            param_hint="--file",
+        )
     found = Request(package, **{name: values[name] for name in REQUEST})
     if missing := sorted(found.parameters.keys() - package.inputs.keys()):
         raise click.BadParameter(

@@ -47,6 +47,11 @@ class Package:
         path.write_text(yaml.safe_dump_all(documents, sort_keys=False), encoding="utf-8")
 
     @property
+    def name(self) -> str:
+        """The pipeline's name."""
+        return str(self.spec.get("pipelineInfo", {}).get("name", ""))
+
+    @property
     def inputs(self) -> dict[str, Any]:
         """The parameters: by name, their type and default value."""
         return dict(self.spec["root"]["inputDefinitions"]["parameters"])

@@ -50,6 +50,7 @@ class Run(Manifest):
     steps: dict[str, Step] = Field(default_factory=dict)
     precision: float | None = None  # precision@1 on the test split
     published: str = ""  # where the version lies
+    predicted_with: int = 0  # the version that said what the images show; 0: none did
 
     @classmethod
     def begin(cls, runs: Path, pipeline: Pipeline, parameters: dict[str, Any]) -> Self:
@@ -96,6 +97,7 @@ class Run(Manifest):
                 "steps": steps,
                 "precision": _precision(directory),
                 "published": _published(directory),
+                "predicted_with": _predicted_with(directory),
             }
         )
         ended.write(directory)
@@ -123,11 +125,22 @@ def _precision(directory: Path) -> float | None:
 
 
 def _published(directory: Path) -> str:
+    told = _told(directory / "push")
+    return str(told["parameterValues"]["Output"]) if told else ""
+
+
+def _predicted_with(directory: Path) -> int:
+    told = _told(directory / "predict")
+    made = told["artifacts"]["predictions"]["artifacts"] if told else []
+    return next((int(each["metadata"].get("version", 0)) for each in made), 0)
+
+
+def _told(step: Path) -> Any:
+    """Returns what a step that succeeded handed on to kfp; None where none did."""
     try:
-        told = json.loads((directory / "push" / "executor_output.json").read_text("utf-8"))
+        return json.loads((step / "executor_output.json").read_text("utf-8"))
     except OSError:
-        return ""
-    return str(told["parameterValues"]["Output"])
+        return None
 
 
 def point_latest(directory: Path, name: str, anyhow: bool) -> None:

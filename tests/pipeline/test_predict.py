@@ -1,0 +1,100 @@
+"""The pipeline of what came in, on a cluster: what it is compiled to, submitted and scheduled."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.pipeline.conftest import Cli
+from tests.pipeline.fake_kfp import FakeKfp
+from tests.pipeline.test_cluster import Compiled
+
+STEPS = ("predict", "watch", "summary")
+NIGHTLY = "0 0 4 * * *"
+REGISTRY = ("-p", "destination=gs://bucket/registry")
+
+
+@pytest.fixture
+def pipeline(cli: Cli, tmp_path: Path) -> Compiled:
+    """Compiled with what a cluster can be asked for, images by digest among it."""
+    digest = "@sha256:" + "0" * 64
+    images = tmp_path / "images.json"
+    images.write_text(f'{{"predict": "registry/predict{digest}", "push": "registry/push{digest}"}}')
+    options = ("--images", images, "--pvc", "shared", "--memory", "3Gi")
+    cli("compile", "--pipeline", "predict", "--output", tmp_path / "predict.yaml", *options)
+    return Compiled(tmp_path / "predict.yaml")
+
+
+def test_predict_and_watch_share_an_image_and_are_never_cached(pipeline: Compiled) -> None:
+    images = [pipeline.container(step).image.partition("@")[0] for step in STEPS]
+    assert images == ["registry/predict", "registry/predict", "registry/push"]
+    assert not any(pipeline.task(step).caching_options.enable_cache for step in STEPS)
+
+
+def test_predict_and_watch_get_what_other_steps_get(pipeline: Compiled) -> None:
+    for step in STEPS[:2]:
+        assert pipeline.container(step).resources.resource_memory_limit == "3Gi"
+        assert pipeline.task(step).retry_policy.max_retry_count == 2
+        pod = pipeline.pod(step)
+        assert pod.active_deadline_seconds == 3_600
+        assert [mount.mount_path for mount in pod.pvc_mount] == ["/workspace"]
+        assert [variable.name for variable in pod.field_path_as_env] == ["RUN_ID"]
+
+
+def test_watch_waits_for_images_and_the_summary_for_all(pipeline: Compiled) -> None:
+    condition = pipeline.spec.components["comp-exit-handler-1"].dag.tasks["condition-2"]
+    assert "int(inputs.parameter_values['pipelinechannel--predict-Output']) > 0" in (
+        condition.trigger_policy.condition
+    )
+    assert pipeline.spec.root.dag.tasks["summary"].trigger_policy.strategy == 2  # whatever happened
+
+
+def test_it_is_submitted_under_its_own_name(kfp_server: FakeKfp, cli: Cli) -> None:
+    cli("submit", "--pipeline", "predict", "--host", kfp_server.url, *REGISTRY, "-p", "version=3")
+    (run,) = kfp_server.runs
+    parameters = run["runtime_config"]["parameters"]
+    assert parameters == {"destination": "gs://bucket/registry", "version": 3}
+    assert run["display_name"].startswith("predict 20")
+    assert [found["display_name"] for found in kfp_server.experiments] == ["predict"]
+
+
+def test_each_run_of_its_schedule_reads_up_to_its_own_time(kfp_server: FakeKfp, cli: Cli) -> None:
+    arguments = ("schedule", "--pipeline", "predict", "--host", kfp_server.url, *REGISTRY)
+    cli(*arguments, "--cron", NIGHTLY)
+    (schedule,) = kfp_server.recurring
+    assert schedule["display_name"] == "predict-schedule"
+    run = kfp_server.start(schedule, "2026-11-25T04:00:00Z")
+    assert run["inputs"]["predict"]["until"] == "2026-11-25T04:00:00Z"
+
+
+@pytest.mark.parametrize("command", [("submit",), ("schedule", "--cron", NIGHTLY)])
+@pytest.mark.parametrize("given", [(), ("-p", "destination=registry")])
+def test_a_registry_within_a_pod_is_refused(
+    kfp_server: FakeKfp, cli: Cli, command: tuple[str, ...], given: tuple[str, ...]
+) -> None:
+    arguments = (*command, "--pipeline", "predict", "--host", kfp_server.url, *given)
+    told = cli(*arguments, expect=2).stderr
+    assert "where no model is published" in told
+    assert "-p destination=gs://bucket/registry" in told
+    assert not kfp_server.runs and not kfp_server.recurring
+
+
+def test_a_registry_may_lie_on_the_volume(kfp_server: FakeKfp, cli: Cli, tmp_path: Path) -> None:
+    which, package = ("--pipeline", "predict"), tmp_path / "predict.yaml"
+    cli("compile", *which, "--output", package, "--pvc", "shared", "--pvc-path", "/data")
+    arguments = ("submit", *which, "--host", kfp_server.url, "--file", package, "-p")
+    cli(*arguments, "destination=/data/registry")
+    assert "/data/registry" in cli(*arguments, "destination=/elsewhere", expect=2).stderr
+
+
+def test_another_pipelines_parameter_is_none_of_its_own(kfp_server: FakeKfp, cli: Cli) -> None:
+    arguments = ("submit", "--pipeline", "predict", "--host", kfp_server.url, *REGISTRY)
+    told = cli(*arguments, "-p", "max_steps=20", expect=2).stderr
+    assert "no parameter max_steps; 'python -m pipeline predict --help'" in " ".join(told.split())
+
+
+def test_a_file_of_the_other_pipeline_is_refused(kfp_server: FakeKfp, cli: Cli) -> None:
+    file = ROOT / "predict.yaml"
+    told = cli("submit", "--host", kfp_server.url, "--file", file, expect=2).stderr
+    assert "holds the pipeline predict; add --pipeline predict" in told
+    assert not kfp_server.runs
