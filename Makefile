@@ -98,7 +98,7 @@ test-cluster: $(INSTALLED) ## Try what is promised on an installation: make test
 
 sbom: $(DEVELOPED) ## Write the bill of materials of each image to build/sbom, as CycloneDX
 	@mkdir -p build/sbom
-	@for step in ingest train train-gpu evaluate push; do \
+	@for step in ingest train train-gpu evaluate push predict; do \
 		$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header \
 			--python-version 3.11 --python-platform x86_64-manylinux_2_36 docker/$$step.lock docker/kfp.lock \
 		| $(BIN)/uv tool run --quiet --from $(CYCLONEDX) cyclonedx-py requirements --output-reproducible \
@@ -126,14 +126,14 @@ format: $(DEVELOPED) ## Mend what the style check can mend
 # holds those versions of requirements.lock that its step needs; only train-gpu has more of its own.
 COMPILE := pip compile --universal --python-version 3.11 --quiet --generate-hashes --no-emit-index-url --no-header
 COMPILE_IMAGE := $(COMPILE) --no-annotate --constraints requirements-dev.lock
-RUNS := pipeline ingest train evaluate push serve
+RUNS := pipeline ingest train evaluate push predict serve
 
 lock: $(DEVELOPED) ## Resolve the dependencies anew
 	@$(BIN)/uv $(COMPILE) --no-strip-extras pyproject.toml --all-extras --output-file requirements-dev.lock
 	@$(BIN)/uv $(COMPILE) pyproject.toml $(RUNS:%=--extra %) --constraints requirements-dev.lock \
 		--output-file requirements.lock
 	@echo uv | $(BIN)/uv $(COMPILE) - --output-file requirements-uv.lock
-	@for step in ingest train evaluate "push --extra export"; do \
+	@for step in ingest train evaluate "push --extra export" predict; do \
 		$(BIN)/uv $(COMPILE_IMAGE) pyproject.toml --extra $$step --output-file docker/$${step%% *}.lock; done
 	@$(BIN)/uv $(COMPILE_IMAGE) pyproject.toml --group train-gpu --output-file docker/train-gpu.lock
 	@sed -n 's/^\(tensorflow.*\) \\$$/\1/p' docker/train.lock \

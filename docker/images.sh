@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 TAG=${TAG:-latest}
 REGISTRY=${REGISTRY:-}
-STEPS=${STEPS:-ingest train evaluate push train-gpu}
+STEPS=${STEPS:-ingest train evaluate push predict train-gpu}
 IMAGES=${IMAGES:-images.json}
 
 # docker may be there without its daemon; the others need none.

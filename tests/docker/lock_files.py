@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 
 from tests.conftest import ROOT
 
-STEPS = ("ingest", "train", "evaluate", "push")
+STEPS = ("ingest", "train", "evaluate", "push", "predict")
 REQUIREMENTS = ROOT / "requirements-dev.lock"  # of the local environment, tests and lints included
 RUNNING = ROOT / "requirements.lock"  # what `make local` installs
 EXTRAS = {"push": ("push", "export")}  # where an image holds more than the extra of its name

@@ -20,6 +20,7 @@ STEPS = {
     "train-gpu": ["train", "launch"],
     "evaluate": ["evaluate"],
     "push": ["push", "summary"],
+    "predict": ["predict", "watch"],
 }
 IMAGES = tuple(STEPS)
 TEXT = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")

@@ -92,6 +92,22 @@ def test_the_model_is_published_out_of_its_container(in_images: tuple[Path, str]
     assert published == digests(in_images[0] / "train/model/saved_model/variables")
 
 
+def test_predictions_are_the_same_as_without_images(
+    in_images: tuple[Path, str], command: Command, tmp_path: Path
+) -> None:
+    registry = in_images[0].parent.parent / "registry"
+    nights = []
+    for runner in ("docker", "subprocess"):
+        places = ("--runs", tmp_path / runner, "--destination", registry)
+        command("pipeline", "predict", "--runner", runner, *places)
+        night = tmp_path / runner / "latest-predict"
+        nights.append(digests(night / "predict/predictions"))
+        nights[-1] |= digests(night / "watch/drift")
+        assert nights[-1].pop("drift.html")
+    assert len(nights[0]) > 3
+    assert nights[0] == nights[1]
+
+
 def test_the_run_shows_what_one_without_images_shows(
     in_images: tuple[Path, str], in_processes: tuple[Path, str]
 ) -> None:
