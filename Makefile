@@ -106,9 +106,12 @@ sbom: $(DEVELOPED) ## Write the bill of materials of each image to build/sbom, a
 
 ##@ Change it
 
-.PHONY: forms lint format lock development
+.PHONY: forms nights lint format lock development
 forms: $(INSTALLED) ## Write some digits in every form that ingest reads, to try it: out/forms
 	@$(PYTHON) -m bench.forms out/forms
+
+nights: $(INSTALLED) ## Write six days of digits, one inverted and one empty, to try predict: out/nights
+	@$(PYTHON) -m bench.nights out/nights
 
 lint: $(DEVELOPED) ## Check style, types and who imports whom
 	@$(BIN)/ruff check .

@@ -1,0 +1,73 @@
+"""What could come in on six days: digits without labels, a day inverted, a day without any.
+
+python -m bench.nights out/nights    then docs/predict.md watches them
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import numpy as np
+from PIL import Image
+from pyarrow import fs
+
+from components.config import Ingest
+from components.shared.command_line import reported
+from components.shared.records import Images
+from components.shared.storage import whole_directory
+from components.sources.open_source import open_source
+
+
+class Day(NamedTuple):
+    """What comes in on a day."""
+
+    date: str
+    empty: bool = False
+    inverted: bool = False
+
+
+DAYS = (
+    Day("2026-11-20"),
+    Day("2026-11-21"),
+    Day("2026-11-22"),
+    Day("2026-11-23", inverted=True),
+    Day("2026-11-24"),
+    Day("2026-11-25", empty=True),
+)
+
+
+def write(directory: Path, images: Images, a_day: int) -> None:
+    """Writes a directory of pictures a day.
+
+    Args:
+        directory: Where to; it is there.
+        images: uint8 ``[n, height, width]``; each is of one day at most.
+        a_day: How many come in on a day, at most.
+    """
+    for number, day in enumerate(DAYS):
+        place = directory / day.date
+        place.mkdir()
+        digits = images[number :: len(DAYS)][: 0 if day.empty else a_day]
+        for index, image in enumerate(np.bitwise_not(digits) if day.inverted else digits):
+            Image.fromarray(image).save(place / f"{index:06}.png")
+
+
+def _test_split() -> Images:
+    """Returns MNIST's digits that no model is trained on."""
+    source = open_source(Ingest(), fs.LocalFileSystem())
+    ranges = [part for part in source.ranges(10_000) if part.split == "test"]
+    return np.concatenate([source.read(part).images for part in ranges])
+
+
+@click.command()
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--images", default=1_000, show_default=True, help="How many a day, at most.")
+def main(output: Path, images: int) -> None:
+    """Write six days of MNIST's test digits, a directory of pictures each."""
+    with reported(), whole_directory(output, marker=DAYS[0].date) as directory:
+        write(directory, _test_split(), images)
+    click.echo(f"Wrote {', '.join(day.date for day in DAYS)} to {output}")
+
+
+if __name__ == "__main__":
+    main()
