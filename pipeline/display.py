@@ -134,8 +134,9 @@ class Display:
         if not moved:
             self._console.print(Text(printable(result), style=STYLES["Quiet"]), soft_wrap=True)
             return
-        for reason in moved:
-            alarm = Text("Alarm: ", style=STYLES["Alarm"]).append(printable(reason), style="red")
+        for number, reason in enumerate(moved):
+            margin = f"{'' if number else 'Alarm:':<12} "
+            alarm = Text.assemble((margin, STYLES["Alarm"]), (printable(reason), "red"))
             self._console.print(alarm, soft_wrap=True)
         self.places([("Retrain", printable(retrain), "")])
 

@@ -66,6 +66,25 @@ def test_traceback_is_shown_only_in_debug() -> None:
     assert "ValueError: [red] is no colour here" in show(io.StringIO(), debug=True)
 
 
+def test_an_alarm_says_what_moved_and_the_command_to_copy() -> None:
+    output = io.StringIO()
+    display = Display(output, 1, debug=False)
+    display.watched(
+        "Alarm: the ink", ["the ink [of] all", "a class"], "make local SOURCE=" + "d" * 90
+    )
+    assert output.getvalue().splitlines() == [
+        "Alarm:       the ink [of] all",
+        "             a class",
+        "Retrain:     make local SOURCE=" + "d" * 90,
+    ]
+
+
+def test_a_quiet_night_is_its_last_line() -> None:
+    output = io.StringIO()
+    Display(output, 1, debug=False).watched("Quiet: all 5 rules hold", [], "")
+    assert output.getvalue() == "Quiet: all 5 rules hold\n"
+
+
 def test_failure_names_step_error_and_log() -> None:
     output = io.StringIO()
     Display(output, 1, debug=False).failure("train", "error: no [data]", Path("runs/log.txt"))
