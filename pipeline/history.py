@@ -12,7 +12,7 @@ from rich.table import Table
 from components.shared.command_line import reported
 from components.shared.errors import StepError, printable
 from components.shared.manifests import SPLITS, Dataset, Evaluation
-from pipeline.runs import Run
+from pipeline.runs import DRIFT, Run
 
 COLOURS = {
     "published": "green",
@@ -130,8 +130,19 @@ def _results(run: Run, directory: Path) -> Iterator[tuple[str, str]]:
     else:
         for split in SPLITS:
             yield f"{split} precision@1", f"{judged.splits[split].precision_at_1:.4f}"
+    yield from _measured(directory)
     for name, step in run.steps.items():
         yield f"{name}, seconds", f"{step.seconds:.1f}"
+
+
+def _measured(directory: Path) -> Iterator[tuple[str, str]]:
+    if (directory / DRIFT).is_dir():
+        from components.shared.predictions import Drift  # numpy's import is for who compares
+
+        drift = Drift.read(directory / DRIFT)
+        yield "images", f"{drift.images:,}"
+        for figure in drift.figures:
+            yield f"{figure.name}, measured", f"{figure.value:.4g}"
 
 
 def _version(run: Run) -> str:

@@ -10,9 +10,8 @@ from components.shared.code import RUN_INDEX
 from components.shared.predictions import Drift
 from pipeline.display import Display
 from pipeline.pipelines import Pipeline
-from pipeline.runs import Outcome, Step
+from pipeline.runs import DRIFT, Outcome, Step
 
-DRIFT = Path("watch", "drift")  # in a run's directory
 REPORT = "drift.html"
 
 

@@ -27,6 +27,9 @@ Outcome = Literal[
 ]
 
 
+DRIFT = Path("watch", "drift")  # in a run's directory: what watch wrote
+
+
 class Step(BaseModel):
     """What came of a step."""
 

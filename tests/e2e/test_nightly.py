@@ -125,6 +125,12 @@ def test_the_runs_are_listed_with_their_outcomes(command: Command, ran: list[Nig
     assert versions == [night != "nothing new" for night in NIGHTS]
 
 
+def test_two_nights_are_compared_by_what_was_measured(command: Command, ran: list[Night]) -> None:
+    names = [ran[night].directory.name for night in (0, 3)]
+    told = command("pipeline", "runs", "--runs", ran[0].directory.parent, *names).stdout
+    assert "max_ink_psi, measured" in told and "quiet" in told and "alarm" in told
+
+
 def test_a_night_that_fails_is_not_the_latest(
     command: Command, published: Path, ran: list[Night]
 ) -> None:

@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from pipeline.pipelines import PREDICT
+from pipeline.processes import Command, Processes
 from tests.conftest import ROOT
 
 THREADS = """
@@ -29,3 +32,30 @@ def test_a_fork_finds_libraries_and_no_thread_that_it_would_miss() -> None:
     assert tensorflow and steps == []
     assert sorted(set(threads) - {"jemalloc_bg_thd"}) == ["python"]
     assert threads.count("python") == 1
+
+
+ASKS = """
+def {name}(expected: str):
+    import sys
+    missing = [module for module in expected.split() if module not in sys.modules]
+    print("missing", *missing)
+    print("tensorflow", "tensorflow" in sys.modules)
+"""
+
+
+def test_the_steps_of_a_night_have_their_imports_done_and_watch_without_tensorflow(
+    tmp_path: Path,
+) -> None:
+    told: dict[str, list[str]] = {}
+    with Processes(PREDICT.ahead, PREDICT.forked) as processes:
+        for name, modules in PREDICT.ahead.items():
+            asked = {
+                "inputs": {"parameterValues": {"expected": " ".join(modules)}},
+                "outputs": {"outputFile": str(tmp_path / name / "output.json")},
+            }
+            lines: list[str] = []
+            command = Command(name, ASKS.format(name=name), asked, {})
+            assert processes.run(command, lines.extend) == 0, lines
+            told[name] = [line.strip() for line in lines]
+    assert "missing" in told["predict"] and "tensorflow True" in told["predict"]
+    assert "missing" in told["watch"] and "tensorflow False" in told["watch"]
