@@ -98,3 +98,20 @@ def test_a_file_of_the_other_pipeline_is_refused(kfp_server: FakeKfp, cli: Cli) 
     told = cli("submit", "--host", kfp_server.url, "--file", file, expect=2).stderr
     assert "holds the pipeline predict; add --pipeline predict" in told
     assert not kfp_server.runs
+
+
+def test_waiting_shows_both_steps(kfp_server: FakeKfp, cli: Cli) -> None:
+    kfp_server.states = [
+        {"predict": "RUNNING"},
+        {"predict": "SUCCEEDED", "watch": "RUNNING"},
+        {"predict": "SUCCEEDED", "watch": "SUCCEEDED"},
+    ]
+    arguments = ("submit", "--pipeline", "predict", "--host", kfp_server.url, *REGISTRY)
+    told = cli(*arguments, "--wait", "--poll", "0.01").stdout.splitlines()
+    assert told[1:-1] == [
+        " predict | running",
+        " predict | succeeded",
+        "   watch | running",
+        "   watch | succeeded",
+    ]
+    assert told[-1].startswith("Run succeeded: predicted")
