@@ -15,13 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
-from pyarrow import csv, fs
+from pyarrow import csv
 
-from components.config import Ingest
+from bench.mnist import read
 from components.shared.command_line import reported
 from components.shared.records import Images, Labels, encode
 from components.shared.storage import whole_directory
-from components.sources.open_source import open_source
 
 SHARD = 10_000  # records of a TFRecord file
 DAYS = ("2026-11-21", "2026-11-22", "2026-11-23")
@@ -133,19 +132,13 @@ def _named(images: Images, labels: Labels) -> Iterator[tuple[str, bytes]]:
         yield f"{label}/{number:06}.png", content
 
 
-def _digits(count: int) -> tuple[Images, Labels]:
-    source = open_source(Ingest(), fs.LocalFileSystem())
-    records = source.read(source.ranges(count)[0])
-    return records.images, records.labels.astype(np.uint8)
-
-
 @click.command()
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--images", default=2_500, show_default=True, help="How many, at most.")
 def main(output: Path, images: int) -> None:
     """Write the first digits of MNIST in every form that ingest reads, a directory each."""
     with reported(), whole_directory(output, marker="idx") as directory:
-        digits = _digits(images)
+        digits = tuple(part[:images] for part in read("train"))
         for name, write in FORMS.items():
             (directory / name).mkdir()
             write(directory / name, *digits)

@@ -9,13 +9,11 @@ from typing import NamedTuple
 import click
 import numpy as np
 from PIL import Image
-from pyarrow import fs
 
-from components.config import Ingest
+from bench.mnist import read
 from components.shared.command_line import reported
 from components.shared.records import Images
 from components.shared.storage import whole_directory
-from components.sources.open_source import open_source
 
 
 class Day(NamedTuple):
@@ -52,20 +50,13 @@ def write(directory: Path, images: Images, a_day: int) -> None:
             Image.fromarray(image).save(place / f"{index:06}.png")
 
 
-def _test_split() -> Images:
-    """Returns MNIST's digits that no model is trained on."""
-    source = open_source(Ingest(), fs.LocalFileSystem())
-    ranges = [part for part in source.ranges(10_000) if part.split == "test"]
-    return np.concatenate([source.read(part).images for part in ranges])
-
-
 @click.command()
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--images", default=1_000, show_default=True, help="How many a day, at most.")
 def main(output: Path, images: int) -> None:
     """Write six days of MNIST's test digits, a directory of pictures each."""
     with reported(), whole_directory(output, marker=DAYS[0].date) as directory:
-        write(directory, _test_split(), images)
+        write(directory, read("t10k")[0], images)
     click.echo(f"Wrote {', '.join(day.date for day in DAYS)} to {output}")
 
 

@@ -16,7 +16,6 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 import contextlib
-import gzip
 import io
 import statistics
 import subprocess
@@ -29,7 +28,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from bench.trained import MNIST, publish, trained
+from bench import mnist
+from bench.trained import publish, trained
 from components.config import Predict
 from components.shared.records import Images
 
@@ -50,9 +50,7 @@ def write_idx(path: Path, images: Images) -> None:
 
 def digits() -> Images:
     """MNIST's training images over and over, uint8 ``[n, 28, 28]``."""
-    with gzip.open(MNIST / "train-images-idx3-ubyte.gz") as file:
-        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
-    return np.tile(images, (TIMES, 1, 1))
+    return np.tile(mnist.read("train")[0], (TIMES, 1, 1))
 
 
 def keras_predict(model: Path, images: Images) -> Callable[[], int]:

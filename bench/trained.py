@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-MNIST = Path(__file__).resolve().parent.parent / "data" / "mnist"
+from bench.mnist import MNIST
 
 
 @contextmanager

@@ -4,11 +4,12 @@ import re
 import shlex
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
 
-from bench import forms
+from bench import forms, nights
 from components.ingest.__main__ import main as ingest
 from components.shared.manifests import SPLITS, Dataset
 from components.shared.records import decode
@@ -60,3 +61,14 @@ def test_a_documented_source_has_all_the_digits(
 
 def test_every_form_is_documented() -> None:
     assert set(re.findall(r"out/forms/([a-z-]+)", " ".join(ON_FORMS))) == set(forms.FORMS)
+
+
+@pytest.mark.parametrize("writer", [forms, nights])
+def test_what_writes_files_to_try_writes_nothing_else(
+    writer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(writer.main, ["out/some", "--images=60"])
+    assert shown.exit_code == 0, shown.output
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["some"]
