@@ -104,10 +104,14 @@ class Display:
             self._print(line)
 
     def _print(self, line: str) -> None:
-        """Prints a line under the step's name, which stands before each part of a long one, too."""
-        begins = (style for start, style in STYLES.items() if line.lstrip().startswith(start))
-        text = Text(printable(line), style=next(begins, ""))
-        margin = f"{self._name:>8} | "
+        """Prints a line under the step's name.
+
+        The name and the line's indentation stand before each part of a long one, too.
+        """
+        said = line.lstrip()
+        begins = (style for start, style in STYLES.items() if said.startswith(start))
+        text = Text(printable(said), style=next(begins, ""))
+        margin = f"{self._name:>8} | {' ' * (len(line) - len(said))}"
         parts = [text]
         if self._console.is_terminal:
             parts = list(text.wrap(self._console, max(self._console.width - len(margin), 20)))

@@ -48,7 +48,7 @@ def test_terminal_gets_an_evaluation_under_its_step() -> None:
     ]
 
 
-def test_terminal_gets_a_long_line_with_the_steps_name_before_each_part(
+def test_terminal_gets_a_long_line_with_name_and_indentation_before_each_part(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
@@ -58,7 +58,7 @@ def test_terminal_gets_a_long_line_with_the_steps_name_before_each_part(
         display.line("  pass min_recall: " + "the weakest class is recognized " * 4)
     parts = [line for line in output.getvalue().splitlines() if "weakest" in line]
     assert len(parts) > 1
-    assert all("evaluate | " in part for part in parts)
+    assert all("evaluate |   " in part for part in parts)
 
 
 def test_traceback_is_shown_only_in_debug() -> None:
