@@ -10,8 +10,7 @@ from components.jobs.notes import NAMED, check, read_notes
 from components.jobs.output import WORK, make_directory, whole_output
 from components.jobs.run import ranges_of, run
 from components.predict.champion import Champion
-from components.predict.reading import is_empty as is_empty
-from components.predict.reading import open_images
+from components.predict.reading import asked_for, is_empty, open_images
 from components.predict.work import LEAST_SURE, Note, Plan, Work
 from components.shared.addresses import shown
 from components.shared.errors import tell
@@ -41,7 +40,7 @@ def predict(
     """
     champion = Champion.find(config)
     if is_empty(config):
-        tell(f"Nothing new: {shown(config.source)} holds no images for this day")
+        tell(f"Nothing new: no images in {asked_for(config)}")
         return None
     with whole_output(str(output), Predictions.FILE) as directory:
         images = open_images(

@@ -8,12 +8,14 @@ import numpy.typing as npt
 from pyarrow import fs
 
 from components.config import Predict
+from components.shared.addresses import shown
 from components.shared.errors import StepError, tell
 from components.shared.records import ImageShape
 from components.sources.fake_source import SCHEME
 from components.sources.locate import NothingThereError, find
 from components.sources.open_source import open_source
 from components.sources.presence import check_there
+from components.sources.selection import DATE, days_until
 from components.sources.source import Source
 
 
@@ -46,6 +48,17 @@ def is_empty(config: Predict) -> bool:
     return False
 
 
+def asked_for(config: Predict) -> str:
+    """Says which images were asked for: the source, and of which days."""
+    source = shown(config.source)
+    if DATE not in config.source:
+        return source
+    first, last = days_until(config.span, config.until)
+    if config.span == 1:
+        return f"{source}, {last}"
+    return f"{source}, {first} to {last}" if config.span else f"{source}, up to {last}"
+
+
 def open_images(
     config: Predict, unpacked: fs.FileSystem, image_shape: ImageShape, class_names: Sequence[str]
 ) -> Incoming:
@@ -76,9 +89,9 @@ def _open(config: Predict, unpacked: fs.FileSystem, class_names: Sequence[str]) 
     except StepError as error:
         # What is wrong may be wrong with the labels alone, which need not be there.
         source = open_source(config, unpacked, labelled=False)
-        tell(f"Without labels: {error}")
+        tell(f"Labels: none ({error})")
         return Incoming(source, ())
     if unknown := [name for name in source.class_names if name not in class_names]:
-        tell(f"Without labels: {config.source}: class {unknown[0]!r} is none of the model's")
+        tell(f"Labels: none ({config.source}: class {unknown[0]!r} is none of the model's)")
         return Incoming(open_source(config, unpacked, labelled=False), ())
     return Incoming(source, tuple(map(list(class_names).index, source.class_names)))

@@ -14,7 +14,7 @@ from PIL import Image
 from pyarrow import fs
 
 from components.config import Predict
-from components.predict import predict as module
+from components.predict import reading
 from components.predict.predict import predict
 from components.registry.registry import Registry
 from components.scoring.classifier import classifier, load
@@ -181,13 +181,12 @@ def test_a_champion_that_changes_meanwhile_changes_nothing(
     publish(model, tmp_path / "registry")
     shutil.copytree(model, tmp_path / "other")
     (tmp_path / "other" / "saved_model" / "more").write_text("another model, by its sum")
-    original = module.is_empty
 
-    def is_empty(config: Predict) -> bool:
+    def changed(config: Predict) -> bool:
         publish(tmp_path / "other", tmp_path / "registry")
-        return original(config)
+        return reading.is_empty(config)
 
-    monkeypatch.setattr(module, "is_empty", is_empty)
+    monkeypatch.setattr("components.predict.predict.is_empty", changed)
     config = Predict(source=str(small_source), destination=str(tmp_path / "registry"))
     found = predict(config, tmp_path / "out")
     assert Registry.open(str(tmp_path / "registry"), "digits").in_use() == 2
@@ -207,8 +206,9 @@ def test_an_empty_day(published: Path, tmp_path: Path, command: Command) -> None
         command(*day, "2026-11-24"),
         command(*predict, "--source", tmp_path / "empty"),
     ):
-        assert found.stdout.startswith("Nothing new: ")
+        assert found.stdout.startswith("Nothing new: no images in ")
         assert not output.exists()
+    assert "{date}, 2026-11-24" in command(*day, "2026-11-24").stdout
     command(*day, "2026-11-23")
     whole = (output / Predictions.FILE).read_bytes()
     command(*day, "2026-11-24")

@@ -92,9 +92,9 @@ def told(directory: Path, steps: list[Step]) -> tuple[str, dict[str, Any]]:
             f"Run succeeded, but what came in has moved: {MOVED}",
         ),
         (
-            [Step("predict", "Succeeded", "", ["Nothing new: in/{date} holds no images"])],
+            [Step("predict", "Succeeded", "", ["Nothing new: no images in in/{date}, 2026-11-25"])],
             "succeeded",
-            "Run succeeded: nothing new: in/{date} holds no images",
+            "Run succeeded: nothing new: no images in in/{date}, 2026-11-25",
         ),
         (
             [PREDICT, Step("watch", "Failed", "", ["error: no reference.json"])],
