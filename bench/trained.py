@@ -1,5 +1,7 @@
 """What benches of scoring begin with: MNIST's examples, a model trained on them, its registry."""
 
+import contextlib
+import io
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +19,9 @@ def trained() -> Iterator[tuple[Path, Path]]:
 
     with tempfile.TemporaryDirectory() as scratch:
         examples, model = Path(scratch) / "examples", Path(scratch) / "model"
-        ingest(Ingest(source=str(MNIST)), examples)
-        train_and_evaluate(Train(), examples, model, Path(scratch) / "logs")
+        with contextlib.redirect_stdout(io.StringIO()):  # what benches print is their tables
+            ingest(Ingest(source=str(MNIST)), examples)
+            train_and_evaluate(Train(), examples, model, Path(scratch) / "logs")
         yield examples, model
 
 
