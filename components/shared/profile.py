@@ -149,3 +149,8 @@ def is_image(text: str, image_shape: ImageShape) -> bool:
 def as_text(image: npt.NDArray[np.uint8]) -> str:
     """Returns an image's pixels in base64."""
     return base64.b64encode(image.tobytes()).decode()
+
+
+def as_image(text: str, image_shape: ImageShape) -> npt.NDArray[np.uint8]:
+    """Returns the image, uint8 ``[height, width]``, whose pixels a text has in base64."""
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(image_shape)

@@ -1,35 +1,37 @@
-"""Images on a page: samples, mean images, and how these differ."""
+"""Pictures of what came in: grey images, and how one differs from another, as data URIs."""
 
 import base64
 import io
-from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-FULL = 128  # grey values of a difference that is drawn in full colour
-MORE, LESS = np.array([214, 60, 52]), np.array([36, 88, 197])  # red, blue
+LARGEST = 96  # pixels a side; a larger image is shown smaller
+BRIGHTER, DARKER = (224, 112, 24), (60, 120, 230)  # red, green, blue: seen on white and on black
 
 
-def grey(image: npt.NDArray[np.generic]) -> str:
-    """Returns an image of grey values ``[height, width]``, 0 to 255, as a data URI."""
-    return _png(Image.fromarray(np.rint(image).astype(np.uint8)))
+def grey(image: npt.NDArray[np.uint8]) -> str:
+    """Returns a grey image, uint8 ``[height, width]``."""
+    return _data_uri(Image.fromarray(image))
 
 
-def greys(images: Iterable[npt.NDArray[np.uint8]]) -> list[str]:
-    """Returns images as data URIs."""
-    return list(map(grey, images))
+def mean(image: npt.NDArray[np.float64]) -> str:
+    """Returns a mean image, grey values 0 to 255 ``[rows, columns]``."""
+    return grey(np.clip(image.round(), 0, 255).astype(np.uint8))
 
 
-def difference(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> str:
-    """Returns where the first of two images is brighter, in red, and darker, in blue, on black."""
-    strength = np.clip((ours - theirs) / FULL, -1, 1)[..., None]
-    colours = np.where(strength > 0, MORE, LESS) * np.abs(strength)
-    return _png(Image.fromarray(np.rint(colours).astype(np.uint8)))
+def difference(image: npt.NDArray[np.float64]) -> str:
+    """Returns differences ``[rows, columns]`` in two colours; the smaller, the paler."""
+    largest = np.abs(image).max() or 1.0
+    colours = np.where(image[..., None] > 0, BRIGHTER, DARKER)
+    opacity = np.abs(image)[..., None] / largest * 255
+    pixels = np.concatenate([colours, opacity], axis=-1).round().astype(np.uint8)
+    return _data_uri(Image.fromarray(pixels))
 
 
-def _png(image: Image.Image) -> str:
+def _data_uri(picture: Image.Image) -> str:
+    picture.thumbnail((LARGEST, LARGEST))
     packed = io.BytesIO()
-    image.save(packed, "PNG")
+    picture.save(packed, "PNG")
     return "data:image/png;base64," + base64.b64encode(packed.getvalue()).decode()

@@ -1,22 +1,50 @@
 """``drift.html``: what came in beside what the model was trained on, as one page."""
 
-import base64
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
+from typing import NamedTuple
 
 from components.shared import pages
 from components.shared.code import RUN_ID, RUN_PAGE
-from components.shared.pages.charts import LineChart, Points, line_chart
 from components.shared.predictions import Drift, LeastSure, Predictions, Reference
-from components.shared.profile import GREYS, HUNDREDTHS, Profile
-from components.watch import pictures
+from components.shared.profile import Profile, as_image
+from components.watch import histograms, pictures
 
 FILE = "drift.html"
-STEP = 8  # grey values of mean ink that make a point of the chart
+CLASSES = 20  # shown at once; of more, those that changed most, and the others on demand
+
+
+class ClassRow(NamedTuple):
+    """A class's share of the answers, 0 to 1."""
+
+    name: str
+    came: float
+    test: float
+
+    @property
+    def change(self) -> float:
+        """How far its share now lies above that on the test split."""
+        return self.came - self.test
+
+
+class Unsure(NamedTuple):
+    """One of the least sure, as the page shows it."""
+
+    found: LeastSure
+    name: str  # of the class
+    picture: str
+
+
+class Means(NamedTuple):
+    """Both mean images and their difference, as data URIs."""
+
+    came: str
+    train: str
+    difference: str
+    brightest: float  # grey values by which a place is brighter than in training at most
+    darkest: float  # the same, darker
 
 
 def write(path: Path, drift: Drift, predictions: Predictions, reference: Reference) -> None:
@@ -28,7 +56,8 @@ def write(path: Path, drift: Drift, predictions: Predictions, reference: Referen
         predictions: What came in, and what the model said of it.
         reference: What the model was trained on.
     """
-    came, train = predictions.profile, reference.train
+    came, train, test = predictions.profile, reference.train, reference.test
+    classes = _classes(reference.class_names, came, test)
     page = pages.render(
         "components.watch",
         ".",
@@ -39,53 +68,41 @@ def write(path: Path, drift: Drift, predictions: Predictions, reference: Referen
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         run=os.environ.get(RUN_ID, ""),
         run_page=os.environ.get(RUN_PAGE, ""),
-        samples=pictures.greys(came.decoded_samples()),
-        trained_on=pictures.greys(train.decoded_samples()),
-        mean=pictures.grey(came.mean_image),
-        trained_mean=pictures.grey(train.mean_image),
-        difference=pictures.difference(came.mean_image, train.mean_image),
-        ink=_ink_chart(came, train),
-        confidence=_confidence_chart(came, reference.test),
-        classes=_classes(predictions, reference),
-        least_sure=[(one, _picture(one, came)) for one in predictions.least_sure],
+        figures=list(zip(drift.figures, drift.verdicts, strict=True)),
+        samples=[("What came in", _samples(came)), ("Training split", _samples(train))],
+        means=_means(came, train),
+        ink=histograms.ink(came, train),
+        confidence=histograms.confidence(came, test),
+        classes=classes,
+        shown=min(len(classes), CLASSES),
+        largest_share=max(*came.class_shares, *test.class_shares) or 1.0,
+        unsure=[_unsure(found, predictions) for found in predictions.least_sure],
     )
     path.write_text(page, encoding="utf-8")
 
 
-def _ink_chart(came: Profile, train: Profile) -> LineChart | None:
-    """The share of images by their mean ink."""
-
-    def points(profile: Profile) -> Points:
-        shares = np.reshape(profile.ink, (-1, STEP)).sum(axis=1) / profile.images
-        return list(zip(range(STEP // 2, GREYS, STEP), shares.tolist(), strict=True))
-
-    return line_chart({"what came in": points(came), "training split": points(train)})
+def _samples(profile: Profile) -> list[str]:
+    return [pictures.grey(image) for image in profile.decoded_samples()]
 
 
-def _confidence_chart(came: Profile, test: Profile) -> LineChart | None:
-    """The share of answers that are less sure than so much."""
-
-    def points(profile: Profile) -> Points:
-        below = np.cumsum([0, *profile.confidence]) / profile.images
-        return [(at / HUNDREDTHS, share) for at, share in enumerate(below.tolist())]
-
-    return line_chart({"what came in": points(came), "test split": points(test)})
-
-
-def _classes(
-    predictions: Predictions, reference: Reference
-) -> list[tuple[str, float, float, float]]:
-    """Every class with its share of the answers, that on the test split, and the change."""
-    shares = zip(
-        reference.class_names,
-        predictions.profile.class_shares,
-        reference.test.class_shares,
-        strict=True,
+def _means(came: Profile, train: Profile) -> Means:
+    change = came.mean_image - train.mean_image
+    return Means(
+        pictures.mean(came.mean_image),
+        pictures.mean(train.mean_image),
+        pictures.difference(change),
+        max(float(change.max()), 0.0),
+        max(float(-change.min()), 0.0),
     )
-    found = [(name, ours, theirs, ours - theirs) for name, ours, theirs in shares]
-    return sorted(found, key=lambda one: -abs(one[3]))
 
 
-def _picture(one: LeastSure, came: Profile) -> str:
-    pixels: npt.NDArray[np.uint8] = np.frombuffer(base64.b64decode(one.image), np.uint8)
-    return pictures.grey(pixels.reshape(came.image_shape))
+def _classes(names: Sequence[str], came: Profile, test: Profile) -> list[ClassRow]:
+    """The classes in order; of many, those whose share changed most come first."""
+    shares = zip(names, came.class_shares, test.class_shares, strict=True)
+    rows = [ClassRow(*row) for row in shares]
+    return sorted(rows, key=lambda row: -abs(row.change)) if len(rows) > CLASSES else rows
+
+
+def _unsure(found: LeastSure, predictions: Predictions) -> Unsure:
+    image = as_image(found.image, predictions.profile.image_shape)
+    return Unsure(found, predictions.class_names[found.predicted], pictures.grey(image))

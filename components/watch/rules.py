@@ -39,4 +39,4 @@ def _class(predictions: Predictions, reference: Reference) -> str:
     ours, theirs = predictions.profile.class_shares, reference.test.class_shares
     changes = [abs(one - other) for one, other in zip(ours, theirs, strict=True)]
     most = changes.index(max(changes))
-    return f"class {reference.class_names[most]} is {ours[most]:.3f}"
+    return f"{reference.class_names[most]!r} is {ours[most]:.3f}"

@@ -1,132 +1,229 @@
-"""drift.html: what came in beside what the model was trained on, on a page of its own."""
+"""The page of a night: what it shows of each manifest, and that it needs nothing but itself."""
 
 import base64
+import io
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from components.config import Watch
+from components.shared.evaluation import Verdict
 from components.shared.manifests import Rejected
-from components.shared.predictions import Labelled, LeastSure, Predictions, Reference
+from components.shared.predictions import Drift, Labelled, LeastSure, Predictions, Reference
 from components.shared.profile import Profile, as_text
-from components.watch.report import FILE
-from components.watch.watch import watch
+from components.watch import pictures, report
+from components.watch.figures import figures
+from components.watch.rules import judge
+from tests.watch.test_figures import profile, reference
 
-EVIL = "<script>alert('x')</script>"
-CLASSES, SHAPE = 47, (32, 20)
-
-
-class Page(HTMLParser):
-    """The tags of a page, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
+FOREIGN = '<script src="x">alert(1)</script>'
+SQUARE = np.pad(np.full((2, 2), 200, np.uint8), 3)
 
 
-def _profile(count: int, seed: int, brightest: int = 256) -> Profile:
-    generator = np.random.default_rng(seed)
-    images = generator.integers(0, brightest, (count, *SHAPE), np.uint8)
-    return Profile.of(images, generator.dirichlet([0.1] * CLASSES, count).astype(np.float32))
-
-
-@pytest.fixture
-def night(tmp_path: Path) -> Path:
-    """A night as predict writes it: darker images, 47 classes, names that are more than text."""
-    names = [EVIL, *(f"class {number}" for number in range(1, CLASSES))]
-    came = _profile(200, 1, brightest=100)
-    image = as_text(np.zeros(SHAPE, np.uint8))
-    Reference(
-        source="gs://team/digits",
-        dataset_fingerprint="1" * 64,
-        model_sha256="2" * 64,
-        class_names=names,
-        pixel_variance=5_000,
-        train=_profile(500, 2),
-        test=_profile(300, 3),
-    ).write(tmp_path)
-    Predictions(
-        source=f"in/{EVIL}",
-        source_fingerprint="3" * 64,
+def predictions(came: Profile, stands: Reference, **changes: object) -> Predictions:
+    """What predict hands on of a night."""
+    found = Predictions(
+        source="nights/tuesday",
+        source_fingerprint="f" * 64,
         registry="gs://team/registry",
-        model_name="letters",
+        model_name="digits",
         version=7,
-        model_sha256="2" * 64,
-        class_names=names,
-        metrics={"read": 201, "written": 200, "rejected": 1, "bytes": 9},
-        rejected=[Rejected(split="all", where=f"{EVIL}.png", reason="no picture")],
+        model_sha256="0" * 64,
+        class_names=stands.class_names,
+        metrics={"rejected": 0},
+        rejected=[],
         files=[],
-        class_shares=dict(zip(names, came.class_shares, strict=True)),
+        class_shares={},
         mean_confidence=came.mean_confidence,
-        labelled=Labelled(images=200, correct=150, precision_at_1=0.75, interval=(0.68, 0.8)),
-        least_sure=[
-            LeastSure(
-                source=f"{EVIL}.idx", position=17, predicted=0, probability=0.125, image=image
-            )
-        ],
+        labelled=None,
+        least_sure=[],
         profile=came,
-    ).write(tmp_path)
-    return tmp_path
+    )
+    return found.model_copy(update=changes)
 
 
-def _render(night: Path) -> Page:
-    watch(Watch(), night, night / "watch")
-    return Page((night / "watch" / FILE).read_text(encoding="utf-8"))
+def page(
+    tmp_path: Path,
+    came: Profile | None = None,
+    stands: Reference | None = None,
+    retrain: str = "make local",
+    **changes: object,
+) -> str:
+    """Renders the page of a night as a watch does, by default of one that is quiet."""
+    stands = stands or reference()
+    found = predictions(came or profile(400, 3), stands, **changes)
+    moved = figures(Watch(), found.profile, stands)
+    drift = Drift(
+        verdicts=judge(moved, found, stands),
+        figures=moved,
+        images=found.profile.images,
+        source=found.source,
+        registry=found.registry,
+        model_name=found.model_name,
+        version=found.version,
+        retrain=retrain,
+    )
+    report.write(tmp_path / report.FILE, drift, found, stands)
+    return (tmp_path / report.FILE).read_text(encoding="utf-8")
 
 
-def test_it_shows_the_night_and_the_model(night: Path) -> None:
-    page = _render(night)
-    for told in (
-        "200",
-        "letters version 7 of gs://team/registry",
-        "precision@1 0.7500, 95 % interval 0.6800 – 0.8000",
-        "class 46",
-        "0.125",
-        "17",
-        "no picture",
-        "1 records could not be used",
-    ):
-        assert told in re.sub(r"\s+", " ", page.text), told
-    pictures = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
-    assert len(pictures) == 14 + 14 + 3 + 1
-    for picture in pictures:
-        assert base64.b64decode(picture.partition("base64,")[2]).startswith(b"\x89PNG")
+def inverted() -> Profile:
+    images = 255 - profile(400, 3).decoded_samples()
+    answers = np.tile(np.array([[1, 0, 0, 0]], np.float32), (len(images), 1))
+    return Profile.of(np.tile(images, (9, 1, 1)), np.tile(answers, (9, 1)))
 
 
-def test_what_others_named_is_shown_and_does_nothing(night: Path) -> None:
-    page = _render(night)
-    assert "script" not in {tag for tag, _ in page.tags}
-    assert page.text.count(EVIL) >= 4
+def test_a_quiet_night_says_so_and_whose_it_is(tmp_path: Path) -> None:
+    found = page(tmp_path)
+    assert "✓ Quiet" in found and "All 5 rules hold" in found
+    assert '<b id="headline">400</b>' in found
+    assert "nights/tuesday" in found
+    assert "Version 7 of digits in <code>gs://team/registry</code>" in found
+    assert 'id="retrain"' not in found and 'id="precision"' not in found
+    assert 'id="rejected"' not in found and 'id="unsure"' not in found
 
 
-def test_it_needs_nothing_but_itself(night: Path) -> None:
-    for tag, attributes in _render(night).tags:
-        assert tag not in ("script", "iframe", "object")
-        for name in ("src", "href"):
-            address = attributes.get(name)
-            assert address is None or address.startswith("data:"), (tag, address)
+def test_an_alarm_has_its_reasons_and_the_command(tmp_path: Path) -> None:
+    found = page(tmp_path, inverted(), retrain="make local SOURCE='a b'")
+    assert "✗ Alarm" in found and re.search(r"[2-5] of 5 rules are broken", found)
+    assert '<code id="retrain">make local SOURCE=&#39;a b&#39;</code>' in found
+    assert "the mean image lies" in found
+    row = found.split('<th scope="row">max_pixel_distance</th>')[1].split("</tr>")[0]
+    assert 'class="bad"' in row and "<td>10</td>" in row
 
 
-@pytest.mark.parametrize(
-    ("bound", "badge", "title"), [(99.0, "✓ Quiet", "looks like"), (9.0, "✗ Alarm", "has moved")]
-)
-def test_it_says_in_words_what_was_decided(
-    bound: float, badge: str, title: str, night: Path
+def test_one_broken_rule_is_one(tmp_path: Path) -> None:
+    stands, came = reference(), profile(400, 3)
+    moved = figures(Watch(), came, stands)
+    verdicts = [
+        Verdict(rule=one.name, passed=place > 0, reason="so") for place, one in enumerate(moved)
+    ]
+    night = predictions(came, stands)
+    drift = Drift(
+        verdicts=verdicts,
+        figures=moved,
+        images=400,
+        source=night.source,
+        registry=night.registry,
+        model_name=night.model_name,
+        version=1,
+        retrain="make local",
+    )
+    report.write(tmp_path / report.FILE, drift, night, stands)
+    assert "1 of 5 rules is broken" in (tmp_path / report.FILE).read_text(encoding="utf-8")
+
+
+def test_precision_stands_there_where_labels_came(tmp_path: Path) -> None:
+    labelled = Labelled(images=300, correct=270, precision_at_1=0.9, interval=(0.86, 0.93))
+    found = page(tmp_path, labelled=labelled)
+    assert ">0.9000</b>" in found and "0.8600 – 0.9300" in found and "on 300 with labels" in found
+
+
+def test_the_first_images_of_both_are_shown_as_they_are(tmp_path: Path) -> None:
+    came, stands = profile(400, 3), reference()
+    found = page(tmp_path, came, stands)
+    for title, held in (("What came in", came), ("Training split", stands.train)):
+        shown = re.findall(rf'<img src="data:image/png;base64,([^"]+)" alt="{title}, image', found)
+        read = [np.array(Image.open(io.BytesIO(base64.b64decode(png)))) for png in shown]
+        assert np.array_equal(read, held.decoded_samples())
+
+
+def test_a_difference_tells_brighter_from_darker_and_how_much() -> None:
+    uri = pictures.difference(np.array([[0.0, 10.0], [-20.0, 0.0]]))
+    read = np.array(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+    assert read[..., 3].tolist() == [[0, 128], [255, 0]]
+    assert tuple(read[0, 1, :3]) == pictures.BRIGHTER
+    assert tuple(read[1, 0, :3]) == pictures.DARKER
+
+
+def test_large_images_are_shown_smaller() -> None:
+    uri = pictures.grey(np.zeros((1000, 400), np.uint8))
+    assert Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).size == (38, 96)
+
+
+def test_the_least_sure_have_class_probability_file_and_position(tmp_path: Path) -> None:
+    least = LeastSure(
+        source="day/images.gz", position=12, predicted=3, probability=0.31, image=as_text(SQUARE)
+    )
+    found = page(tmp_path, least_sure=[least])
+    assert "The 1 least sure" in found and "0.310" in found and "№ 12" in found
+    assert 'alt="Taken for 3, image 12 of day/images.gz"' in found
+    assert "<code>day/images.gz</code>" in found
+
+
+def test_rejected_records_are_named(tmp_path: Path) -> None:
+    gone = Rejected(split="all", where="day/a.png", reason="no picture")
+    found = page(tmp_path, rejected=[gone], metrics={"rejected": 1_200})
+    assert "1,200 rejected" in found
+    assert "<dt><code>day/a.png</code></dt><dd>no picture</dd>" in found
+
+
+@pytest.mark.parametrize(("classes", "folded"), [(20, 0), (47, 27)])
+def test_many_classes_are_folded_and_those_that_changed_come_first(
+    classes: int, folded: int, tmp_path: Path
 ) -> None:
-    config = Watch(max_class_change=1, max_ink_psi=99, max_ink_js=1, max_pixel_distance=bound)
-    watch(config, night, night / "watch")
-    page = Page((night / "watch" / FILE).read_text(encoding="utf-8"))
-    assert badge in page.text
-    assert title in page.text
-    assert ("make local SOURCE=gs://team/digits" in page.text) == (bound < 99)
+    def drawn(count: int, last: int) -> Profile:
+        labels = np.r_[np.arange(count - last) % classes, np.full(last, classes - 1)]
+        answers = np.eye(classes, dtype=np.float32)[labels]
+        return Profile.of(np.full((count, 8, 8), 9, np.uint8), answers)
+
+    stands = reference().model_copy(
+        update={
+            "class_names": [f"class {number}" for number in range(classes)],
+            "train": drawn(940, 0),
+            "test": drawn(940, 0),
+        }
+    )
+    found = page(tmp_path, drawn(940, 400), stands)
+    assert (f"The other {folded}" in found) == bool(folded)
+    assert found.count("--share:") == 2 * classes
+    first = found.split('id="classes-title">')[1].split('<th scope="row">')[1]
+    assert first.startswith(f"class {classes - 1 if folded else 0}<")
+
+
+def test_names_of_others_are_seen_and_do_nothing(tmp_path: Path) -> None:
+    names = [FOREIGN + str(number) for number in range(4)]
+    stands = reference().model_copy(update={"class_names": names, "source": FOREIGN})
+    least = LeastSure(
+        source=FOREIGN, position=0, predicted=0, probability=0.4, image=as_text(SQUARE)
+    )
+    found = page(
+        tmp_path,
+        inverted(),
+        stands,
+        retrain=FOREIGN,
+        source=FOREIGN,
+        registry=FOREIGN,
+        model_name=FOREIGN,
+        source_fingerprint=FOREIGN,
+        least_sure=[least],
+        rejected=[Rejected(split=FOREIGN, where=FOREIGN, reason=FOREIGN)],
+    )
+    assert "<script" not in found
+    assert found.count("&lt;script") >= 10
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
+    found = page(tmp_path, inverted())
+    assert not re.search(r"https?:|@import|url\(|<link(?! rel=\"icon\" href=\"data:,\")", found)
+    assert all(address.startswith("data:") for address in re.findall(r'src="([^"]*)"', found))
+    assert "prefers-color-scheme: dark" in found
+
+
+def test_the_run_is_named_and_led_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUN_ID", raising=False)
+    assert "run <" not in page(tmp_path)
+    monkeypatch.setenv("RUN_ID", "predict-1")
+    assert "run <code>predict-1</code>" in page(tmp_path)
+    monkeypatch.setenv("RUN_PAGE", "../../index.html")
+    assert 'run <a href="../../index.html"><code>predict-1</code></a>' in page(tmp_path)
+
+
+def test_one_flat_image_without_samples_is_a_page(tmp_path: Path) -> None:
+    one = Profile.of(np.full((1, 8, 8), 255, np.uint8), np.full((1, 4), 0.25, np.float32))
+    found = page(tmp_path, one.model_copy(update={"samples": []}), metrics={})
+    assert "image of 8 × 8 pixels" in found
+    assert "nan" not in found and "inf," not in found

@@ -128,7 +128,7 @@ def test_bounds_are_options(published: Path, quiet: Path, tmp_path: Path) -> Non
         return next(verdict for verdict in verdicts if verdict.rule == "max_class_change")
 
     assert not class_change(Watch()).passed
-    assert "class 1 is 0.0" in class_change(Watch()).reason
+    assert "'1' is 0.0" in class_change(Watch()).reason
     assert class_change(Watch(max_class_change=0.5)).passed
 
 
