@@ -291,10 +291,15 @@ def test_a_model_that_gives_no_probabilities(tmp_path: Path, model: Path) -> Non
 
 
 def test_from_a_bucket_to_a_bucket(
-    fake_bucket: Callable[[str], None], model: Path, night: Night, published: Path, tmp_path: Path
+    fake_bucket: Callable[[str], None],
+    model: Path,
+    evaluation: Path,
+    night: Night,
+    published: Path,
+    tmp_path: Path,
 ) -> None:
     fake_bucket("team")
-    publish(model, "gs://team/registry")
+    publish(model, "gs://team/registry", evaluation)
     (tmp_path / "night").mkdir()
     source = _idx(tmp_path / "night", night)
     here = Predict(source=source, destination=str(published), shard_size=100)

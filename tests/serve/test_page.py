@@ -17,6 +17,7 @@ from tests.conftest import MNIST
 from tests.idx_files import read_mnist
 from tests.serve.conftest import Ask
 
+WAIT = 60  # seconds, more than any of it takes
 Points = Iterable[tuple[int, int]]  # from the middle of the field, in its pixels
 
 ONE = [(0, -100), (0, -50), (0, 0), (0, 50), (0, 100)]
@@ -42,7 +43,7 @@ def answer(browser: Chrome) -> str:
 
 
 def await_answer(browser: Chrome, digit: int) -> None:
-    WebDriverWait(browser, 10).until(lambda _: answer(browser) == f"It looks like {digit}")
+    WebDriverWait(browser, WAIT).until(lambda _: answer(browser) == f"It looks like {digit}")
 
 
 def assert_quiet(browser: Chrome, server: str) -> None:
@@ -70,7 +71,7 @@ def test_drawing_with_the_mouse(browser: Chrome, server: str) -> None:
     )
     assert len(shares) == 10
     assert abs(sum(shares) - 100) < 1
-    WebDriverWait(browser, 10).until(
+    WebDriverWait(browser, WAIT).until(
         lambda _: browser.find_element(By.ID, "version").text == "version 1"
     )
     assert "Production serves" in browser.find_element(By.TAG_NAME, "footer").text
@@ -151,7 +152,7 @@ def test_a_picture_is_taken_as_it_is_or_inverted(
         )
     (tmp_path / "no.png").write_bytes(b"no picture")
     browser.find_element(By.ID, "picture").send_keys(str(tmp_path / "no.png"))
-    WebDriverWait(browser, 10).until(
+    WebDriverWait(browser, WAIT).until(
         lambda _: answer(browser) == "No answer: no.png is no picture that this browser reads"
     )
     assert_quiet(browser, server)
@@ -179,5 +180,5 @@ def test_an_answer_that_fails_is_shown(browser: Chrome, server: str) -> None:
     browser.get(server)
     browser.execute_script("document.body.dataset.model = 'x'; window.fetch = null")
     draw(browser, ONE)
-    WebDriverWait(browser, 10).until(lambda _: answer(browser).startswith("No answer: "))
+    WebDriverWait(browser, WAIT).until(lambda _: answer(browser).startswith("No answer: "))
     assert json.dumps(answer(browser))

@@ -67,7 +67,9 @@ function clear() {
 $("#clear").addEventListener("click", clear);
 $("#picture").addEventListener("change", async ({ target }) => {
   const [file] = target.files;
-  if (!file || !model) return;
+  if (!file) return;
+  await loaded; // a picture may be chosen before the page knows its model
+  if (!model) return;
   clear();
   try {
     picture = await createImageBitmap(file);
@@ -181,4 +183,4 @@ async function load() {
   clear();
 }
 
-load().catch((error) => fail(error.message));
+const loaded = load().catch((error) => fail(error.message));
