@@ -37,41 +37,38 @@ def make_app(name: str, served: ServedModel, max_bytes: int, hosts: Iterable[str
         max_bytes: Largest request body that is read.
         hosts: Names of this server beside its addresses and ``localhost``.
     """
-    bodies, workers = Bodies(max_bytes), CapacityLimiter(AT_ONCE)
+    model, page = _Model(name, served, max_bytes), _Page(name, served)
+    app = Starlette(
+        routes=[
+            Route("/", page.html),
+            Route("/openapi.json", page.description),
+            Route("/page/model.json", page.facts),
+            Route(f"{MODEL}/versions/{{version:str}}:predict", model.answer, methods=["POST"]),
+            Route(f"{MODEL}:predict", model.answer, methods=["POST"]),
+            Route(f"{MODEL}/versions/{{version:str}}", model.status),
+            Route(MODEL, model.status),
+            Mount("/page", StaticFiles(directory=PAGE)),
+        ],
+        exception_handlers={HTTPException: _tell},
+    )
+    return Guard(app, hosts)
 
-    def expect(request: Request) -> Loaded:
-        """Returns the model that a request names, by version or not."""
-        loaded, asked = served.current, request.path_params
-        version = asked.get("version", str(loaded.version))
-        if asked["model"] != name or version != str(loaded.version):
-            raise HTTPException(
-                404,
-                f"Servable not found for request: {asked['model'][:100]}, version {version[:20]}; "
-                f"here is {name}, version {loaded.version}",
-            )
-        return loaded
 
-    async def status(request: Request) -> Response:
-        loaded = expect(request)
-        ok = {"error_code": "OK", "error_message": ""}
-        state = {"version": str(loaded.version), "state": "AVAILABLE", "status": ok}
-        return JSONResponse({"model_version_status": [state]})
+class _Page:
+    """What the page to draw on gets."""
 
-    async def answer(request: Request) -> Response:
-        loaded = expect(request)
-        async with bodies.read(request) as body:
-            code, said = await to_thread.run_sync(_answer, loaded, body, limiter=workers)
-        return Response(said, code, media_type="application/json")
+    def __init__(self, name: str, served: ServedModel) -> None:
+        self._name, self._served = name, served
 
-    async def page(request: Request) -> Response:
+    async def html(self, request: Request) -> Response:
         html = (PAGE / "index.html").read_text(encoding="utf-8")
-        return HTMLResponse(html.replace("MODEL_NAME", name))
+        return HTMLResponse(html.replace("MODEL_NAME", self._name))
 
-    async def description(request: Request) -> Response:
+    async def description(self, request: Request) -> Response:
         return FileResponse(DESCRIPTION, media_type="application/json")
 
-    async def facts(request: Request) -> Response:
-        loaded = served.current
+    async def facts(self, request: Request) -> Response:
+        loaded = self._served.current
         return JSONResponse(
             {
                 "version": loaded.version,
@@ -80,20 +77,37 @@ def make_app(name: str, served: ServedModel, max_bytes: int, hosts: Iterable[str
             }
         )
 
-    app = Starlette(
-        routes=[
-            Route("/", page),
-            Route("/openapi.json", description),
-            Route("/page/model.json", facts),
-            Route(f"{MODEL}/versions/{{version:str}}:predict", answer, methods=["POST"]),
-            Route(f"{MODEL}:predict", answer, methods=["POST"]),
-            Route(f"{MODEL}/versions/{{version:str}}", status),
-            Route(MODEL, status),
-            Mount("/page", StaticFiles(directory=PAGE)),
-        ],
-        exception_handlers={HTTPException: _tell},
-    )
-    return Guard(app, hosts)
+
+class _Model:
+    """TensorFlow Serving's form: state and predictions."""
+
+    def __init__(self, name: str, served: ServedModel, max_bytes: int) -> None:
+        self._name, self._served = name, served
+        self._bodies, self._workers = Bodies(max_bytes), CapacityLimiter(AT_ONCE)
+
+    async def status(self, request: Request) -> Response:
+        loaded = self._named(request)
+        ok = {"error_code": "OK", "error_message": ""}
+        state = {"version": str(loaded.version), "state": "AVAILABLE", "status": ok}
+        return JSONResponse({"model_version_status": [state]})
+
+    async def answer(self, request: Request) -> Response:
+        loaded = self._named(request)
+        async with self._bodies.read(request) as body:
+            code, said = await to_thread.run_sync(_answer, loaded, body, limiter=self._workers)
+        return Response(said, code, media_type="application/json")
+
+    def _named(self, request: Request) -> Loaded:
+        """Returns the model that a request names, by version or not."""
+        loaded, asked = self._served.current, request.path_params
+        version = asked.get("version", str(loaded.version))
+        if asked["model"] != self._name or version != str(loaded.version):
+            raise HTTPException(
+                404,
+                f"Servable not found for request: {asked['model'][:100]}, version {version[:20]}; "
+                f"here is {self._name}, version {loaded.version}",
+            )
+        return loaded
 
 
 def _answer(loaded: Loaded, body: bytes) -> tuple[int, bytes]:
