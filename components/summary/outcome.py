@@ -9,7 +9,8 @@ FAILED = ("Failed", "Error")
 # What Kubernetes says of a pod that its limit of time has ended.
 DEADLINE = "longer than the specified deadline"
 ERROR, PUBLISHED, NOT_BLESSED = "error: ", "Published ", "Not blessed: "
-PREDICTED, NOTHING_NEW, ALARM = "Predicted ", "Nothing new: ", "Alarm: "
+PREDICTED, NOTHING_NEW = "Predicted ", "Nothing new: "
+QUIET, ALARM = "Quiet: ", "Alarm: "
 PRECISION = re.compile(r"^Blessed: .*(test precision@1 [\d.]+)")
 
 State = Literal["succeeded", "not blessed", "alarm", "failed", "timed out", "terminated", "unknown"]
@@ -88,8 +89,12 @@ def _night(predicted: Step, watched: Step | None) -> Outcome:
     images = predicted.line(PREDICTED) or "the images"
     if watched and (alarm := watched.line(ALARM)):
         return Outcome("alarm", f"Run succeeded, but what came in has moved: {alarm}")
-    quiet = ", nothing moved" if watched and watched.phase == "Succeeded" else ""
-    return Outcome("succeeded", f"Run succeeded: predicted {images}{quiet}")
+    told = f"Run succeeded: predicted {images}"
+    if watched and watched.line(QUIET):
+        return Outcome("succeeded", f"{told}, nothing moved")
+    # Where its log is gone, its success says that it looked, and not what it saw.
+    unknown = "; whether anything moved is not known, see the log of watch" if watched else ""
+    return Outcome("succeeded", f"{told}{unknown}")
 
 
 def _done(steps: dict[str, Step], name: str) -> Step | None:

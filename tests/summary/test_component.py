@@ -15,6 +15,11 @@ from tests.workflows import RUN, workflow
 BLESSED = "Blessed: all 6 rules hold, test precision@1 0.9890 (0.9868 to 0.9908)"
 NOT_BLESSED = "Not blessed: test precision@1 0.9030 is below 0.978 (and 1 more)"
 PUBLISHED = "Published digits version 3 to gs://bucket/registry/digits/3"
+PREDICTED = "Predicted 1,000 images with version 3 of digits"
+MOVED = (
+    "mean ink lies 6.814 from the training split's, above 0.1; retrain: "
+    "python -m pipeline submit -p source=gs://bucket/mnist -p destination=gs://bucket/registry"
+)
 # What KFP's launcher and executor print around what a step itself does.
 AROUND = (
     "[KFP Executor 2026-11-25 00:50:42,017 INFO]: Got executor_input:",
@@ -77,6 +82,27 @@ def logs(name: str, **lines: str) -> dict[str, str]:
         ("timed-out", {}, "Run timed out: train took longer than it may"),
         ("driver-failed", {}, "Run failed: train: its driver: Error (exit code 1)"),
         ("terminated", {}, "Run terminated during train"),
+        (
+            "watched",
+            {"predict": PREDICTED, "watch": "Quiet: all 5 rules hold for 1,000 images"},
+            "Run succeeded: predicted 1,000 images with version 3 of digits, nothing moved",
+        ),
+        (
+            "watched",
+            {"predict": PREDICTED, "watch": f"Alarm: {MOVED}"},
+            f"Run succeeded, but what came in has moved: {MOVED}",
+        ),
+        (
+            "watched",
+            {"predict": PREDICTED},
+            "Run succeeded: predicted 1,000 images with version 3 of digits; whether anything "
+            "moved is not known, see the log of watch",
+        ),
+        (
+            "nothing-new",
+            {"predict": "Nothing new: no images in gs://bucket/incoming/{date}, 2026-11-25"},
+            "Run succeeded: nothing new: no images in gs://bucket/incoming/{date}, 2026-11-25",
+        ),
     ],
 )
 def test_the_webhook_is_told_the_truth(
