@@ -46,6 +46,12 @@ def await_answer(browser: Chrome, digit: int) -> None:
     WebDriverWait(browser, WAIT).until(lambda _: answer(browser) == f"It looks like {digit}")
 
 
+def open_page(browser: Chrome, server: str) -> None:
+    """Opens the page and waits until it knows its model: before that, nothing is drawn."""
+    browser.get(server)
+    WebDriverWait(browser, WAIT).until(lambda _: browser.find_element(By.ID, "version").text)
+
+
 def assert_quiet(browser: Chrome, server: str) -> None:
     """No errors on the console, and nothing asked of anybody but the server."""
     logged: list[dict[str, Any]] = browser.get_log("browser")
@@ -58,7 +64,7 @@ def assert_quiet(browser: Chrome, server: str) -> None:
 
 
 def test_drawing_with_the_mouse(browser: Chrome, server: str) -> None:
-    browser.get(server)
+    open_page(browser, server)
     assert answer(browser) == "Nothing drawn yet"
     draw(browser, ONE)
     await_answer(browser, 1)
@@ -84,7 +90,7 @@ def test_drawing_with_a_finger_on_a_phone(browser: Chrome, server: str) -> None:
     browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
     dark = [{"name": "prefers-color-scheme", "value": "dark"}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
-    browser.get(server)
+    open_page(browser, server)
     width = browser.execute_script("return document.documentElement.scrollWidth")
     assert width <= 360
     field = browser.find_element(By.ID, "drawing").rect
@@ -111,7 +117,7 @@ def test_a_drawing_becomes_what_mnist_would_have_made_of_it(
     browser: Chrome, server: str, ask: Ask
 ) -> None:
     images, labels = read_mnist(MNIST, "t10k", 100)
-    browser.get(server)
+    open_page(browser, server)
     script = """
         const [images, done] = arguments;
         import("/page/mnist.js").then(({ toMnist }) => done(images.map((image) => {
@@ -137,7 +143,7 @@ def test_a_picture_is_taken_as_it_is_or_inverted(
 ) -> None:
     images, _ = read_mnist(MNIST, "t10k", 1)
     (said,) = ask("/v1/models/digits:predict", {"instances": images.tolist()})[1]["predictions"]
-    browser.get(server)
+    open_page(browser, server)
     for name, pixels in (("light", images[0]), ("dark", 255 - images[0])):
         larger = Image.fromarray(pixels).resize((280, 280), Image.Resampling.NEAREST)
         larger.convert("RGB").save(tmp_path / f"{name}.png")
@@ -170,14 +176,14 @@ def test_a_field_of_other_proportions_is_shrunk_to_the_models_pixels(
           done([fromDrawing(drawing, size), fromDrawing(new ImageData(60, 100), size)]);
         });
     """
-    browser.get(server)
+    open_page(browser, server)
     image, blank = browser.execute_async_script(script)
     assert image == [[200] * 3] * 2 + [[0] * 3] * 2
     assert blank is None
 
 
 def test_an_answer_that_fails_is_shown(browser: Chrome, server: str) -> None:
-    browser.get(server)
+    open_page(browser, server)
     browser.execute_script("document.body.dataset.model = 'x'; window.fetch = null")
     draw(browser, ONE)
     WebDriverWait(browser, WAIT).until(lambda _: answer(browser).startswith("No answer: "))
