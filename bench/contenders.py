@@ -4,21 +4,20 @@ Every framework is imported where it is used: PyTorch and JAX may live in anothe
 has neither TensorFlow nor this project's packages.
 """
 
-import gzip
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bench import mnist
+
 STEPS = int(os.environ.get("STEPS", "3000"))
 BATCH, HIDDEN1, HIDDEN2, CLASSES, RATE = 100, 128, 32, 10, 0.1
-MNIST = Path(__file__).resolve().parent.parent / "data" / "mnist"
 # Multiplications and additions of a step: forward, weight gradients, and activation gradients of
 # all layers but the first, whose inputs need none.
 LAYERS = ((784, HIDDEN1), (HIDDEN1, HIDDEN2), (HIDDEN2, CLASSES))
@@ -27,11 +26,9 @@ FLOPS = 2 * BATCH * (3 * sum(a * b for a, b in LAYERS) - LAYERS[0][0] * LAYERS[0
 
 def digits() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
     """Reads the 55,000 training digits: float32 ``[n, 784]`` in 0 to 1, and int32 ``[n]``."""
-    with gzip.open(MNIST / "train-images-idx3-ubyte.gz") as file:
-        images = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 784)[5_000:]
-    with gzip.open(MNIST / "train-labels-idx1-ubyte.gz") as file:
-        labels = np.frombuffer(file.read(), np.uint8, offset=8)[5_000:]
-    return images.astype(np.float32) / np.float32(255), labels.astype(np.int32)
+    images, labels = (part[5_000:] for part in mnist.read("train"))
+    scaled = images.reshape(-1, 784).astype(np.float32) / np.float32(255)
+    return scaled, labels.astype(np.int32)
 
 
 def weights() -> list[npt.NDArray[np.float32]]:

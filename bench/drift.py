@@ -96,11 +96,7 @@ def answered(examples: Path, model: Path) -> Iterator[tuple[str, Answered]]:
 
 def fired(came: Profile, reference: Reference) -> list[Moved]:
     """Returns the figures that break their rule."""
-    return [
-        figure
-        for figure in figures(Watch(), came, reference)
-        if figure.value > max(figure.bound, figure.chance)
-    ]
+    return [figure for figure in figures(Watch(), came, reference) if figure.too_far]
 
 
 def row(name: str, came: Answered, reference: Reference, nights: int) -> str:

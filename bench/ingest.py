@@ -6,7 +6,6 @@ python -m bench.ingest --forms    rate and memory of every form of source, on th
 """
 
 import os
-import re
 import resource
 import shutil
 import statistics
@@ -22,6 +21,7 @@ import click
 import numpy as np
 
 from bench.forms import FORMS
+from bench.memory import high_water
 from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.manifests import SPLITS, Dataset
@@ -187,9 +187,7 @@ def one(source: str, output: Path, flags: tuple[str, ...]) -> None:
     ingest(Ingest(source=source), output / "examples", flags)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    # Not this process's ru_maxrss, which starts with what its parent has.
-    (own,) = re.findall(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-    print(seconds, cpu, max(int(own), children) >> 10)
+    print(seconds, cpu, max(high_water(), children >> 10))
     shutil.rmtree(output / "examples")
 
 

@@ -45,6 +45,15 @@ def evaluate(examples: str, model: str) -> None:
 RUNS: dict[str, Callable[..., None]] = {run.__name__: run for run in (imports, train, evaluate)}
 
 
+def high_water(process: int | str = "self") -> int:
+    """Returns the most memory that a process has held, in MiB.
+
+    Not getrusage, whose maximum begins with what the parent held when it forked.
+    """
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) >> 10
+
+
 def peak(run: Callable[..., None], **arguments: Any) -> int:
     """Returns the peak memory in MiB of one of the runs above, in a process of its own."""
     command = [sys.executable, "-m", "bench.memory", run.__name__, json.dumps(arguments)]
@@ -54,9 +63,7 @@ def peak(run: Callable[..., None], **arguments: Any) -> int:
 
 def _one(name: str, arguments: str) -> None:
     RUNS[name](**json.loads(arguments))
-    # Not getrusage, whose maximum begins with what the parent held when it forked.
-    status = Path("/proc/self/status").read_text()
-    print(int(status.split("VmHWM:")[1].split()[0]) >> 10)
+    print(high_water())
 
 
 def _step(name: str, **options: object) -> None:

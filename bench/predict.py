@@ -29,6 +29,7 @@ import click
 import numpy as np
 
 from bench import mnist
+from bench.memory import high_water
 from bench.trained import publish, trained
 from components.config import Predict
 from components.shared.records import Images
@@ -171,8 +172,7 @@ def _peaks(process: subprocess.Popen) -> Iterator[int]:
         )
         for pid in [str(process.pid), *below.stdout.split()]:
             with contextlib.suppress(OSError, IndexError):
-                status = Path(f"/proc/{pid}/status").read_text()
-                yield int(status.split("VmHWM:")[1].split()[0]) >> 10
+                yield high_water(pid)
         time.sleep(0.1)
 
 

@@ -22,7 +22,8 @@ from typing import Any, Literal
 import numpy as np
 
 from bench import contenders
-from bench.contenders import BATCH, MNIST, STEPS
+from bench.contenders import BATCH, STEPS
+from bench.mnist import MNIST
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 ENVIRONMENT = dict(os.environ)  # before this project's import sets TensorFlow up for itself

@@ -184,8 +184,7 @@ def _tell(evaluation: Evaluation) -> None:
         score = Score(examples=result.examples, correct=result.correct)
         print(f"{split.capitalize()} Data Eval:\n  {score}")
     for verdict in evaluation.verdicts:
-        told = f"  {'pass' if verdict.passed else 'FAIL'} {verdict.rule}: {verdict.reason}"
-        tell(told)
+        tell(f"  {verdict}")
     for warning in evaluation.warnings:
         tell(f"warning: {warning}")
     tell(summary(evaluation))

@@ -1,7 +1,5 @@
 """``statistics.html``: what is in a dataset, as a page that needs nothing but itself."""
 
-import base64
-import io
 import os
 from datetime import UTC, datetime
 
@@ -12,6 +10,7 @@ from pyarrow import fs
 from components.shared import pages
 from components.shared.code import RUN_ID, RUN_PAGE, this_code
 from components.shared.manifests import Dataset
+from components.shared.pages.pictures import data_uri
 from components.shared.records import Images, decode
 
 FILE = "statistics.html"
@@ -62,7 +61,7 @@ def _samples(dataset: Dataset, name: str, directory: fs.FileSystem) -> list[Imag
 
 
 def _strip(images: Images) -> str:
-    """Images side by side as a PNG in base64; empty where there are none."""
+    """Images side by side as a data URI; empty where there are none."""
     if not len(images):
         return ""
     count, height, width = images.shape
@@ -71,6 +70,4 @@ def _strip(images: Images) -> str:
         scale = TALLEST / longest
         size = max(1, round(picture.width * scale)), max(1, round(height * scale))
         picture = picture.resize(size)
-    packed = io.BytesIO()
-    picture.save(packed, "PNG")
-    return base64.b64encode(packed.getvalue()).decode()
+    return data_uri(picture)

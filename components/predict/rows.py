@@ -13,14 +13,14 @@ from components.scoring.columns import answer_columns, answers, class_names_meta
 DICTIONARIES = ["source", "class_name", "version"]  # columns of few values
 
 
-def encode(
+def table(
     champion: Champion,
     images: Incoming,
     read: Read,
     probabilities: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],
-) -> bytes:
-    """Returns the Parquet file of a range.
+) -> pa.Table:
+    """Returns the rows of a range.
 
     Args:
         champion: Which model answered.
@@ -32,16 +32,20 @@ def encode(
     told = answers(read.records.images, probabilities)
     names = pa.array(champion.described.class_names)
     columns = {
-        **places(images, read),
+        **_places(images, read),
         "label": pa.array(labels.astype(np.int8), mask=labels < 0),
         "class_name": pa.DictionaryArray.from_arrays(told[0], names),
         "version": pa.repeat(pa.scalar(champion.version, pa.int32()), len(read)),
         **dict(zip((field.name for field in answer_columns(1)), told, strict=True)),
     }
     chosen = schema(champion, bool(images.places))
-    table = pa.Table.from_arrays([columns[name] for name in chosen.names], schema=chosen)
+    return pa.Table.from_arrays([columns[name] for name in chosen.names], schema=chosen)
+
+
+def encode(rows: pa.Table) -> bytes:
+    """Returns a Parquet file."""
     packed = pa.BufferOutputStream()
-    pq.write_table(table, packed, use_dictionary=DICTIONARIES)
+    pq.write_table(rows, packed, use_dictionary=DICTIONARIES)
     return packed.getvalue().to_pybytes()
 
 
@@ -61,7 +65,7 @@ def schema(champion: Champion, labelled: bool) -> pa.Schema:
     return pa.schema(columns, class_names_metadata(names))
 
 
-def places(images: Incoming, read: Read) -> dict[str, pa.Array]:
+def _places(images: Incoming, read: Read) -> dict[str, pa.Array]:
     """Where a range's images came from: file, and number in it."""
     origin, positions = images.source.origin(read.part), read.records.positions
     if isinstance(origin, str):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from apache_beam.ml.inference.base import RunInference
 from pyarrow import fs
 from pydantic import Field
@@ -22,6 +23,7 @@ from components.shared.errors import StepError
 from components.shared.manifests import Shard
 from components.shared.predictions import LeastSure
 from components.shared.profile import Profile, as_text
+from components.shared.records import Images
 from components.sources import filesystem
 from components.sources.source import Range
 
@@ -127,44 +129,37 @@ class WriteAnswers(beam.DoFn):
         return note
 
     def _note(self, read: Read, probabilities: npt.NDArray[np.float32]) -> Note:
-        records, source = read.records, self.plan.images.source
+        records, images = read.records, self.plan.images
         unusable = [(NO_SPLIT, record) for record in records.unreadable]
-        labels = self.plan.images.labels(records.labels)
-        known = labels >= 0
+        labels = images.labels(records.labels)
+        table = rows.table(self.plan.champion, images, read, probabilities, labels)
         return Note(
             read=len(read) + len(unusable),
-            rejected=notes.write_rejected(source, read.part, self.plan.output, unusable),
+            rejected=notes.write_rejected(images.source, read.part, self.plan.output, unusable),
             unusable=len(unusable),
-            file=self._write(read, probabilities, labels),
+            file=self._write(read.part, table),
             profile=Profile.of(records.images, probabilities),
-            labelled=int(known.sum()),
-            correct=int((probabilities.argmax(axis=1) == labels)[known].sum()),
-            least_sure=self._least_sure(read, probabilities),
+            labelled=int((labels >= 0).sum()),
+            correct=int((labels == table["predicted"].to_numpy()).sum()),
+            least_sure=_least_sure(records.images, probabilities, table),
         )
 
-    def _write(
-        self,
-        read: Read,
-        probabilities: npt.NDArray[np.float32],
-        labels: npt.NDArray[np.int64],
-    ) -> Shard:
-        data = rows.encode(self.plan.champion, self.plan.images, read, probabilities, labels)
-        name = f"predictions-{read.part.index:05d}-of-{self.plan.ranges:05d}.parquet"
+    def _write(self, part: Range, table: pa.Table) -> Shard:
+        data = rows.encode(table)
+        name = f"predictions-{part.index:05d}-of-{self.plan.ranges:05d}.parquet"
         filesystem.write(self.plan.output, name, data)
         sha256 = hashlib.sha256(data).hexdigest()
-        return Shard(file=name, records=len(read), bytes=len(data), sha256=sha256)
+        return Shard(file=name, records=len(table), bytes=len(data), sha256=sha256)
 
-    def _least_sure(self, read: Read, probabilities: npt.NDArray[np.float32]) -> list[LeastSure]:
-        sure = probabilities.max(axis=1)
-        least = np.argsort(sure, kind="stable")[:LEAST_SURE]
-        places = rows.places(self.plan.images, read)
-        return [
-            LeastSure(
-                source=places["source"][row].as_py(),
-                position=places["position"][row].as_py(),
-                predicted=int(probabilities[row].argmax()),
-                probability=float(sure[row]),
-                image=as_text(read.records.images[row]),
-            )
-            for row in least.tolist()
-        ]
+
+def _least_sure(
+    images: Images, probabilities: npt.NDArray[np.float32], table: pa.Table
+) -> list[LeastSure]:
+    """The least sure of a range's rows."""
+    sure = probabilities.max(axis=1)
+    least = np.argsort(sure, kind="stable")[:LEAST_SURE]
+    chosen = table.select(["source", "position", "predicted"]).take(least).to_pylist()
+    return [
+        LeastSure(**row, probability=float(sure[at]), image=as_text(images[at]))
+        for at, row in zip(least.tolist(), chosen, strict=True)
+    ]

@@ -6,11 +6,14 @@ Interval = tuple[float, float]  # 95 % confidence, Wilson's score interval: low,
 
 
 class Verdict(BaseModel):
-    """One rule of the blessing."""
+    """What a rule says: one of the blessing, or of the watch on what comes in."""
 
     rule: str
     passed: bool
     reason: str
+
+    def __str__(self) -> str:
+        return f"{'pass' if self.passed else 'FAIL'} {self.rule}: {self.reason}"
 
 
 class ClassFigures(BaseModel):

@@ -224,15 +224,14 @@ class Score(BaseModel):
         )
 
 
-class Described(BaseModel):
-    """What a model takes and tells apart."""
-
-    image_shape: ImageShape
+class _Named(BaseModel):
     class_names: ClassNames  # a class is a place in this list, from 0
 
 
-class _Named(BaseModel):
-    class_names: ClassNames
+class Described(_Named):
+    """What a model takes and tells apart."""
+
+    image_shape: ImageShape
 
 
 class Model(Manifest):

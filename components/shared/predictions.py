@@ -92,6 +92,11 @@ class Moved(BaseModel):
     bound: float
     chance: float  # what it reaches by chance in one of a thousand cases, with so many images
 
+    @property
+    def too_far(self) -> bool:
+        """Whether it is above its bound, and above what chance gives."""
+        return self.value > self.bound and self.value > self.chance
+
 
 class Drift(Manifest):
     """``drift.json``: what watch hands on."""

@@ -1,11 +1,10 @@
 """Pictures of what came in: grey images, and how one differs from another, as data URIs."""
 
-import base64
-import io
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from components.shared.pages.pictures import data_uri
 
 LARGEST = 96  # pixels a side; a larger image is shown smaller
 BRIGHTER, DARKER = (224, 112, 24), (60, 120, 230)  # red, green, blue: seen on white and on black
@@ -13,7 +12,7 @@ BRIGHTER, DARKER = (224, 112, 24), (60, 120, 230)  # red, green, blue: seen on w
 
 def grey(image: npt.NDArray[np.uint8]) -> str:
     """Returns a grey image, uint8 ``[height, width]``."""
-    return _data_uri(Image.fromarray(image))
+    return _small(Image.fromarray(image))
 
 
 def mean(image: npt.NDArray[np.float64]) -> str:
@@ -27,11 +26,9 @@ def difference(image: npt.NDArray[np.float64]) -> str:
     colours = np.where(image[..., None] > 0, BRIGHTER, DARKER)
     opacity = np.abs(image)[..., None] / largest * 255
     pixels = np.concatenate([colours, opacity], axis=-1).round().astype(np.uint8)
-    return _data_uri(Image.fromarray(pixels))
+    return _small(Image.fromarray(pixels))
 
 
-def _data_uri(picture: Image.Image) -> str:
+def _small(picture: Image.Image) -> str:
     picture.thumbnail((LARGEST, LARGEST))
-    packed = io.BytesIO()
-    picture.save(packed, "PNG")
-    return "data:image/png;base64," + base64.b64encode(packed.getvalue()).decode()
+    return data_uri(picture)

@@ -26,12 +26,11 @@ def _judge(figure: Moved, predictions: Predictions, reference: Reference) -> Ver
     if figure.value <= figure.bound:
         reason = f"{told}, at most {figure.bound:g}"
         return Verdict(rule=figure.name, passed=True, reason=reason)
-    above = f"{told}, above {figure.bound:g}"
-    if figure.value <= figure.chance:
+    reason = f"{told}, above {figure.bound:g}"
+    if not figure.too_far:
         images = predictions.profile.images
-        reason = f"{above}, but {images:,} images reach {figure.chance:.2g} by chance"
-        return Verdict(rule=figure.name, passed=True, reason=reason)
-    return Verdict(rule=figure.name, passed=False, reason=above)
+        reason += f", but {images:,} images reach {figure.chance:.2g} by chance"
+    return Verdict(rule=figure.name, passed=not figure.too_far, reason=reason)
 
 
 def _class(predictions: Predictions, reference: Reference) -> str:

@@ -53,7 +53,7 @@ def watch(config: Watch, predictions: Path, output: Path) -> Drift:
         drift.write(directory)
         report.write(directory / report.FILE, drift, found, reference)
     for verdict in drift.verdicts:
-        tell(f"  {'pass' if verdict.passed else 'FAIL'} {verdict.rule}: {verdict.reason}")
+        tell(f"  {verdict}")
     tell(summary(drift))
     return drift
 

@@ -1,4 +1,4 @@
-"""The same bytes from every runner, with any number of workers."""
+"""Ingest on other runners: MNIST on Flink, what is told of failures, documented flags, memory."""
 
 import logging
 import re
@@ -11,85 +11,12 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from tests.conftest import ROOT, Command
-from tests.ingest.conftest import Serve, dataset_digest, digits, program, unavailable, write_parquet
+from tests.ingest.conftest import dataset_digest
+from tests.jobs.conftest import flink, source
 
-FLINK_JAR = ROOT / "build" / "flink" / "job-server.jar"
+__all__ = ["flink", "source"]
+
 KILOBYTES = 1_024  # in a MiB
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Parquet with a bad row, in more ranges than there are workers."""
-    directory = tmp_path_factory.mktemp("source")
-    for name in "ab":
-        images, labels = digits(1_000, seed=ord(name))
-        labels[77] = 12
-        write_parquet(directory / f"{name}.parquet", images, labels, "png")
-    return directory
-
-
-def _arguments(source: Path, output: Path) -> list[object]:
-    options = ["--source", source, "--shard-size", 150, "--max-rejected", 0.01, "--output", output]
-    return ["components.ingest", *options]
-
-
-@pytest.fixture(scope="module")
-def expected(source: Path, tmp_path_factory: pytest.TempPathFactory, command: Command) -> str:
-    """The sum over the dataset that one worker writes."""
-    output = tmp_path_factory.mktemp("one-worker") / "examples"
-    command(*_arguments(source, output), "--", "--direct_num_workers=1")
-    return dataset_digest(output)
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ("--direct_num_workers=8", "--direct_running_mode=multi_threading"),
-        ("--direct_num_workers=2", "--direct_running_mode=multi_processing"),
-    ],
-    ids=["8 threads", "2 processes"],
-)
-def test_workers_on_this_machine(
-    flags: tuple[str, ...], source: Path, expected: str, tmp_path: Path, command: Command
-) -> None:
-    process = command(*_arguments(source, tmp_path / "examples"), "--", *flags)
-    assert dataset_digest(tmp_path / "examples") == expected
-    assert process.stderr == ""
-
-
-def test_a_job_server_with_workers_of_its_own(
-    source: Path, expected: str, tmp_path: Path, command: Command, serve: Serve
-) -> None:
-    """Beam's portable runner Prism: jobs go to it just as they go to Flink and Spark."""
-    port = serve(program("prism", "prism"), "--job_port", "{port}", "--serve_http=false")
-    flags = [
-        "--runner=PortableRunner",
-        f"--job_endpoint=localhost:{port}",
-        "--environment_type=LOOPBACK",
-    ]
-    command(*_arguments(source, tmp_path / "examples"), "--", *flags)
-    assert dataset_digest(tmp_path / "examples") == expected
-
-
-@pytest.fixture
-def flink(tmp_path: Path) -> list[str]:
-    """Beam's flags for two slots of a Flink inside the job server, workers in the caller."""
-    if not FLINK_JAR.exists() or not shutil.which("java"):
-        unavailable(f"{FLINK_JAR} or java is not there; install with: make flink-job-server")
-    return [
-        "--runner=FlinkRunner",
-        f"--flink_job_server_jar={FLINK_JAR}",
-        f"--job_server_jvm_properties=-Djava.io.tmpdir={tmp_path}",
-        "--environment_type=LOOPBACK",
-        "--parallelism=2",
-    ]
-
-
-def test_flink(
-    flink: list[str], source: Path, expected: str, tmp_path: Path, command: Command
-) -> None:
-    command(*_arguments(source, tmp_path / "examples"), "--", *flink)
-    assert dataset_digest(tmp_path / "examples") == expected
 
 
 def test_flink_writes_mnist_as_the_default_runner_does(

@@ -1,4 +1,4 @@
-"""What the tests of predict share with those of ingest, whose sources and runners it has."""
+"""What the tests of predict share with those of ingest, whose sources it has."""
 
 from tests.ingest.conftest import fake_bucket, serve
 
