@@ -1,4 +1,7 @@
-"""Many steps in one compiled function: the training loop without Python in it."""
+"""Many steps in one compiled function: the training loop without Python in it.
+
+Loops are written as TensorFlow's: AutoGraph takes as long to look for Python's as XLA to compile.
+"""
 
 import math
 from collections.abc import Callable, Iterable
@@ -66,11 +69,6 @@ def _gradients(
     return loss, tape.gradient(loss, weights)
 
 
-def _figures(loss: tf.Tensor, gradients: model.Weights, rate: tf.Tensor) -> Figures:
-    norm = tf.linalg.global_norm(gradients)
-    return {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
-
-
 def _values(state: State) -> model.Parameters:
     return [[variable.value() for variable in part] for part in state.parameters]
 
@@ -85,31 +83,30 @@ def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
     """XLA turns the whole loop into one function: weights and batches never leave it."""
     bands = _bands(image_shape)
 
-    def step(
-        block: Block, batch: tf.Tensor, number: tf.Tensor, parameters: model.Parameters
-    ) -> tuple[model.Parameters, Figures]:
-        rows, shift = block.order[batch], block.shifts[batch]
-        loss, gradients = _gradients(config, image_shape, parameters[0], block, rows, shift)
-        rate = learning_rate(config, number)
-        updated = model.training(config, parameters, gradients, rate)
-        return updated, _figures(loss, gradients, rate)
-
-    @tf.function(jit_compile=config.xla)
+    @tf.function(jit_compile=config.xla, autograph=False)
     def steps(block: Block) -> Figures:
-        last = block.order.shape[0] - 1
+        batches = block.order.shape[0]
         start = tf.cast(state.global_step.value(), tf.int32)
-        # The last step is taken outside the loop, since only its figures are wanted: to compile the
-        # step once and carry its gradients out of the loop takes more time than it spares.
-        _, parameters = tf.while_loop(
-            lambda batch, _: batch < last,
-            lambda batch, p: (batch + 1, step(block, batch, start + batch, p)[0]),
-            (0, [model.split(part, bands) for part in _values(state)]),
-            maximum_iterations=last,
+
+        def step(
+            batch: tf.Tensor, parameters: model.Parameters, _: tf.Tensor, norm: tf.Tensor
+        ) -> tuple[tf.Tensor, model.Parameters, tf.Tensor, tf.Tensor]:
+            rows, shift = block.order[batch], block.shifts[batch]
+            loss, gradients = _gradients(config, image_shape, parameters[0], block, rows, shift)
+            norm = tf.cond(  # a pass over the gradients, and the last one's is told
+                batch == batches - 1, lambda: tf.linalg.global_norm(gradients), lambda: norm
+            )
+            rate = learning_rate(config, start + batch)
+            return batch + 1, model.training(config, parameters, gradients, rate), loss, norm
+
+        parameters = [model.split(part, bands) for part in _values(state)]
+        _, parameters, loss, norm = tf.while_loop(
+            lambda batch, *_: batch < batches, step, (0, parameters, 0.0, 0.0)
         )
-        parameters, figures = step(block, last, start + last, parameters)
         _assign(state, [model.join(part, bands) for part in parameters])
-        state.global_step.assign_add(last + 1)
-        return figures
+        state.global_step.assign_add(batches)
+        rate = learning_rate(config, start + batches - 1)
+        return {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
 
     return steps
 
@@ -123,7 +120,7 @@ def _replicas(
     shapes = [variable.shape for variable in state.variables]
     sizes = [shape.num_elements() for shape in shapes]
 
-    @tf.function(jit_compile=config.xla)
+    @tf.function(jit_compile=config.xla, autograph=False)
     def share(weights: model.Weights, block: Block, rows: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
         split = model.split(weights, _bands(image_shape))
         loss, gradients = _gradients(config, image_shape, split, block, rows, shift)
@@ -136,18 +133,25 @@ def _replicas(
         weights = [variable.value() for variable in state.variables]
         return share(weights, block, rows, block.shifts[batch])
 
-    @tf.function
+    def step(block: Block, batch: tf.Tensor) -> Figures:
+        shares = strategy.run(replica, (block, batch))
+        mean = strategy.reduce(tf.distribute.ReduceOp.MEAN, shares, axis=None)
+        *flat, loss = tf.split(mean, [*sizes, 1])
+        rate = learning_rate(config, state.global_step)
+        gradients = [tf.reshape(part, shape) for part, shape in zip(flat, shapes, strict=True)]
+        _assign(state, model.training(config, _values(state), gradients, rate))
+        state.global_step.assign_add(1)
+        norm = tf.linalg.global_norm(flat)
+        return {"loss": loss[0], "gradient_norm": norm, "learning_rate": rate}
+
+    @tf.function(autograph=False)
     def steps(block: Block) -> Figures:
-        figures = _figures(tf.constant(0.0), [tf.constant(0.0)], tf.constant(0.0))
-        for batch in tf.range(block.order.shape[0]):
-            shares = strategy.run(replica, (block, batch))
-            mean = strategy.reduce(tf.distribute.ReduceOp.MEAN, shares, axis=None)
-            *flat, loss = tf.split(mean, [*sizes, 1])
-            rate = learning_rate(config, state.global_step)
-            gradients = [tf.reshape(part, shape) for part, shape in zip(flat, shapes, strict=True)]
-            _assign(state, model.training(config, _values(state), gradients, rate))
-            state.global_step.assign_add(1)
-            figures = _figures(loss[0], flat, rate)
+        batches = block.order.shape[0]
+        _, figures = tf.while_loop(
+            lambda batch, _: batch < batches,
+            lambda batch, _: (batch + 1, step(block, batch)),
+            (0, dict.fromkeys(("loss", "gradient_norm", "learning_rate"), 0.0)),
+        )
         return figures
 
     return steps
@@ -156,7 +160,7 @@ def _replicas(
 def compile_score(state: State) -> Callable[[Iterable[tuple[tf.Tensor, tf.Tensor]]], Score]:
     """Compiles the evaluation of a split, every example counted once."""
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def tally(
         weights: model.Weights, images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -18,7 +18,7 @@ class Classifier(tf.Module):
         self._image_shape = image_shape
         self.weights = [tf.Variable(weight, trainable=False) for weight in weights]
 
-    @tf.function
+    @tf.function(autograph=False)
     def serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies uint8 images ``[batch, height, width]``."""
         logits = inference(self.weights, normalize(images))
@@ -28,7 +28,7 @@ class Classifier(tf.Module):
             "class": tf.argmax(logits, axis=1),
         }
 
-    @tf.function
+    @tf.function(autograph=False)
     def examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Classifies serialized ``tf.train.Example`` records ``[batch]``; they need no label."""
         image = tf.io.FixedLenFeature([], tf.string)

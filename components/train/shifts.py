@@ -64,7 +64,7 @@ def cut(
     # Compiled, tf.slice would have XLA compile anew for each place that it begins at.
     window = xla.dynamic_slice if config.xla else tf.slice
     begin = [0, band.start + down * width + right]
-    held = window(tf.gather(lines, rows), begin, [len(rows), band.stop - band.start])
+    held = window(tf.gather(lines, rows), begin, [rows.shape[0], band.stop - band.start])
     pixels = normalize(held, config.precision)
     if not radius:
         return pixels

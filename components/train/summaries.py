@@ -124,6 +124,6 @@ def _card(config: Train) -> str:
 
 def _graph(state: State, image_shape: ImageShape) -> tf.Graph:
     weights = state.weights
-    network = tf.function(lambda images: inference(weights, normalize(images)))
+    network = tf.function(lambda images: inference(weights, normalize(images)), autograph=False)
     images = tf.TensorSpec([None, *image_shape], tf.uint8, "images")
     return network.get_concrete_function(images).graph
