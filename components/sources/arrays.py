@@ -1,6 +1,7 @@
 """Arrays that lie in a file record by record, so that workers read ranges of them."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from math import prod
@@ -72,8 +73,9 @@ def unpack(
     below: str,
     target: fs.FileSystem,
     path: str,
+    there: bool = False,
 ) -> ArrayFile:
-    """Writes an array where workers can read ranges of it, and checks it against its header.
+    """Has an array lie where workers can read ranges of it, and checks it against its header.
 
     Args:
         chunks: The file's bytes; the first chunk holds the whole header.
@@ -82,6 +84,7 @@ def unpack(
         below: The same, below the directory that the source names.
         target: Where every worker can read the unpacked file.
         path: Of the unpacked file there.
+        there: Whether it lies there already, so that nothing is written.
 
     Raises:
         StepError: It is longer or shorter than its header says. What is longer is not unpacked.
@@ -89,11 +92,12 @@ def unpack(
     digest, size = sha256(), 0
     first = next(chunks, b"")
     header = parse(first)
-    with writing(target, path) as out:
+    with nullcontext() if there else writing(target, path) as out:
         chunk = first
         while chunk and size + len(chunk) <= header.size:
             size += len(chunk)
-            out.write(chunk)
+            if out:
+                out.write(chunk)
             digest.update(chunk)
             chunk = next(chunks, b"")
     if chunk or size != header.size:

@@ -50,12 +50,12 @@ def open_idx(files: Sequence[File], beside: Sequence[File], asked: Asked) -> Arr
 
 
 def _unpack(file: File, sums: dict[str, str], asked: Asked, path: str) -> ArrayFile:
-    packed = fetched(file, asked.config.cache)
+    found = fetched(file, asked.config.cache)
+    there = unpacking.is_for_workers(found)
+    target, path = (found.filesystem, found.path) if there else (asked.unpacked, path)
+    chunks = unpacking.chunks(found, sums)
     name = file.name
-    chunks = unpacking.chunks(packed, sums)
-    return unpack(
-        chunks, lambda head: idx.parse(head, name), name, file.below, asked.unpacked, path
-    )
+    return unpack(chunks, lambda head: idx.parse(head, name), name, file.below, target, path, there)
 
 
 def _role(file: File) -> str:

@@ -74,8 +74,7 @@ def for_workers(file: File, target: fs.FileSystem, place: str) -> File:
     Raises:
         StepError: It is damaged, or a gzip that holds next to nothing many times over.
     """
-    packed = content.kind_of(file.head(4)) == content.GZIP
-    if not (packed or file.address):
+    if is_for_workers(file):
         return file
     size = 0
     with stream(file) as opened, writing(target, place) as out:
@@ -88,6 +87,11 @@ def for_workers(file: File, target: fs.FileSystem, place: str) -> File:
                 )
             out.write(chunk)
     return File(target, place, "", size, file.name, file.below)
+
+
+def is_for_workers(file: File) -> bool:
+    """Whether every worker can read a file at any place, as it lies there."""
+    return not file.address and content.kind_of(file.head(4)) != content.GZIP
 
 
 def head(file: File) -> bytes:

@@ -16,6 +16,8 @@ from components.ingest.ingest import ingest
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from components.sources import published_sums
+from components.sources.filesystem import open_directory
+from components.sources.open_source import open_source
 from tests.idx_files import encode_idx, write_source
 from tests.ingest.conftest import digits, write_parquet
 from tests.ingest.test_ingest import read
@@ -256,11 +258,21 @@ def test_a_gzip_that_goes_on_behind_its_array_is_refused_before_it_is_unpacked(
 ) -> None:
     path = source / "t10k-images-idx3-ubyte"
     path.write_bytes(gzip.compress(path.read_bytes() + bytes(1 << 28), 1))
-    from components.sources.filesystem import open_directory
-    from components.sources.open_source import open_source
-
     work = tmp_path / "work"
     work.mkdir()
     with pytest.raises(StepError, match="more than 15696 bytes unpacked, expected 15696"):
         open_source(Ingest(source=str(source), **SMALL), open_directory(str(work)))
     assert sum(file.stat().st_size for file in work.iterdir()) < 1 << 20
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_only_packed_files_are_written_anew(packed: bool, tmp_path: Path) -> None:
+    source = write_source(tmp_path / "source", TRAIN, TEST, packed)
+    work = tmp_path / "work"
+    work.mkdir()
+
+    opened = open_source(Ingest(source=str(source), **SMALL), open_directory(str(work)))
+
+    part = opened.ranges(40)[0]
+    np.testing.assert_array_equal(opened.read(part).images, TRAIN[0][part.start : part.stop])
+    assert len(list(work.iterdir())) == (4 if packed else 0)
