@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from pipeline.package import Package
 FINISHED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 # What a server that starts anew, or the way to it, answers.
 AWAY = (429, 500, 502, 503, 504)
+
+# It warns of each of its retries; what comes of them is told in one line.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 class AwayError(StepError):

@@ -47,7 +47,10 @@ def _list(console: Console, directory: Path) -> None:
     if not found:
         raise StepError(f"{directory}: holds no run; start one: python -m pipeline local")
     table = Table(
-        "Run", "Outcome", "Test", "V", "Code", "Source", box=box.SIMPLE_HEAD, pad_edge=False
+        *("Run", "Outcome", "Test", "V", "Code", "Source"),
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 0),  # the box has its own, and a terminal of 80 columns has ten for the source
     )
     table.columns[5].overflow = "fold"
     for column in table.columns[:5]:

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from components.config import Push
 from components.push.fresh import run_fresh
 from components.push.validation import SAMPLES, validate
-from components.registry.contents import Validation
+from components.registry.contents import Validation, Version
 from components.registry.registry import Registry, Release
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
@@ -42,6 +42,7 @@ def push(config: Push, model: Path, evaluation: Path, run_id: str = "") -> str:
     sha256 = _check_judged(model, evaluation, judged)
     version = registry.published_by(run_id or sha256, sha256)
     if version is not None:
+        _check_exported(config, registry.manifest(version), version, model, evaluation)
         print(f"Version {version} of {config.model_name} holds this model already")
     else:
         version = _publish(config, registry, model, evaluation, judged, run_id or sha256)
@@ -64,6 +65,19 @@ def check_export(export: str) -> None:
         raise StepError(
             f"--export {export}: {', '.join(missing)} not installed; run 'make development', or "
             "publish without --export"
+        )
+
+
+def _check_exported(
+    config: Push, published: Version, number: int, model: Path, evaluation: Path
+) -> None:
+    """Sees that a version has the format that is asked for, since it gets no other."""
+    exported = EXPORTS.get(config.export)
+    if exported and exported not in published.files:
+        command = f"python -m components.push.export {model}/saved_model {evaluation}/{SAMPLES}"
+        raise StepError(
+            f"version {number} of {config.model_name} holds this model already, without "
+            f"{exported}, and a version does not change; convert it beside: {command} {exported}"
         )
 
 

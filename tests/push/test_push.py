@@ -1,5 +1,6 @@
 """The step through its command line, with a model that train made and evaluate blessed."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -55,6 +56,20 @@ def test_a_blessed_model_becomes_the_champion_once(
     assert registry.versions() == [1]
     assert registry.verify(1) == []
     assert registry.manifest(1).validation.largest_difference < 1e-4
+
+
+def test_a_published_model_gets_no_other_format_but_beside_it(
+    model: Path, evaluation: Path, tmp_path: Path, command: Command
+) -> None:
+    config = Push(destination=str(tmp_path / "registry"))
+    push_module.push(config, model, evaluation)
+
+    with pytest.raises(StepError, match=r"version 1 of digits .* without model.tflite") as refused:
+        push_module.push(dataclasses.replace(config, export="litert"), model, evaluation)
+
+    _, _, module, *places, name = str(refused.value).rpartition(": ")[2].split()
+    command(module, *places, tmp_path / name)
+    assert (tmp_path / name).stat().st_size > 1_000
 
 
 def test_a_model_that_is_not_blessed_is_refused(
