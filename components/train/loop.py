@@ -17,6 +17,7 @@ from components.train.batches import Block
 from components.train.state import State
 
 Figures = dict[str, tf.Tensor]  # loss, gradient_norm, learning_rate: float32 scalars
+Norm = Callable[[model.Weights], tf.Tensor]  # of gradients, float32 scalar
 Steps = Callable[[Block], Figures]  # takes one step a batch; tells of the last
 
 
@@ -46,8 +47,11 @@ def _bands(image_shape: ImageShape) -> list[slice]:
     On a CPU, XLA computes side by side what does not depend on each other. The products of the
     pixels are nearly all of the work; of two halves of them, each core has one, with its weights.
     """
-    number = 1 if tf.config.list_physical_devices("GPU") else 2
-    return model.bands(prod(image_shape), number)
+    return model.bands(prod(image_shape), 1 if _on_gpu() else 2)
+
+
+def _on_gpu() -> bool:
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _gradients(
@@ -80,8 +84,12 @@ def _assign(state: State, parameters: model.Parameters) -> None:
 
 
 def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
-    """XLA turns the whole loop into one function: weights and batches never leave it."""
-    bands = _bands(image_shape)
+    """XLA turns the whole loop into one function: weights and batches never leave it.
+
+    Only the last step's gradient norm is told, and each takes a pass over the gradients. On a CPU
+    the step chooses; a GPU would wait for its host to do so, and gets the last step compiled apart.
+    """
+    bands, apart = _bands(image_shape), _on_gpu()
 
     @tf.function(jit_compile=config.xla, autograph=False)
     def steps(block: Block) -> Figures:
@@ -89,20 +97,29 @@ def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
         start = tf.cast(state.global_step.value(), tf.int32)
 
         def step(
-            batch: tf.Tensor, parameters: model.Parameters, _: tf.Tensor, norm: tf.Tensor
-        ) -> tuple[tf.Tensor, model.Parameters, tf.Tensor, tf.Tensor]:
+            batch: tf.Tensor, parameters: model.Parameters, norm: Norm
+        ) -> tuple[model.Parameters, tf.Tensor, tf.Tensor]:
             rows, shift = block.order[batch], block.shifts[batch]
             loss, gradients = _gradients(config, image_shape, parameters[0], block, rows, shift)
-            norm = tf.cond(  # a pass over the gradients, and the last one's is told
-                batch == batches - 1, lambda: tf.linalg.global_norm(gradients), lambda: norm
-            )
             rate = learning_rate(config, start + batch)
-            return batch + 1, model.training(config, parameters, gradients, rate), loss, norm
+            return model.training(config, parameters, gradients, rate), loss, norm(gradients)
+
+        def body(
+            batch: tf.Tensor, parameters: model.Parameters, _: tf.Tensor, before: tf.Tensor
+        ) -> tuple[tf.Tensor, model.Parameters, tf.Tensor, tf.Tensor]:
+            def norm(gradients: model.Weights) -> tf.Tensor:
+                last = batch == batches - 1
+                return tf.cond(last, lambda: tf.linalg.global_norm(gradients), lambda: before)
+
+            told = step(batch, parameters, (lambda _: before) if apart else norm)
+            return batch + 1, *told
 
         parameters = [model.split(part, bands) for part in _values(state)]
         _, parameters, loss, norm = tf.while_loop(
-            lambda batch, *_: batch < batches, step, (0, parameters, 0.0, 0.0)
+            lambda batch, *_: batch < batches - apart, body, (0, parameters, 0.0, 0.0)
         )
+        if apart:
+            parameters, loss, norm = step(batches - 1, parameters, tf.linalg.global_norm)
         _assign(state, [model.join(part, bands) for part in parameters])
         state.global_step.assign_add(batches)
         rate = learning_rate(config, start + batches - 1)

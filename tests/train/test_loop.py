@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from components.config import Train
-from components.train import shifts
+from components.train import loop, shifts
 from components.train.batches import Block
 from components.train.loop import compile_score, compile_steps, learning_rate
 from components.train.state import State
@@ -58,18 +58,26 @@ def plain_loss_and_gradients(
 
 @pytest.mark.parametrize("xla", [True, False])
 @pytest.mark.parametrize(
-    ("radius", "size", "hidden", "momentum"),
+    ("radius", "size", "hidden", "momentum", "as_on_gpu"),
     [
-        (0, 10, "16,8", 0),
-        (1, 10, "16,8", 0),
-        (1, 9, "16,8", 0.9),
-        (1, 10, "16", 0),
-        (1, 10, "16,8,8", 0.5),
+        (0, 10, "16,8", 0, False),
+        (1, 10, "16,8", 0, False),
+        (1, 10, "16,8", 0, True),
+        (1, 9, "16,8", 0.9, False),
+        (1, 10, "16", 0, False),
+        (1, 10, "16,8,8", 0.5, True),
     ],
 )
 def test_block_of_steps_equals_plain_gradient_descent(
-    xla: bool, radius: int, size: int, hidden: str, momentum: float
+    xla: bool,
+    radius: int,
+    size: int,
+    hidden: str,
+    momentum: float,
+    as_on_gpu: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(loop, "_on_gpu", lambda: as_on_gpu)
     config = Train(
         max_steps=40,
         learning_rate=0.1,
