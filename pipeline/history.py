@@ -50,7 +50,7 @@ def _list(console: Console, directory: Path) -> None:
         *("Run", "Outcome", "Test", "V", "Code", "Source"),
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        padding=(0, 0),  # the box has its own, and a terminal of 80 columns has ten for the source
+        padding=(0, 0),  # the box has its own, and the source needs room on a narrow terminal
     )
     table.columns[5].overflow = "fold"
     for column in table.columns[:5]:

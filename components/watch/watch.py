@@ -38,8 +38,20 @@ def watch(config: Watch, predictions: Path, output: Path) -> Drift:
         )
     reference = Reference.read(predictions)
     _check(predictions, found, reference)
+    drift = compare(config, found, reference)
+    with whole_directory(output, Drift.FILE) as directory:
+        drift.write(directory)
+        report.write(directory / report.FILE, drift, found, reference)
+    for verdict in drift.verdicts:
+        tell(f"  {verdict}")
+    tell(summary(drift))
+    return drift
+
+
+def compare(config: Watch, found: Predictions, reference: Reference) -> Drift:
+    """Returns how far what came in lies from what the model was trained on, and the verdicts."""
     moved = figures(config, found.profile, reference)
-    drift = Drift(
+    return Drift(
         verdicts=judge(moved, found, reference),
         figures=moved,
         images=found.profile.images,
@@ -49,13 +61,6 @@ def watch(config: Watch, predictions: Path, output: Path) -> Drift:
         version=found.version,
         retrain=retrain(reference.source, found.registry),
     )
-    with whole_directory(output, Drift.FILE) as directory:
-        drift.write(directory)
-        report.write(directory / report.FILE, drift, found, reference)
-    for verdict in drift.verdicts:
-        tell(f"  {verdict}")
-    tell(summary(drift))
-    return drift
 
 
 def _check(predictions: Path, found: Predictions, reference: Reference) -> None:

@@ -12,11 +12,10 @@ from PIL import Image
 from components.config import Watch
 from components.shared.evaluation import Verdict
 from components.shared.manifests import Rejected
-from components.shared.predictions import Drift, Labelled, LeastSure, Predictions, Reference
+from components.shared.predictions import Labelled, LeastSure, Predictions, Reference
 from components.shared.profile import Profile, as_text
 from components.watch import pictures, report
-from components.watch.figures import figures
-from components.watch.rules import judge
+from components.watch.watch import compare
 from tests.watch.test_figures import profile, reference
 
 FOREIGN = '<script src="x">alert(1)</script>'
@@ -55,17 +54,7 @@ def page(
     """Renders the page of a night as a watch does, by default of one that is quiet."""
     stands = stands or reference()
     found = predictions(came or profile(400, 3), stands, **changes)
-    moved = figures(Watch(), found.profile, stands)
-    drift = Drift(
-        verdicts=judge(moved, found, stands),
-        figures=moved,
-        images=found.profile.images,
-        source=found.source,
-        registry=found.registry,
-        model_name=found.model_name,
-        version=found.version,
-        retrain=retrain,
-    )
+    drift = compare(Watch(), found, stands).model_copy(update={"retrain": retrain})
     report.write(tmp_path / report.FILE, drift, found, stands)
     return (tmp_path / report.FILE).read_text(encoding="utf-8")
 
@@ -96,22 +85,14 @@ def test_an_alarm_has_its_reasons_and_the_command(tmp_path: Path) -> None:
 
 
 def test_one_broken_rule_is_one(tmp_path: Path) -> None:
-    stands, came = reference(), profile(400, 3)
-    moved = figures(Watch(), came, stands)
+    stands = reference()
+    night = predictions(profile(400, 3), stands)
+    drift = compare(Watch(), night, stands)
     verdicts = [
-        Verdict(rule=one.name, passed=place > 0, reason="so") for place, one in enumerate(moved)
+        Verdict(rule=one.name, passed=place > 0, reason="so")
+        for place, one in enumerate(drift.figures)
     ]
-    night = predictions(came, stands)
-    drift = Drift(
-        verdicts=verdicts,
-        figures=moved,
-        images=400,
-        source=night.source,
-        registry=night.registry,
-        model_name=night.model_name,
-        version=1,
-        retrain="make local",
-    )
+    drift = drift.model_copy(update={"verdicts": verdicts})
     report.write(tmp_path / report.FILE, drift, night, stands)
     assert "1 of 5 rules is broken" in (tmp_path / report.FILE).read_text(encoding="utf-8")
 
