@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from bench.trained import trained
 from components.config import Evaluate, Watch
-from components.shared.predictions import Moved, Reference
+from components.shared.predictions import DriftFigure, Reference
 from components.shared.profile import Profile
 from components.shared.records import Images, Labels
 from components.watch.figures import figures
@@ -94,7 +94,7 @@ def answered(examples: Path, model: Path) -> Iterator[tuple[str, Answered]]:
         yield name, Answered(changed, classify(changed))
 
 
-def fired(came: Profile, reference: Reference) -> list[Moved]:
+def fired(came: Profile, reference: Reference) -> list[DriftFigure]:
     """Returns the figures that break their rule."""
     return [figure for figure in figures(Watch(), came, reference) if figure.too_far]
 

@@ -18,9 +18,9 @@ from PIL import Image
 from pyarrow import csv
 
 from bench.mnist import read
-from components.shared.command_line import reported
+from components.shared.command_line import exit_on_error
 from components.shared.records import Images, Labels, encode
-from components.shared.storage import whole_directory
+from components.shared.storage import atomic_directory
 
 SHARD = 10_000  # records of a TFRecord file
 DAYS = ("2026-11-21", "2026-11-22", "2026-11-23")
@@ -137,7 +137,7 @@ def _named(images: Images, labels: Labels) -> Iterator[tuple[str, bytes]]:
 @click.option("--images", default=2_500, show_default=True, help="How many, at most.")
 def main(output: Path, images: int) -> None:
     """Write the first digits of MNIST in every form that ingest reads, a directory each."""
-    with reported(), whole_directory(output, marker="idx") as directory:
+    with exit_on_error(), atomic_directory(output, marker="idx") as directory:
         digits = tuple(part[:images] for part in read("train"))
         for name, write in FORMS.items():
             (directory / name).mkdir()

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from bench.mnist import read
-from components.shared.command_line import reported
+from components.shared.command_line import exit_on_error
 from components.shared.records import Images
-from components.shared.storage import whole_directory
+from components.shared.storage import atomic_directory
 
 
 class Day(NamedTuple):
@@ -55,7 +55,7 @@ def write(directory: Path, images: Images, a_day: int) -> None:
 @click.option("--images", default=1_000, show_default=True, help="How many a day, at most.")
 def main(output: Path, images: int) -> None:
     """Write six days of MNIST's test digits, a directory of pictures each."""
-    with reported(), whole_directory(output, marker=DAYS[0].date) as directory:
+    with exit_on_error(), atomic_directory(output, marker=DAYS[0].date) as directory:
         write(directory, read("t10k")[0], images)
     click.echo(f"Wrote {', '.join(day.date for day in DAYS)} to {output}")
 

@@ -12,6 +12,13 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 VERSION = "0.2.0"
+IMAGE = "mnist-pipeline-{step}:latest"  # a step's image, until the cluster's settings name another
+
+
+def image(step: str) -> str:
+    """Returns the default name of a step's image."""
+    return IMAGE.format(step=step)
+
 
 # Whole numbers stay below 2^31, which TensorFlow's shapes and seeds hold, and so does the double
 # that Kubeflow Pipelines hands a parameter on as.
@@ -371,7 +378,7 @@ class Serve(Options):
 
 
 @dataclass(frozen=True)
-class Telling(Options):
+class Notification(Options):
     """Who is told how a run ended."""
 
     webhook: str = Field(
@@ -389,7 +396,7 @@ class Telling(Options):
 
 
 @dataclass(frozen=True)
-class Run(Telling):
+class Run(Notification):
     """What concerns a whole run of training."""
 
     checkpoints: str = Field(

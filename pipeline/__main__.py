@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from components.config import TUTORIAL
-from components.shared.command_line import Place, build, build_all, flag, options, reported
+from components.shared.command_line import Place, build, build_all, exit_on_error, flag, options
 from components.sources.presence import check_there
 from pipeline.cluster import Cluster
 from pipeline.engine import podman
@@ -49,7 +49,7 @@ def run_here(
 ) -> None:
     """Runs a pipeline on this machine, and exits."""
     parameters = build_all(pipeline.parameters, values)
-    with reported(debug):
+    with exit_on_error(debug):
         check_there(parameters["source"])
         with _processes(pipeline, runner) as processes:
             from pipeline.local import run  # imports kfp, while the processes import for the steps
@@ -125,7 +125,7 @@ def compile_pipeline(pipeline: str, output: str, **values: Any) -> None:
     """Compile a pipeline for a cluster."""
     cluster, which = build(Cluster, values), PIPELINES[pipeline]
     output = output or which.file
-    with reported():
+    with exit_on_error():
         from pipeline.compile import compile_to
 
         compile_to(output, cluster, which)

@@ -15,7 +15,7 @@ import kfp
 import kfp_server_api
 import urllib3
 
-from components.shared.addresses import shown
+from components.shared.addresses import redacted
 from components.shared.errors import StepError
 from pipeline.package import Package
 
@@ -43,7 +43,7 @@ class Connection:
     @property
     def address(self) -> str:
         """The server's address as people may see it."""
-        return shown(self.host.rstrip("/"))
+        return redacted(self.host.rstrip("/"))
 
     def open(self) -> kfp.Client:
         """Connects.
@@ -82,7 +82,7 @@ def explained(host: str) -> Iterator[None]:
     Raises:
         StepError: One line on what the server answered, and what to do.
     """
-    server = shown(host)
+    server = redacted(host)
 
     def without_it(said: object) -> str:
         return str(said).replace(host, server)

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from components.config import Options
-from components.shared.code import COMMIT, RUN_ID
+from components.config import IMAGE, Options
+from components.shared.environment import COMMIT, RUN_ID, RUN_VOLUME, TRAINJOB_SETTINGS
 from components.shared.errors import StepError
-from components.shared.images import IMAGE
-from components.train.environment import TRAINJOB, VOLUME
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
@@ -217,9 +215,9 @@ def _configure_training(cluster: Cluster, task: "PipelineTask") -> None:
     from kfp import kubernetes
 
     if cluster.pvc:
-        task.set_env_variable(VOLUME, cluster.pvc_path)
+        task.set_env_variable(RUN_VOLUME, cluster.pvc_path)
     if cluster.nodes > 1:
-        task.set_env_variable(TRAINJOB, _trainjob_settings(cluster))
+        task.set_env_variable(TRAINJOB_SETTINGS, _trainjob_settings(cluster))
     elif cluster.gpus:
         task.set_accelerator_type(cluster.gpu_type).set_accelerator_limit(cluster.gpus)
         kubernetes.add_toleration(

@@ -15,8 +15,8 @@ import docker
 from docker.types import Mount
 from kfp.local import DockerRunner
 
+from components.config import image as default_image
 from components.shared.errors import StepError
-from components.shared.images import image as default_image
 from pipeline.cluster import Cluster, image, image_name
 from pipeline.pipelines import Pipeline
 

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from components.shared.parent import end_with_parent
+from components.shared.process import end_with_parent
 
 end_with_parent(signal.SIGKILL)
 os.environ["_KFP_RUNTIME"] = "true"  # or kfp would import its compiler

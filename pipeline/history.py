@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components.shared.command_line import reported
+from components.shared.command_line import exit_on_error
 from components.shared.errors import StepError, printable
 from components.shared.manifests import SPLITS, Dataset, Evaluation
 from pipeline.runs import DRIFT, Run
@@ -31,7 +31,7 @@ def runs(names: tuple[str, ...], runs: str) -> None:
     """List the runs on this machine, or compare two: NAMES are two runs, or the ends of their
     names, or latest.
     """  # noqa: D205
-    with reported():
+    with exit_on_error():
         console = Console(highlight=False, soft_wrap=False)
         if len(names) not in (0, 2):
             raise click.UsageError("expected no name, which lists all runs, or two to compare.")

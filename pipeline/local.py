@@ -22,9 +22,9 @@ from kfp.local import (
 )
 
 from components.config import SECRET
-from components.shared.addresses import shown_in
-from components.shared.code import RUN_ID, RUN_INDEX, RUN_PAGE
-from components.shared.termination import sigterm_exits
+from components.shared.addresses import redacted_text
+from components.shared.environment import RUN_ID, RUN_INDEX, RUN_PAGE
+from components.shared.process import sigterm_exits
 from components.summary.outcome import Step as Told
 from components.summary.summary import write_steps
 from pipeline import containers, page
@@ -221,7 +221,7 @@ def _without(secrets: list[str], output: Iterable[str]) -> Iterator[str]:
     for line in output:
         for secret in secrets:
             line = line.replace(secret, "…")
-        yield shown_in(line)
+        yield redacted_text(line)
 
 
 def _own_lines(output: Iterable[str], log: IO[str]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from components.shared.addresses import shown_in
+from components.shared.addresses import redacted_text
 from components.shared.command_line import build_all
 from pipeline.pipelines import MNIST, PIPELINES, Pipeline
 from pipeline.runs import public
@@ -211,7 +211,7 @@ def lost(pipeline: Pipeline, asked: "Request") -> str:
     on_volume = f"{volumes[0]}/registry" if volumes else "a directory on the volume of --pvc"
     why = "and gone with it" if pipeline.fills_registry else "where no model is published"
     return (
-        f"destination {shown_in(destination)!r} is a directory of a pod {why}; name a "
+        f"destination {redacted_text(destination)!r} is a directory of a pod {why}; name a "
         f"bucket, as -p destination=gs://bucket/registry, or {on_volume}."
     )
 

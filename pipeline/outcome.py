@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.shared.code import RUN_INDEX
+from components.shared.environment import RUN_INDEX
 from components.shared.predictions import Drift
 from pipeline.display import Display
 from pipeline.pipelines import Pipeline

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from components.shared import pages
-from components.shared.code import RUN_INDEX
+from components.shared.environment import RUN_INDEX
 from components.shared.storage import write_text
 from pipeline.runs import Run
 

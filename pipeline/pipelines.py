@@ -8,11 +8,11 @@ from typing import Any
 from components.config import (
     Evaluate,
     Ingest,
+    Notification,
     Options,
     Predict,
     Push,
     Run,
-    Telling,
     Train,
     Watch,
 )
@@ -93,7 +93,7 @@ PREDICT = Pipeline(
     description="What came in: what the champion says of it, and whether it looks as it did",
     entry="pipeline.predict:predict_and_watch",
     steps=(Predict, Watch),
-    whole_run=Telling,
+    whole_run=Notification,
     command="predict",
     file="predict.yaml",
     latest="latest-predict",

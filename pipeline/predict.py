@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.config import Predict, Telling, Watch
+from components.config import Notification, Predict, Watch
 from components.predict.component import predict
 from components.summary.component import summary
 from components.watch.component import watch
@@ -33,8 +33,8 @@ def predict_and_watch(
     max_class_change: float = Watch.max_class_change,
     low_confidence: float = Watch.low_confidence,
     max_low_confidence: float = Watch.max_low_confidence,
-    webhook: str = Telling.webhook,
-    run_page: str = Telling.run_page,
+    webhook: str = Notification.webhook,
+    run_page: str = Notification.run_page,
 ) -> None:
     """Composes the steps; the parameters are those of config.py."""
     given = locals()

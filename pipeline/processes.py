@@ -23,7 +23,8 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from components.shared.parent import end_with_parent
+from components.shared.environment import FORKABLE
+from components.shared.process import end_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
 # Libraries alone, nothing of the steps themselves. Importing them starts no thread but OpenBLAS's
@@ -137,8 +138,6 @@ def _work(modules: Sequence[str], commands: Connection, output: Connection) -> N
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(paths)}  # for its own
     from kfp.dsl.executor import Executor
-
-    from components.push.fresh import FORKABLE  # a step's: not for what steps are forked from
 
     os.environ[FORKABLE] = "true"
     for module in modules:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, Field
 
 from components.config import SECRET
-from components.shared.addresses import shown_in
+from components.shared.addresses import redacted_text
 from components.shared.code import Code, this_code
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Manifest
@@ -112,7 +112,7 @@ def public(parameters: dict[str, Any]) -> dict[str, Any]:
     return {
         name: ("…" if value else "")
         if name in SECRET
-        else shown_in(value)
+        else redacted_text(value)
         if isinstance(value, str)
         else value
         for name, value in parameters.items()

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from components.shared.command_line import reported
-from components.shared.errors import tell
+from components.shared.command_line import exit_on_error
+from components.shared.errors import log_line
 from pipeline.options import connecting, connection, lost, request, requesting, show
 from pipeline.pipelines import PIPELINES
 
@@ -66,7 +66,7 @@ def schedule(
         return
     if not cron:
         raise click.UsageError("Missing option '--cron'.")
-    with reported():
+    with exit_on_error():
         server, asked = connection(values), request(values)
         if problem := lost(PIPELINES[pipeline], asked):
             raise click.BadParameter(problem, param_hint="-p")
@@ -81,7 +81,7 @@ def schedule(
         created = schedules.create(server, asked, cron)
     click.echo(f"Schedule {asked.name}: {server.address}/#/recurringrun/details/{created.id}")
     for line in created.told:
-        tell(line)
+        log_line(line)
     for time in times:
         click.echo(f"  {time:%a %Y-%m-%d %H:%M:%S} UTC")
 
@@ -99,12 +99,12 @@ def _show(file: Path, asked: Any, cron: str, times: list[datetime]) -> None:
 @connecting
 def list_schedules(**values: Any) -> None:
     """Show the schedules."""
-    with reported():
+    with exit_on_error():
         from pipeline import schedules
 
         for found in schedules.every(connection(values)):
             cron = found.trigger.cron_schedule.cron if found.trigger.cron_schedule else "-"
-            tell(f"{found.display_name}  {(found.status or '').lower()}  {cron}")
+            log_line(f"{found.display_name}  {(found.status or '').lower()}  {cron}")
 
 
 def _switching(action: str, done: str, help_text: str) -> Callable:
@@ -112,7 +112,7 @@ def _switching(action: str, done: str, help_text: str) -> Callable:
     @click.argument("name")
     @connecting
     def command(name: str, **values: Any) -> None:
-        with reported():
+        with exit_on_error():
             from pipeline import schedules
 
             schedules.switch(connection(values), name, action)
@@ -139,7 +139,7 @@ _switching("resume", "Resumed", "Start runs again.")
 )
 def delete(name: str, wait: bool, force: bool, poll: float, **values: Any) -> None:
     """Remove a schedule; its runs stay."""
-    with reported():
+    with exit_on_error():
         from pipeline import schedules
 
         count = schedules.delete(connection(values), name, wait, force, poll)

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from components.shared.command_line import reported
-from components.shared.errors import tell
+from components.shared.command_line import exit_on_error
+from components.shared.errors import log_line
 from pipeline.options import connecting, connection, lost, request, requesting, show
 from pipeline.pipelines import PIPELINES, Pipeline
 
@@ -45,7 +45,7 @@ def _destination(pipeline: Pipeline, asked: Any) -> None:
 )
 def submit(pipeline: str, wait: bool, poll: float, dry_run: bool, **values: Any) -> None:
     """Run a pipeline on a cluster."""
-    with reported():
+    with exit_on_error():
         server, asked = connection(values), request(values)
         _destination(PIPELINES[pipeline], asked)
         if dry_run:
@@ -57,6 +57,6 @@ def submit(pipeline: str, wait: bool, poll: float, dry_run: bool, **values: Any)
         click.echo(f"Run: {link}")
         if not wait:
             return
-        ended = waiting.wait(server, run_id, tell, poll)
-    tell(ended.sentence)
+        ended = waiting.wait(server, run_id, log_line, poll)
+    log_line(ended.sentence)
     sys.exit(not ended.succeeded)

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.shared.images import image
+from components.config import image
 
 
 @dsl.component(base_image=image("evaluate"), packages_to_install=[], install_kfp_package=False)
@@ -32,11 +32,11 @@ def evaluate(
     from components.config import Evaluate
     from components.evaluate.evaluate import evaluate
     from components.registry.registry import champion_saved_model
-    from components.shared.command_line import reported
+    from components.shared.command_line import exit_on_error
 
     given = locals()
     output = Path(evaluation.path)
-    with reported(), TemporaryDirectory() as cache:
+    with exit_on_error(), TemporaryDirectory() as cache:
         config = Evaluate.pick(given)
         champion = None
         if not no_champion:

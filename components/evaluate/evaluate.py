@@ -26,10 +26,10 @@ from components.evaluate.samples import Samples
 from components.evaluate.scoring import Observer, read, score
 from components.evaluate.serving import check
 from components.scoring.classifier import classifier, load
-from components.shared.errors import StepError, tell
+from components.shared.errors import StepError, log_line
 from components.shared.evaluation import Champion, Mistake, Roc, Serving, Slice, SplitEvaluation
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model, Score
-from components.shared.storage import sha256_of_directory, whole_directory
+from components.shared.storage import atomic_directory, sha256_of_directory
 
 
 class Measured(NamedTuple):
@@ -79,7 +79,7 @@ def evaluate(
     """
     dataset, manifest = Dataset.read(examples), Model.read(model)
     _check_classes(dataset, manifest)
-    with whole_directory(output, Evaluation.FILE) as directory:
+    with atomic_directory(output, Evaluation.FILE) as directory:
         with Predictions(directory / predictions.FILE, dataset.class_names) as rows:
             kept = Kept(rows, Samples(), {split: Profiles() for split in SPLITS})
             saved_model, other = model / "saved_model", None if config.no_champion else champion
@@ -184,10 +184,10 @@ def _tell(evaluation: Evaluation) -> None:
         score = Score(examples=result.examples, correct=result.correct)
         print(f"{split.capitalize()} Data Eval:\n  {score}")
     for verdict in evaluation.verdicts:
-        tell(f"  {verdict}")
+        log_line(f"  {verdict}")
     for warning in evaluation.warnings:
-        tell(f"warning: {warning}")
-    tell(summary(evaluation))
+        log_line(f"warning: {warning}")
+    log_line(summary(evaluation))
 
 
 def summary(evaluation: Evaluation) -> str:

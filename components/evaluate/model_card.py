@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from components.evaluate.templates import render
-from components.shared.code import RUN_ID
+from components.shared.environment import RUN_ID
 from components.shared.manifests import Dataset, Evaluation, Model
 
 FILE = "model_card.md"

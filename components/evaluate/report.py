@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from components.evaluate import confusion
 from components.evaluate.templates import render
-from components.shared.code import RUN_ID, RUN_PAGE
+from components.shared.environment import RUN_ID, RUN_PAGE
 from components.shared.evaluation import ClassFigures
 from components.shared.history import HISTORY, Row, read_history
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model

@@ -25,7 +25,7 @@ def check(model: tf.Module, classify: Classifier, batch: Batch) -> Serving:
     """
     images = batch.images[:REQUESTS]
     records = examples(images, batch.labels[:REQUESTS])
-    at_once = classify(images)
+    batch_limit = classify(images)
     classify(images[:1])  # the first call of a shape is slower
     single, seconds = [], []
     for image in images:
@@ -33,11 +33,11 @@ def check(model: tf.Module, classify: Classifier, batch: Batch) -> Serving:
         single.append(classify(image[None]))
         seconds.append(time.perf_counter() - start)
     problem = ""
-    if not np.allclose(np.concatenate(single), at_once, atol=TOLERANCE):
+    if not np.allclose(np.concatenate(single), batch_limit, atol=TOLERANCE):
         problem = "serving_default answers one image otherwise than the same image in a batch"
     return Serving(
         latency_ms=1_000 * statistics.median(seconds),
-        problem=problem or _problem_with_examples(model, records, at_once),
+        problem=problem or _problem_with_examples(model, records, batch_limit),
     )
 
 

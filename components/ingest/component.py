@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.shared.images import image
+from components.config import image
 
 
 @dsl.component(base_image=image("ingest"), packages_to_install=[], install_kfp_package=False)
@@ -34,10 +34,10 @@ def ingest(
     from components.config import Ingest
     from components.ingest.ingest import ingest
     from components.ingest.report import FILE
-    from components.shared.command_line import reported
+    from components.shared.command_line import exit_on_error
 
     given = locals()
-    with reported():
+    with exit_on_error():
         config = Ingest.pick(given)
         dataset = ingest(config, Path(examples.path))
         shutil.copy(Path(examples.path) / FILE, statistics.path)

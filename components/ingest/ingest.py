@@ -11,10 +11,10 @@ from components.ingest import anomalies, digests, report
 from components.ingest.shards import Note, Plan, WriteShards
 from components.ingest.statistics import summarize
 from components.jobs.notes import check, read_notes
-from components.jobs.output import WORK, make_directory, whole_output
+from components.jobs.output import WORK, atomic_output, make_directory
 from components.jobs.run import ranges_of, run
-from components.shared.addresses import shown
-from components.shared.errors import StepError, tell
+from components.shared.addresses import redacted
+from components.shared.errors import StepError, log_line
 from components.shared.manifests import Dataset
 from components.sources import filesystem
 from components.sources.open_source import open_source
@@ -36,7 +36,7 @@ def ingest(config: Ingest, output: Path | str, beam_arguments: Sequence[str] = (
         StepError: The source is unusable, or more records than allowed are.
     """
     previous = _read_previous(config.previous) if config.previous else None
-    with whole_output(str(output), Dataset.FILE) as directory:
+    with atomic_output(str(output), Dataset.FILE) as directory:
         source = open_source(config, make_directory(directory, f"{WORK}/source"))
         ranges = ranges_of(source, config.shard_size)
         records = sum(part.stop - part.start for part in ranges)
@@ -82,7 +82,7 @@ def _dataset(
         image_shape=source.image_shape,
         class_names=list(source.class_names),
         splits_from=source.splits_from,
-        source=shown(config.source),
+        source=redacted(config.source),
         source_fingerprint=source.fingerprint,
         metrics=counters,
         splits=outcome.splits,
@@ -94,8 +94,8 @@ def _dataset(
 
 def _tell(dataset: Dataset) -> None:
     for anomaly in dataset.anomalies:
-        tell(f"Anomaly: {anomaly.split}, {anomaly.kind}: {anomaly.message}")
-    tell(f"Splits: {dataset.splits_from}")
+        log_line(f"Anomaly: {anomaly.split}, {anomaly.kind}: {anomaly.message}")
+    log_line(f"Splits: {dataset.splits_from}")
     written = ", ".join(f"{name} {split.records:,}" for name, split in dataset.splits.items())
     rejected = sum(split.rejected for split in dataset.splits.values())
-    tell(f"Wrote {written} examples; {rejected:,} rejected")
+    log_line(f"Wrote {written} examples; {rejected:,} rejected")

@@ -8,7 +8,8 @@ from PIL import Image
 from pyarrow import fs
 
 from components.shared import pages
-from components.shared.code import RUN_ID, RUN_PAGE, this_code
+from components.shared.code import this_code
+from components.shared.environment import RUN_ID, RUN_PAGE
 from components.shared.manifests import Dataset
 from components.shared.pages.pictures import data_uri
 from components.shared.records import Images, decode

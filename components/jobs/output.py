@@ -7,7 +7,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from components.shared.errors import StepError
-from components.shared.storage import whole_directory
+from components.shared.storage import atomic_directory
 from components.sources.filesystem import is_bucket, open_directory, write
 
 WORK = ".work"  # what workers leave for one another, gone when the output is done
@@ -15,7 +15,7 @@ UNFINISHED = ".unfinished"  # on gs://: what lies here is ours, and not whole
 
 
 @contextmanager
-def whole_output(output: str, manifest: str) -> Iterator[fs.FileSystem]:
+def atomic_output(output: str, manifest: str) -> Iterator[fs.FileSystem]:
     """Yields a directory to fill, whose manifest is written last.
 
     On disk the directory gets its name once the block is through. A bucket cannot rename: there,
@@ -29,7 +29,7 @@ def whole_output(output: str, manifest: str) -> Iterator[fs.FileSystem]:
         StepError: ``output`` holds something else, which is left alone.
     """
     if not output.startswith("gs://"):
-        with whole_directory(Path(output), manifest) as partial:
+        with atomic_directory(Path(output), manifest) as partial:
             directory = open_directory(str(partial))
             yield directory
             _remove_work(directory)

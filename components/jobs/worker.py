@@ -4,7 +4,7 @@ import logging
 import signal
 import sys
 
-from components.shared.parent import end_with_parent
+from components.shared.process import end_with_parent
 
 if __name__ == "__main__":
     # Before the imports, which take seconds. Ctrl-C reaches all processes of a terminal: whoever

@@ -14,10 +14,10 @@ from kubernetes import client, config
 
 from components.config import Train
 from components.launch.trainjob import GROUP, PLURAL, VERSION, Settings, trainjob
-from components.shared.errors import StepError, tell
+from components.shared.errors import StepError, log_line
 from components.shared.manifests import Dataset, Model
-from components.shared.storage import whole_directory
-from components.shared.termination import sigterm_exits
+from components.shared.process import sigterm_exits
+from components.shared.storage import atomic_directory
 
 NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 CHIEF = "jobset.sigs.k8s.io/jobset-name={},batch.kubernetes.io/job-completion-index=0"
@@ -46,7 +46,7 @@ def launch(
     # A job to be adopted reads its data already: it is not to be replaced under it.
     there = (shared_examples / Dataset.FILE).exists()
     if not there or Dataset.read(shared_examples) != Dataset.read(examples):
-        with whole_directory(shared_examples, Dataset.FILE) as copy:
+        with atomic_directory(shared_examples, Dataset.FILE) as copy:
             shutil.copytree(examples, copy, dirs_exist_ok=True)
     arguments = [
         *("--examples", str(shared_examples), "--model", str(model)),
@@ -56,7 +56,7 @@ def launch(
     job = trainjob(name, Settings(**json.loads(settings)), arguments)
     watched = Watched(*_in_cluster(), job)
     watched.run()
-    with whole_directory(output, Model.FILE) as copy:
+    with atomic_directory(output, Model.FILE) as copy:
         shutil.copytree(model, copy, dirs_exist_ok=True)
     watched.remove()  # else another run with this directory would take it for its own
     return Model.read(output)
@@ -162,7 +162,7 @@ class Watched:
         if len(lines) < self._shown:
             self._shown = 0  # another pod in its place
         for line in lines[self._shown :]:
-            tell(line)
+            log_line(line)
         self._shown = len(lines)
 
     @contextmanager

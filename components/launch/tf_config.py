@@ -8,7 +8,6 @@ import json
 
 JOB = "node"  # Kubeflow Trainer's name for the job that trains
 PORT = 2222
-TOKEN = "RENDEZVOUS_TOKEN"  # the environment's variable by which workers know each other
 
 
 def tf_config(trainjob: str, nodes: int, index: int, port: int = PORT) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from components.launch.tf_config import JOB, TOKEN
-from components.shared.code import COMMIT
+from components.launch.tf_config import JOB
+from components.shared.environment import COMMIT, RENDEZVOUS_TOKEN
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 RUNTIME = "mnist-train"  # deploy/training-runtime.yaml
@@ -63,7 +63,7 @@ def trainjob(name: str, settings: Settings, arguments: list[str]) -> dict[str, A
                     {"name": "TRAINJOB", "value": name},
                     {"name": "TRAINJOB_NODES", "value": str(settings.nodes)},
                     # Good for this job alone; whoever may read the job may read its data as well.
-                    {"name": TOKEN, "value": secrets.token_hex(16)},
+                    {"name": RENDEZVOUS_TOKEN, "value": secrets.token_hex(16)},
                     {"name": COMMIT, "value": settings.commit},
                 ],
                 "resourcesPerNode": {"requests": resources, "limits": limits},

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.shared.images import image
+from components.config import image
 
 
 @dsl.component(base_image=image("predict"), packages_to_install=[], install_kfp_package=False)
@@ -27,10 +27,10 @@ def predict(
     """Has a published model say what every image shows; returns how many there were."""
     from components.config import Predict
     from components.predict.predict import predict
-    from components.shared.command_line import reported
+    from components.shared.command_line import exit_on_error
 
     given = locals()
-    with reported():
+    with exit_on_error():
         found = predict(Predict.pick(given), predictions.path)
     if found is None:
         return 0

@@ -7,13 +7,13 @@ from pyarrow import fs
 
 from components.config import Predict
 from components.jobs.notes import NAMED, check, read_notes
-from components.jobs.output import WORK, make_directory, whole_output
+from components.jobs.output import WORK, atomic_output, make_directory
 from components.jobs.run import ranges_of, run
 from components.predict.champion import Champion
 from components.predict.reading import asked_for, is_empty, open_images
 from components.predict.work import LEAST_SURE, Note, Plan, Work
-from components.shared.addresses import shown
-from components.shared.errors import tell
+from components.shared.addresses import redacted
+from components.shared.errors import log_line
 from components.shared.predictions import Labelled, Predictions, Reference
 from components.shared.profile import Profile
 from components.shared.significance import wilson
@@ -40,9 +40,9 @@ def predict(
     """
     champion = Champion.find(config)
     if is_empty(config):
-        tell(f"Nothing new: no images in {asked_for(config)}")
+        log_line(f"Nothing new: no images in {asked_for(config)}")
         return None
-    with whole_output(str(output), Predictions.FILE) as directory:
+    with atomic_output(str(output), Predictions.FILE) as directory:
         images = open_images(
             config,
             make_directory(directory, f"{WORK}/source"),
@@ -73,9 +73,9 @@ def _predictions(
     names = champion.described.class_names
     least_sure = [image for note in notes for image in note.least_sure]
     return Predictions(
-        source=shown(config.source),
+        source=redacted(config.source),
         source_fingerprint=source.fingerprint,
-        registry=shown(config.destination),
+        registry=redacted(config.destination),
         model_name=config.model_name,
         version=champion.version,
         model_sha256=champion.sha256,
@@ -113,16 +113,16 @@ def _write(directory: fs.FileSystem, found: Predictions, champion: Champion) -> 
 
 def _tell(found: Predictions) -> None:
     shares = ", ".join(f"{name} {share:.1%}" for name, share in found.class_shares.items())
-    tell(f"Classes: {shares}; mean confidence {found.mean_confidence:.4f}")
+    log_line(f"Classes: {shares}; mean confidence {found.mean_confidence:.4f}")
     if found.labelled:
         low, high = found.labelled.interval
-        tell(
+        log_line(
             f"Precision@1 where labels came, {found.labelled.images:,} images: "
             f"{found.labelled.precision_at_1:.4f} ({low:.4f} to {high:.4f})"
         )
     if rejected := found.metrics["rejected"]:
-        tell(f"Rejected {rejected:,} records, see rejected/")
-    tell(
+        log_line(f"Rejected {rejected:,} records, see rejected/")
+    log_line(
         f"Predicted {found.profile.images:,} images with version {found.version} of "
         f"{found.model_name}"
     )

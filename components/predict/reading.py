@@ -8,8 +8,8 @@ import numpy.typing as npt
 from pyarrow import fs
 
 from components.config import Predict
-from components.shared.addresses import shown
-from components.shared.errors import StepError, tell
+from components.shared.addresses import redacted
+from components.shared.errors import StepError, log_line
 from components.shared.records import ImageShape
 from components.sources.fake_source import SCHEME
 from components.sources.locate import NothingThereError, find
@@ -50,7 +50,7 @@ def is_empty(config: Predict) -> bool:
 
 def asked_for(config: Predict) -> str:
     """Says which images were asked for: the source, and of which days."""
-    source = shown(config.source)
+    source = redacted(config.source)
     if DATE not in config.source:
         return source
     first, last = days_until(config.span, config.until)
@@ -89,9 +89,9 @@ def _open(config: Predict, unpacked: fs.FileSystem, class_names: Sequence[str]) 
     except StepError as error:
         # What is wrong may be wrong with the labels alone, which need not be there.
         source = open_source(config, unpacked, labelled=False)
-        tell(f"Labels: none ({error})")
+        log_line(f"Labels: none ({error})")
         return Incoming(source, ())
     if unknown := [name for name in source.class_names if name not in class_names]:
-        tell(f"Labels: none ({config.source}: class {unknown[0]!r} is none of the model's)")
+        log_line(f"Labels: none ({config.source}: class {unknown[0]!r} is none of the model's)")
         return Incoming(open_source(config, unpacked, labelled=False), ())
     return Incoming(source, tuple(map(list(class_names).index, source.class_names)))

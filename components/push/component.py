@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.shared.images import image
+from components.config import image
 
 
 @dsl.component(base_image=image("push"), packages_to_install=[], install_kfp_package=False)
@@ -21,9 +21,9 @@ def push(
 
     from components.config import Push
     from components.push.push import push
-    from components.shared.command_line import reported
+    from components.shared.command_line import exit_on_error
 
     given = locals()
-    with reported():
+    with exit_on_error():
         config = Push.pick(given)
         return push(config, Path(model.path), Path(evaluation.path), run_id)

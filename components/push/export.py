@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from components.push.validation import TOLERANCE
-from components.shared.command_line import reported
+from components.shared.command_line import exit_on_error
 from components.shared.errors import StepError
-from components.shared.parent import end_with_parent
+from components.shared.process import end_with_parent
 
 SIGNATURE = "serving_default"
 OPSET = 17  # of ONNX: old enough for every runtime in use, new enough for the operations here
@@ -76,5 +76,5 @@ FORMATS = {".tflite": (_to_litert, _run_litert), ".onnx": (_to_onnx, _run_onnx)}
 
 if __name__ == "__main__":
     end_with_parent()
-    with reported():
+    with exit_on_error():
         main(*map(Path, sys.argv[1:4]))

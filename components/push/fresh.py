@@ -10,13 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from components.shared.environment import FORKABLE
 from components.shared.errors import StepError
 
 TIMEOUT = 600  # seconds
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 # Set where this process has TensorFlow imported and has not used it, as a local run's steps have.
 # A fork of it is as fresh as a new process, without the seconds of the import.
-FORKABLE = "TENSORFLOW_IS_UNUSED"
 
 
 class _Ended(NamedTuple):

@@ -14,10 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from components.registry.contents import Validation
-from components.shared.command_line import reported
-from components.shared.errors import StepError
-from components.shared.parent import end_with_parent
-from components.shared.saved_model import blamed
+from components.shared.command_line import exit_on_error
+from components.shared.errors import StepError, errors_as_step_error
+from components.shared.process import end_with_parent
 from components.shared.storage import files_of
 
 CALLS = 30  # measured at each batch size; the median counts
@@ -52,7 +51,7 @@ def main(saved_model: Path, samples: Path) -> None:
 
 
 def _load(saved_model: Path) -> tf.Module:
-    with blamed(saved_model, "does not load", "train it anew"):
+    with errors_as_step_error(saved_model, "does not load", "train it anew"):
         return tf.saved_model.load(str(saved_model))
 
 
@@ -60,7 +59,7 @@ def _answer(model: tf.Module, name: str, **inputs: tf.Tensor) -> np.ndarray:
     if name not in model.signatures:
         found = ", ".join(model.signatures) or "none"
         raise StepError(f"the model has the signatures {found}, expected {name} among them")
-    with blamed(f"signature {name}", "does not answer", "train it anew"):
+    with errors_as_step_error(f"signature {name}", "does not answer", "train it anew"):
         return model.signatures[name](**inputs)["probabilities"].numpy()
 
 
@@ -88,5 +87,5 @@ def _latency(signature: Callable[..., Any], images: np.ndarray, batch: int) -> f
 
 if __name__ == "__main__":
     end_with_parent()
-    with reported():
+    with exit_on_error():
         main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -15,8 +15,8 @@ from rich.table import Table
 from components.config import Push
 from components.registry.registry import ForeignVersionError, Registry
 from components.registry.storage import MAX_VERSION
-from components.shared.code import RUN_INDEX
-from components.shared.command_line import build, options, reported
+from components.shared.command_line import build, exit_on_error, options
+from components.shared.environment import RUN_INDEX
 from components.shared.errors import StepError, printable
 from components.shared.storage import write_text
 
@@ -34,7 +34,7 @@ def _command(name: str, *parameters: click.Parameter) -> Callable[[Callable], Ca
     def decorate(function: Callable) -> Callable:
         def callback(debug: bool, destination: str, model_name: str, **values: Any) -> None:
             config = build(Push, {"destination": destination, "model_name": model_name})
-            with reported(debug):
+            with exit_on_error(debug):
                 function(Registry.open(config.destination, config.model_name), **values)
 
         where = [option for option in options(Push) if option.name in WHERE]

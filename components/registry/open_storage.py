@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components.registry.local_storage import LocalStorage
 from components.registry.storage import Storage, checked_name
-from components.shared.addresses import shown
+from components.shared.addresses import redacted
 from components.shared.errors import StepError
 
 
@@ -39,11 +39,11 @@ def open_storage(destination: str, model_name: str) -> Storage:
     known = " or ".join(["a directory", *(f"{scheme}://" for scheme in OPEN)])
     if separator:
         if scheme not in OPEN:
-            raise StepError(f"{shown(destination)!r}: {scheme}:// is not known, name {known}")
+            raise StepError(f"{redacted(destination)!r}: {scheme}:// is not known, name {known}")
         bucket, _, prefix = rest.rstrip("/").partition("/")
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", bucket):
             raise StepError(
-                f"{shown(destination)!r}: expected {scheme}://bucket or {scheme}://bucket/prefix"
+                f"{redacted(destination)!r}: expected {scheme}://bucket or {scheme}://bucket/prefix"
             )
         prefix = f"{prefix}/{model_name}" if prefix else model_name
         return OPEN[scheme](bucket, checked_name(prefix))

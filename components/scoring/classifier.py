@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from components.shared.errors import StepError
+from components.shared.errors import StepError, errors_as_step_error
 from components.shared.records import ImageShape
-from components.shared.saved_model import blamed
 
 BATCH = 5_000  # images at a time: so many that a call's own cost does not count
 TOLERANCE = 1e-3  # by which probabilities may miss a sum of 1
@@ -29,7 +28,7 @@ def load(directory: Path, image_shape: ImageShape, classes: int) -> tf.Module:
     Raises:
         StepError: The directory is no SavedModel, or its ``serving_default`` has another signature.
     """
-    with blamed(directory, "does not load", "run train first"):
+    with errors_as_step_error(directory, "does not load", "run train first"):
         loaded = tf.saved_model.load(str(directory))
     if "serving_default" not in loaded.signatures:
         found = ", ".join(loaded.signatures) or "none"
@@ -73,7 +72,7 @@ def classifier(model: tf.Module, name: str) -> Classifier:
     def classify(images: npt.NDArray[np.uint8] | tf.Tensor) -> Probabilities:
         # A reference to the model, since the signature alone does not keep its variables alive.
         _ = model
-        with blamed(name, "does not answer", "train it anew"):
+        with errors_as_step_error(name, "does not answer", "train it anew"):
             probabilities = signature(images=tf.convert_to_tensor(images))["probabilities"].numpy()
         off = np.abs(probabilities.sum(axis=1) - 1)
         if not (probabilities.min() >= 0 and off.max() <= TOLERANCE):  # so that NaN is off too

@@ -13,10 +13,9 @@ import tensorflow as tf
 from components.registry.registry import Registry
 from components.serve.bad_request import BadRequest
 from components.serve.pixels import pixels
-from components.shared.errors import StepError, explain, printable
+from components.shared.errors import StepError, errors_as_step_error, explain, printable
 from components.shared.manifests import Model
 from components.shared.records import ImageShape
-from components.shared.saved_model import blamed
 
 SIGNATURE = "serving_default"
 
@@ -98,7 +97,7 @@ class ServedModel:
     def _load(self, version: int) -> Loaded:
         with TemporaryDirectory() as cache:
             directory = self._registry.fetch(version, Path(cache))
-            with blamed(directory, "does not load", "roll back or promote another"):
+            with errors_as_step_error(directory, "does not load", "roll back or promote another"):
                 return Loaded.of(version, directory)
 
 

@@ -11,7 +11,7 @@ _HOST = re.compile(r"([^:@\[\]]*|\[[^@\]]*\])(:\d*)?")
 _PUNCTUATION = "'),.:;]}"  # what a text may put behind an address
 
 
-def shown(address: str) -> str:
+def redacted(address: str) -> str:
     """Returns an address without what lets its bearer in.
 
     That is user and password, the query, where signatures and tokens stand, and the fragment. A
@@ -36,14 +36,14 @@ def shown(address: str) -> str:
     return f"{scheme}://{host}{public}" + ("" if public == tail else "?…")
 
 
-def shown_in(text: str) -> str:
-    """Returns a text, such as a line of a log, with every address in it as :func:`shown`."""
+def redacted_text(text: str) -> str:
+    """Returns a text, such as a line of a log, with every address in it as :func:`redacted`."""
 
     def replace(match: re.Match[str]) -> str:
         if match[0].startswith("?"):
             return "?…"
         address = match[0].rstrip(_PUNCTUATION)
-        return shown(address) + match[0][len(address) :]
+        return redacted(address) + match[0][len(address) :]
 
     return _EITHER.sub(replace, text)
 

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.config import VERSION
+from components.shared.environment import COMMIT
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COMMIT = "PIPELINE_COMMIT"  # of the environment, for where git is not: in an image
-RUN_ID = "RUN_ID"  # of the environment: which run a step belongs to, where that is known
-RUN_INDEX = "index.html"  # in a local run's directory, that is its page
-RUN_PAGE = "RUN_PAGE"  # of the environment: the run's page, seen from a page in a step's output
 DIRTY = "-dirty"  # at the end of the variable, where the tree had changes that no commit has
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from components.config import SECRET, Options
-from components.shared.addresses import shown_in
+from components.shared.addresses import redacted_text
 from components.shared.errors import StepError, explain
 
 Config = TypeVar("Config", bound=Options)
@@ -97,12 +97,12 @@ def _first_problem(error: ValidationError) -> tuple[str, str]:
     name = str(first["loc"][0])
     expectation = first["msg"].removeprefix("Input ")
     secret = name in SECRET
-    got = "what is not shown here" if secret else shown_in(repr(first["input"]))
+    got = "what is not shown here" if secret else redacted_text(repr(first["input"]))
     return flag(name), f"{expectation}, got {got}"
 
 
 @contextmanager
-def reported(debug: bool = False) -> Iterator[None]:
+def exit_on_error(debug: bool = False) -> Iterator[None]:
     """Turns what a person can mend into one line and exit code 1.
 
     That is a StepError, a wrong configuration, and what the system has against a file: that the
@@ -130,8 +130,8 @@ def reported(debug: bool = False) -> Iterator[None]:
 def step_command(config: type[Options]) -> Callable[[Callable], click.Command]:
     """Makes a function, with the click options of its own, the command line of a step.
 
-    The function receives the built configuration as ``config``. What :func:`reported` tells ends
-    the process with exit code 1, a wrong option with exit code 2.
+    The function receives the built configuration as ``config``. What :func:`exit_on_error` reports
+    ends the process with exit code 1, a wrong option with exit code 2.
     """
 
     def decorate(function: Callable) -> click.Command:
@@ -143,7 +143,7 @@ def step_command(config: type[Options]) -> Callable[[Callable], click.Command]:
 
         def command(debug: bool, **values: Any) -> None:
             built = build(config, values)
-            with reported(debug):
+            with exit_on_error(debug):
                 function(built, **{name: values[name] for name in values if name in own_names})
 
         debug = click.Option(["--debug"], is_flag=True, help="Show a traceback with an error.")

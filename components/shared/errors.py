@@ -3,8 +3,10 @@
 import errno
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from components.shared.addresses import shown_in
+from components.shared.addresses import redacted_text
 
 # What to do about what the system says.
 _ADVICE = {
@@ -37,7 +39,30 @@ class StepError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(printable(shown_in(message)))
+        super().__init__(printable(redacted_text(message)))
+
+
+@contextmanager
+def errors_as_step_error(subject: object, problem: str, advice: str) -> Iterator[None]:
+    """Turns whatever goes wrong in a block into one line about what the block works on.
+
+    A damaged model, for instance, makes TensorFlow raise exceptions of a dozen kinds, from its
+    parser's to those of single operations.
+
+    Args:
+        subject: What the block works on: a model's directory, a server.
+        problem: What it does not do, such as "does not load".
+        advice: What to do about it.
+
+    Raises:
+        StepError: Something went wrong.
+    """
+    try:
+        yield
+    except StepError:
+        raise
+    except Exception as error:
+        raise StepError(f"{subject}: {problem} ({explain(error)}); {advice}") from error
 
 
 def printable(text: str) -> str:
@@ -45,9 +70,9 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def tell(line: str) -> None:
+def log_line(line: str) -> None:
     """Prints a line, safe to show and at once, whatever names of files or columns are in it."""
-    print(printable(shown_in(line)), flush=True)
+    print(printable(redacted_text(line)), flush=True)
 
 
 def explain(error: BaseException) -> str:

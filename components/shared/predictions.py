@@ -84,7 +84,7 @@ class Predictions(Manifest):
         return self
 
 
-class Moved(BaseModel):
+class DriftFigure(BaseModel):
     """A figure of how far what came in lies from what the model was trained on."""
 
     name: str  # of the option that bounds it
@@ -104,7 +104,7 @@ class Drift(Manifest):
     FILE: ClassVar[str] = "drift.json"
 
     verdicts: list[Verdict] = Field(min_length=1)
-    figures: list[Moved]
+    figures: list[DriftFigure]
     images: PositiveInt
     source: str  # of the images, as it may be shown
     registry: str

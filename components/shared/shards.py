@@ -80,7 +80,7 @@ class Shards:
                 before that is known: what is made of them must wait for the end.
         """
         self._check_sizes()
-        return ahead(self._read(at_once(self.image_shape, size)))
+        return prefetch(self._read(batch_limit(self.image_shape, size)))
 
     def check(self) -> None:
         """Reads all shards, several at a time, and holds each against its sha256.
@@ -182,12 +182,12 @@ class Shards:
             )
 
 
-def at_once(image_shape: ImageShape, most: int) -> int:
+def batch_limit(image_shape: ImageShape, most: int) -> int:
     """Returns how many examples to work on at once: fewer than ``most`` where they are large."""
     return max(1, min(most, PIXELS_AT_ONCE // prod(image_shape)))
 
 
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
+def prefetch(items: Iterator[Item]) -> Iterator[Item]:
     """Yields items, the next made by a thread while the last is in use."""
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(next, items, None)

@@ -15,7 +15,7 @@ from components.shared.errors import StepError
 
 
 @contextmanager
-def whole_directory(output: Path, marker: str) -> Iterator[Path]:
+def atomic_directory(output: Path, marker: str) -> Iterator[Path]:
     """Yields a directory to fill that becomes ``output`` in one rename once the block is through.
 
     What is wrong with ``output`` is told before the block, and no second run gets it meanwhile.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from components.shared.errors import StepError, tell
+from components.shared.errors import StepError, log_line
 from components.sources import content
 from components.sources.locate import File
 from components.sources.npz import opened_zip
@@ -116,7 +116,7 @@ def _in_tar(archive: File, place: int, prefix: str) -> Iterator[Member]:
         ):
             for info in packed:
                 if info.islnk() or info.issym() or info.issparse():
-                    tell(f"Left out {archive.name}, {info.name}: a link, or with holes")
+                    log_line(f"Left out {archive.name}, {info.name}: a link, or with holes")
                 elif info.isreg():
                     name = prefix + info.name.removeprefix("./")
                     yield Member(

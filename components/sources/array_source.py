@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from components.shared.errors import StepError, tell
+from components.shared.errors import StepError, log_line
 from components.shared.manifests import SPLITS
 from components.shared.records import ImageShape
 from components.sources import class_names, pairing
@@ -142,7 +142,7 @@ def _without_copies(
     for pair, found in pairs:
         sums = tuple(array.sha256 if array else None for array in found)
         if sums in seen:
-            tell(f"Left out {found.images.name}: the same as {seen[sums]}")
+            log_line(f"Left out {found.images.name}: the same as {seen[sums]}")
             continue
         seen[sums] = found.images.name
         kept.append((pair, found))

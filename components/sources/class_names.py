@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from components.shared.errors import StepError, tell
+from components.shared.errors import StepError, log_line
 from components.sources.source import Records, Unusable
 
 DIGITS = tuple("0123456789")
@@ -89,7 +89,7 @@ def choose(asked: str, address: str, own: Classes | None = None) -> Classes:
     if own:
         return own
     if _FASHION_ADDRESS.search(address):
-        tell("Classes named as Fashion-MNIST's, after the address; --class-names names others")
+        log_line("Classes named as Fashion-MNIST's, after the address; --class-names names others")
         return Classes(FASHION)
     return Classes(DIGITS)
 

@@ -9,7 +9,7 @@ from math import isqrt
 
 import numpy as np
 
-from components.shared.errors import StepError, tell
+from components.shared.errors import StepError, log_line
 from components.shared.records import ImageShape
 from components.sources.blocks import Blocks
 from components.sources.locate import File
@@ -78,7 +78,7 @@ def columns_of(first: bytes, name: str, label_column: str, labelled: bool) -> tu
         )
     others = [cell for n, cell in enumerate(names) if n not in (label, *pixels)]
     if others and labelled:
-        tell(f"{name}: columns {', '.join(others[:8])} are left out")
+        log_line(f"{name}: columns {', '.join(others[:8])} are left out")
     return Columns(len(cells), label, pixels, _shape(names, pixels, name)), end
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import csv
 
-from components.shared.errors import StepError, tell
+from components.shared.errors import StepError, log_line
 from components.shared.records import ImageShape
 from components.sources import class_names, pictures, unpacking
 from components.sources.asked import Asked
@@ -158,7 +158,7 @@ def open_csv(files: Sequence[File], _: Sequence[File], asked: Asked) -> CsvSourc
             columns, before = columns_of(first, file.name, config.label_column, asked.labelled)
         except NoColumnError as error:
             without = f"{file.name}: {error}"
-            tell(f"Left out {without}")
+            log_line(f"Left out {without}")
             continue
         found.append(CsvFile(blocks_of(plain, before, columns.count), columns))
     if not found:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import tenacity
 
-from components.shared.addresses import shown
+from components.shared.addresses import redacted
 from components.shared.errors import StepError
 from components.shared.storage import write_text
 from components.sources.remote import (
@@ -79,7 +79,7 @@ class Download:
             return None
         except InterruptedDownloadError as error:
             raise StepError(
-                f"{shown(address)}: {error}; gave up after {ATTEMPTS} attempts in a row without "
+                f"{redacted(address)}: {error}; gave up after {ATTEMPTS} attempts in a row without "
                 "progress, what has come is kept: run again to go on from there"
             ) from None
 
@@ -95,7 +95,7 @@ class Download:
         except MissingError:
             return False
         except InterruptedDownloadError as error:
-            raise StepError(f"{shown(address)}: {error}; see that the server is there") from None
+            raise StepError(f"{redacted(address)}: {error}; see that the server is there") from None
         return True
 
     def _fetch(self, place: Path, name: str, remote: Remote, version: Version) -> Path:
@@ -126,7 +126,7 @@ class Download:
 
 
 def _name(address: str) -> str:
-    name = shown(address).removesuffix("?…").rpartition("/")[2]
+    name = redacted(address).removesuffix("?…").rpartition("/")[2]
     return name if name.strip(".") else "index"
 
 
@@ -155,8 +155,8 @@ def _continue(remote: Remote, partial: Path, version: Version) -> bool:
         if version.size is None and out.tell() > LARGEST:
             out.truncate(0)
             raise StepError(
-                f"{shown(remote.address)}: more than {LARGEST} bytes, and the server does not say "
-                "how many; name another address"
+                f"{redacted(remote.address)}: more than {LARGEST} bytes, and the server does not "
+                "say how many; name another address"
             )
         if version.size not in (None, out.tell()):
             found = out.tell()

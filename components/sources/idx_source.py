@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
-from components.shared.errors import StepError, tell
+from components.shared.errors import StepError, log_line
 from components.sources import class_names, idx, pairing, unpacking
 from components.sources.array_source import ArraySource, open_arrays
 from components.sources.arrays import ArrayFile, unpack
@@ -34,7 +34,7 @@ def open_idx(files: Sequence[File], beside: Sequence[File], asked: Asked) -> Arr
     files = _once(files)
     data_set = _the_data_set(files, asked.config.source)
     if "emnist" in data_set and not conversion.transpose:
-        tell(f"{files[0].name}: EMNIST stores images by columns; they are transposed")
+        log_line(f"{files[0].name}: EMNIST stores images by columns; they are transposed")
         conversion = replace(conversion, transpose=True)
     sums = published(beside)
     roles = [_role(file) for file in files]
@@ -69,7 +69,7 @@ def _once(files: Sequence[File]) -> list[File]:
     kept = []
     for file in files:
         if file.below.removesuffix(".gz") != file.below and file.below[:-3] in names:
-            tell(f"Left out {file.name}: it lies there unpacked too")
+            log_line(f"Left out {file.name}: it lies there unpacked too")
         else:
             kept.append(file)
     return kept

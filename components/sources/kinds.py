@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePath
 from typing import Protocol, TypeVar
 
-from components.shared.errors import tell
+from components.shared.errors import log_line
 from components.sources import content
 from components.sources.split_names import listed
 
@@ -50,7 +50,7 @@ def tell_left_out(beside: Sequence[Named]) -> None:
     """Tells which files hold no images, but for documents, from which nobody expects any."""
     left_out = [file.below for file in beside if not _is_document(file)]
     if left_out:
-        tell(f"Left out, since no images are in it: {listed(left_out)}")
+        log_line(f"Left out, since no images are in it: {listed(left_out)}")
 
 
 def _alike(below: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from components.config import Reading
-from components.shared.addresses import joined, shown
+from components.shared.addresses import joined, redacted
 from components.shared.errors import StepError, explain
 from components.sources import content
 from components.sources.download import Download
@@ -121,7 +121,7 @@ def fetched(file: File, cache: str) -> File:
 
 
 def _fetched(path: Path, address: str) -> File:
-    return File(fs.LocalFileSystem(), str(path), "", path.stat().st_size, shown(address))
+    return File(fs.LocalFileSystem(), str(path), "", path.stat().st_size, redacted(address))
 
 
 def _named(config: Reading, source: str, alone: bool) -> list[File]:
@@ -152,7 +152,7 @@ def _named(config: Reading, source: str, alone: bool) -> list[File]:
 
 def _on_the_web(address: str, download: Download) -> list[File]:
     """A file, or the IDX files of a directory; an address that ends as a file is tried as one."""
-    is_file = "." in shown(address).removesuffix("?…").partition("//")[2].partition("/")[2]
+    is_file = "." in redacted(address).removesuffix("?…").partition("//")[2].partition("/")[2]
     for attempt in (_one, _idx) if is_file else (_idx, _one):
         if found := attempt(address, download):
             return found

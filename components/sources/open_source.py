@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pyarrow import fs
 
 from components.config import Reading
-from components.shared.addresses import shown
+from components.shared.addresses import redacted
 from components.shared.errors import StepError, explain, is_about_a_file
 from components.sources import content, kinds, unpacking
 from components.sources.asked import Asked
@@ -48,7 +48,7 @@ def open_source(config: Reading, unpacked: fs.FileSystem, labelled: bool = True)
             of bounds.
     """
     source = _open(Asked(config, unpacked, labelled))
-    check_bounds(shown(config.source), source)
+    check_bounds(redacted(config.source), source)
     return source
 
 

@@ -176,7 +176,7 @@ def _shape(files: Sequence[ParquetFile], layout: Layout) -> ImageShape:
 
 
 def _slices(
-    file: pq.ParquetFile, start: int, stop: int, columns: list[str], at_once: int
+    file: pq.ParquetFile, start: int, stop: int, columns: list[str], batch_limit: int
 ) -> Iterator[pa.Table]:
     """Rows start … stop - 1, a few at a time, from the row groups that hold them."""
     begin = 0
@@ -184,7 +184,7 @@ def _slices(
         rows = file.metadata.row_group(group).num_rows
         if begin < stop and begin + rows > start:
             at = begin
-            for batch in file.iter_batches(at_once, row_groups=[group], columns=columns):
+            for batch in file.iter_batches(batch_limit, row_groups=[group], columns=columns):
                 low, high = max(start, at), min(stop, at + len(batch))
                 if low < high:
                     yield pa.Table.from_batches([batch.slice(low - at, high - low)])

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from components.shared.errors import tell
+from components.shared.errors import log_line
 from components.sources.locate import File
 
 FILES = ("MD5SUMS", "SHA256SUMS")
@@ -27,7 +27,7 @@ def published(beside: Sequence[File]) -> dict[str, str]:
         text = file.head(LONGEST).decode("utf-8", errors="replace")
         found = parse(text)
         if not found:
-            tell(f"{file.name}: no sums in it; nothing is checked against it")
+            log_line(f"{file.name}: no sums in it; nothing is checked against it")
         sums |= found
     return sums
 

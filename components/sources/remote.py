@@ -11,8 +11,8 @@ import requests
 import urllib3
 from pyarrow import fs
 
-from components.shared.addresses import shown
-from components.shared.errors import StepError, tell
+from components.shared.addresses import redacted
+from components.shared.errors import StepError, log_line
 from components.sources.connections import READ_TIMEOUT, ask
 from components.sources.filesystem import open_filesystem
 
@@ -191,7 +191,7 @@ def _check(address: str, response: requests.Response) -> None:
     if response.status_code in (requests.codes.not_found, requests.codes.gone):
         raise MissingError
     if response.status_code == requests.codes.forbidden:
-        tell(f"{shown(address)}: the server answers 403, taken as not there")
+        log_line(f"{redacted(address)}: the server answers 403, taken as not there")
         raise MissingError
     if response.status_code >= requests.codes.server_error or response.status_code in (408, 429):
         raise InterruptedDownloadError(
@@ -199,6 +199,6 @@ def _check(address: str, response: requests.Response) -> None:
         )
     if not response.ok:
         raise StepError(
-            f"{shown(address)}: the server answers {response.status_code} {response.reason}; "
+            f"{redacted(address)}: the server answers {response.status_code} {response.reason}; "
             "expected a file that may be read"
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from components.shared.errors import StepError, tell
+from components.shared.errors import StepError, log_line
 from components.shared.manifests import SPLITS
 from components.sources.asked import Asked
 from components.sources.source import BY_HASH, Segment
@@ -73,7 +73,7 @@ def assign(pieces: Sequence[Piece], asked: Asked) -> Splits:
     segments = tuple(_official(pieces, taken))
     left_out = [piece.name for piece in pieces if piece.split is None]
     if left_out:
-        tell(f"Left out, since other files name the splits: {listed(left_out)}")
+        log_line(f"Left out, since other files name the splits: {listed(left_out)}")
     return Splits(segments, _as_named(taken, len(left_out)))
 
 

@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from components.shared.errors import StepError, tell
+from components.shared.errors import StepError, log_line
 from components.shared.manifests import Dataset
 from components.shared.records import ImageShape
 from components.sources import class_names, example, pictures, tfrecord, unpacking
@@ -144,7 +144,7 @@ def _told(beside: Sequence[File]) -> tuple[Classes | None, ImageShape | None]:
                 height, width = told["image_shape"]
                 return Classes(tuple(map(str, told["class_names"]))), (int(height), int(width))
             except (KeyError, TypeError, ValueError):
-                tell(f"{file.name}: names no classes; left out")
+                log_line(f"{file.name}: names no classes; left out")
         if name == LABEL_NAMES:
             lines = file.head(LONGEST).decode("utf-8", "replace").splitlines()
             return Classes(tuple(line.strip() for line in lines if line.strip())), None

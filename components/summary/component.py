@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.shared.images import image
+from components.config import image
 
 
 @dsl.component(base_image=image("push"), packages_to_install=[], install_kfp_package=False)
@@ -19,15 +19,15 @@ def summary(
     import dataclasses
     from pathlib import Path
 
-    from components.shared.command_line import reported
-    from components.shared.errors import tell
+    from components.shared.command_line import exit_on_error
+    from components.shared.errors import log_line
     from components.summary.summary import summarize
     from components.summary.webhook import notify
 
     parameters = {"source": source, "destination": destination}
     final = dataclasses.asdict(status)
-    with reported():
+    with exit_on_error():
         line = summarize(final, run_id, run_page, parameters, Path(summary.path))
-    tell(line)
+    log_line(line)
     if webhook:
-        tell(notify(webhook, line))
+        log_line(notify(webhook, line))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.shared.addresses import shown
+from components.shared.addresses import redacted
 from components.shared.errors import StepError
 from components.shared.storage import write_text
 from components.summary.kubernetes import Api
@@ -49,7 +49,7 @@ def summarize(
         "outcome": ended.sentence,
         "step": ended.step.name if ended.step else "",
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parameters": {name: shown(str(value)) for name, value in parameters.items()},
+        "parameters": {name: redacted(str(value)) for name, value in parameters.items()},
     }
     write_text(output, json.dumps(summary, indent=2) + "\n")
     return f"{ended.sentence} ({f'run {run_id} {link}'.strip()})"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from components.config import Train
-from components.shared.shards import Examples, Shards, ahead, at_once
+from components.shared.shards import Examples, Shards, batch_limit, prefetch
 from components.train import shifts
 
 CHUNK = 1_024  # records, at most, that streaming reads as one
@@ -101,12 +101,12 @@ class Streaming:
         self._config = config
         self._share = share
         self._shifts = shifts.draw(config)
-        self._chunks = share.shards.chunks(at_once(share.shards.image_shape, CHUNK))
+        self._chunks = share.shards.chunks(batch_limit(share.shards.image_shape, CHUNK))
         share.shards.check()  # now, since its chunks are read in no order
 
     def blocks(self, step: int) -> Iterator[Block]:
         """See :class:`Batches`."""
-        return ahead(self._blocks(step))
+        return prefetch(self._blocks(step))
 
     def _blocks(self, step: int) -> Iterator[Block]:
         size = self._share.batch_size

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.shared.images import image
+from components.config import image
 
 
 @dsl.component(base_image=image("train"), packages_to_install=[], install_kfp_package=False)
@@ -35,14 +35,14 @@ def train(
     from pathlib import Path
 
     from components.config import Train
-    from components.shared.command_line import reported
-    from components.train.environment import TRAINJOB, run_directory
+    from components.shared.command_line import exit_on_error
+    from components.shared.environment import TRAINJOB_SETTINGS, run_directory
 
     given = locals()
     directory = Path(checkpoints or run_directory("train") or logs.path)
-    with reported():
+    with exit_on_error():
         config = Train.pick(given)
-        if settings := os.environ.get(TRAINJOB):
+        if settings := os.environ.get(TRAINJOB_SETTINGS):
             from components.launch.launch import launch
 
             manifest = launch(settings, config, Path(examples.path), Path(model.path), directory)

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from components.launch.tf_config import TOKEN
+from components.shared.environment import RENDEZVOUS_TOKEN
 from components.shared.errors import StepError
 from components.train.cluster import Cluster, split_address
 
@@ -52,7 +52,7 @@ def meet(cluster: Cluster, timeout: float) -> None:
     if strange:
         raise StepError(
             f"worker {', '.join(strange)} does not answer as a worker of this job: something else "
-            f"listens there, or its {TOKEN} is another"
+            f"listens there, or its {RENDEZVOUS_TOKEN} is another"
         )
     absent = [worker for worker in others if not said[worker] or worker not in seen]
     if absent:
@@ -63,7 +63,7 @@ def meet(cluster: Cluster, timeout: float) -> None:
 
 def _greeting(sender: str, receiver: str) -> bytes:
     """Returns the line by which a worker greets another."""
-    token = os.environ.get(TOKEN, "")
+    token = os.environ.get(RENDEZVOUS_TOKEN, "")
     proof = hmac.new(token.encode(), f"{sender} {receiver}".encode(), hashlib.sha256).hexdigest()
     return f"{sender} {proof}\n".encode()
 

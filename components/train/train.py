@@ -7,7 +7,7 @@ from pathlib import Path
 from components.config import Train
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset, Model
-from components.shared.storage import whole_directory
+from components.shared.storage import atomic_directory
 from components.train.cluster import Cluster
 from components.train.identity import claim
 
@@ -49,7 +49,7 @@ def _chiefs(config: Train, dataset: Dataset, output: Path, logs: Path) -> Iterat
         "image_shape": list(dataset.image_shape),
         "classes": len(dataset.class_names),
     }
-    with whole_directory(output, Model.FILE) as model, claim(logs, config, data):
+    with atomic_directory(output, Model.FILE) as model, claim(logs, config, data):
         try:
             yield model
         except OSError as error:  # without a name it is of a file that was open all the time

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.shared.images import image
+from components.config import image
 
 
 @dsl.component(base_image=image("predict"), packages_to_install=[], install_kfp_package=False)
@@ -22,11 +22,11 @@ def watch(
     from pathlib import Path
 
     from components.config import Watch
-    from components.shared.command_line import reported
+    from components.shared.command_line import exit_on_error
     from components.watch.watch import REPORT, watch
 
     given = locals()
-    with reported():
+    with exit_on_error():
         found = watch(Watch.pick(given), Path(predictions.path), Path(drift.path))
         shutil.copy(Path(drift.path) / REPORT, report.path)
     return found.quiet

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.config import Watch
-from components.shared.predictions import Moved, Reference
+from components.shared.predictions import DriftFigure, Reference
 from components.shared.profile import HUNDREDTHS, Profile
 
 BINS = 10  # of mean ink: each holds a tenth of the training split
@@ -16,7 +16,7 @@ SMOOTHING = 0.5  # images that every bin is taken to hold more, so that none is 
 RARE = 0.001  # how often chance may go beyond what is said of it
 
 
-def figures(config: Watch, came: Profile, reference: Reference) -> list[Moved]:
+def figures(config: Watch, came: Profile, reference: Reference) -> list[DriftFigure]:
     """Compares the images with the training split, and the answers with those on the test split."""
     train, test = reference.train, reference.test
     shares = ink_shares(came, train)
@@ -25,22 +25,24 @@ def figures(config: Watch, came: Profile, reference: Reference) -> list[Moved]:
     by_chance = chi_square(degrees) * noise
     low = [_below(profile, config.low_confidence) for profile in (came, test)]
     return [
-        Moved(name="max_ink_psi", value=psi(*shares), bound=config.max_ink_psi, chance=by_chance),
-        Moved(
+        DriftFigure(
+            name="max_ink_psi", value=psi(*shares), bound=config.max_ink_psi, chance=by_chance
+        ),
+        DriftFigure(
             name="max_ink_js",
             value=js(*shares),
             bound=config.max_ink_js,
             # To the second order, it is so much of the other.
             chance=by_chance / (8 * math.log(2)),
         ),
-        Moved(
+        DriftFigure(
             name="max_pixel_distance",
             value=float(np.sqrt(np.square(came.mean_image - train.mean_image).mean())),
             bound=config.max_pixel_distance,
             # Images may differ in few ways, such as how bright they are: in one, on the safe side.
             chance=math.sqrt(reference.pixel_variance * noise * chi_square(1)),
         ),
-        Moved(
+        DriftFigure(
             name="max_class_change",
             value=max(
                 abs(ours - theirs)
@@ -52,7 +54,7 @@ def figures(config: Watch, came: Profile, reference: Reference) -> list[Moved]:
                 for share in test.class_shares
             ),
         ),
-        Moved(
+        DriftFigure(
             name="max_low_confidence",
             value=max(0.0, low[0] - low[1]),
             bound=config.max_low_confidence,

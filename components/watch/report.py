@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components.shared import pages
-from components.shared.code import RUN_ID, RUN_PAGE
+from components.shared.environment import RUN_ID, RUN_PAGE
 from components.shared.predictions import Drift, LeastSure, Predictions, Reference
 from components.shared.profile import Profile, as_image
 from components.watch import histograms, pictures

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from components.shared.evaluation import Verdict
-from components.shared.predictions import Moved, Predictions, Reference
+from components.shared.predictions import DriftFigure, Predictions, Reference
 
 WHAT = {
     "max_ink_psi": "mean ink lies {:.3f} (population stability index) from the training split's",
@@ -15,13 +15,13 @@ WHAT = {
 
 
 def judge(
-    figures: Sequence[Moved], predictions: Predictions, reference: Reference
+    figures: Sequence[DriftFigure], predictions: Predictions, reference: Reference
 ) -> list[Verdict]:
     """Judges figure by figure: one fails that is above its bound, and above what chance gives."""
     return [_judge(figure, predictions, reference) for figure in figures]
 
 
-def _judge(figure: Moved, predictions: Predictions, reference: Reference) -> Verdict:
+def _judge(figure: DriftFigure, predictions: Predictions, reference: Reference) -> Verdict:
     told = WHAT[figure.name].format(figure.value, what=_class(predictions, reference))
     if figure.value <= figure.bound:
         reason = f"{told}, at most {figure.bound:g}"

@@ -5,15 +5,15 @@ import shlex
 from pathlib import Path
 
 from components.config import Watch
-from components.shared.errors import StepError, tell
+from components.shared.environment import IN_CLUSTER
+from components.shared.errors import StepError, log_line
 from components.shared.predictions import Drift, Predictions, Reference
-from components.shared.storage import whole_directory
+from components.shared.storage import atomic_directory
 from components.watch import report
 from components.watch.figures import figures
 from components.watch.rules import judge
 
 REPORT = report.FILE
-IN_CLUSTER = "KUBERNETES_SERVICE_HOST"  # of the environment of every pod
 
 
 def watch(config: Watch, predictions: Path, output: Path) -> Drift:
@@ -39,12 +39,12 @@ def watch(config: Watch, predictions: Path, output: Path) -> Drift:
     reference = Reference.read(predictions)
     _check(predictions, found, reference)
     drift = compare(config, found, reference)
-    with whole_directory(output, Drift.FILE) as directory:
+    with atomic_directory(output, Drift.FILE) as directory:
         drift.write(directory)
         report.write(directory / report.FILE, drift, found, reference)
     for verdict in drift.verdicts:
-        tell(f"  {verdict}")
-    tell(summary(drift))
+        log_line(f"  {verdict}")
+    log_line(summary(drift))
     return drift
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components.shared.command_line import build, options, reported
+from components.shared.command_line import build, exit_on_error, options
 from components.shared.errors import StepError
 from pipeline.cluster import Cluster
 from pipeline.compile import compile_to
@@ -40,7 +40,7 @@ Row = tuple[str, str, str]  # holds, does not hold or not tried; what; what was 
 def main(source: str, destination: str, poll: float, patience: float, **values: Any) -> None:
     """Try on an installation what is promised of it."""
     given = {"destination": destination or SCRATCH} | ({"source": source} if source else {})
-    with reported(), TemporaryDirectory() as scratch:
+    with exit_on_error(), TemporaryDirectory() as scratch:
         compile_to(f"{scratch}/pipeline.yaml", build(Cluster, values), MNIST)
         package = Package.read(Path(scratch) / "pipeline.yaml")
         at = Installation(connection(values), package, given, poll, patience)
@@ -59,8 +59,8 @@ main.params += options(Cluster)
 def _try_all(at: Installation) -> list[Row]:
     # What kfp prints is caught by exchanging sys.stdout, and threads do not put it back in order.
     # A volume may be for one node, so that runs side by side would wait for each other.
-    at_once = 1 if at.package.volumes("train") else len(CHECKS)
-    with redirect_stdout(sys.stdout), ThreadPoolExecutor(at_once) as pool:
+    batch_limit = 1 if at.package.volumes("train") else len(CHECKS)
+    with redirect_stdout(sys.stdout), ThreadPoolExecutor(batch_limit) as pool:
         return [row for rows in pool.map(partial(_try, at), CHECKS) for row in rows]
 
 

@@ -22,7 +22,7 @@ NIGHTS = ("quiet", "quiet", "quiet", "alarm", "quiet", "nothing new")
 class Night(NamedTuple):
     """A run: what it printed, the directory it left, and what the webhook heard of it."""
 
-    shown: str
+    redacted: str
     directory: Path
     heard: list[Any]
 
@@ -92,17 +92,17 @@ def test_every_night_scores_its_own_day_alone(ran: list[Night]) -> None:
 
 
 def test_a_quiet_night_ends_with_one_line_and_where_things_lie(ran: list[Night]) -> None:
-    shown, directory = ran[0].shown, ran[0].directory
-    end = shown[shown.index("total") :]
+    redacted, directory = ran[0].redacted, ran[0].directory
+    end = redacted[redacted.index("total") :]
     assert f"Quiet: all 5 rules hold for {A_DAY} images" in end
     assert str(directory / "predict/predictions") in end
     assert str(directory / "watch/drift/drift.html") in end
-    assert "Alarm" not in shown
+    assert "Alarm" not in redacted
 
 
 def test_an_alarm_says_what_moved_and_how_to_train_anew(ran: list[Night]) -> None:
-    shown, directory = ran[3].shown, ran[3].directory
-    end = shown[shown.index("total") :]
+    redacted, directory = ran[3].redacted, ran[3].directory
+    end = redacted[redacted.index("total") :]
     assert "Alarm: " in end and "mean ink" in end
     assert "make local SOURCE=" in end
     assert (directory / "watch/drift/drift.html").is_file()
@@ -110,8 +110,8 @@ def test_an_alarm_says_what_moved_and_how_to_train_anew(ran: list[Night]) -> Non
 
 
 def test_an_empty_night_says_so_and_leaves_no_predictions(ran: list[Night]) -> None:
-    shown, directory = ran[5].shown, ran[5].directory
-    assert "Nothing new: " in shown and "skipped: nothing new" in shown
+    redacted, directory = ran[5].redacted, ran[5].directory
+    assert "Nothing new: " in redacted and "skipped: nothing new" in redacted
     assert not (directory / "predict" / "predictions").exists()
     assert not (directory / "watch").exists()
 
@@ -136,9 +136,9 @@ def test_a_night_that_fails_is_not_the_latest(
 ) -> None:
     runs = ran[0].directory.parent
     arguments = ("--source", "fake://10?shape=9x9", "--destination", published, "--runs", runs)
-    shown = command("pipeline", "predict", *arguments, expect=1).stdout
-    assert "predict failed: fake://10?shape=9x9: images of 9 x 9 pixels" in shown
-    assert "skipped" not in shown
+    redacted = command("pipeline", "predict", *arguments, expect=1).stdout
+    assert "predict failed: fake://10?shape=9x9: images of 9 x 9 pixels" in redacted
+    assert "skipped" not in redacted
     assert (runs / PREDICT.latest).resolve() == ran[-1].directory
 
 

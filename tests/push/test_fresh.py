@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from components.push.fresh import FORKABLE, run_fresh
+from components.push.fresh import run_fresh
+from components.shared.environment import FORKABLE
 from components.shared.errors import StepError
 from tests.conftest import ROOT
 

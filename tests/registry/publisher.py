@@ -12,7 +12,7 @@ from pathlib import Path
 from components.registry.contents import Validation
 from components.registry.registry import Registry, Release
 from components.shared.code import Code
-from components.shared.command_line import reported
+from components.shared.command_line import exit_on_error
 from tests.conftest import ROOT
 
 
@@ -61,5 +61,5 @@ def main(destination: str, release: Path) -> None:
 
 
 if __name__ == "__main__":
-    with reported():
+    with exit_on_error():
         main(sys.argv[1], Path(sys.argv[2]))

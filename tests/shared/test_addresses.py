@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.shared.addresses import joined, shown, shown_in
+from components.shared.addresses import joined, redacted, redacted_text
 from components.shared.errors import StepError
 from components.summary.summary import summarize
 from tests.conftest import Command
@@ -26,7 +26,7 @@ paths = st.sampled_from(["", "/", "/mnist", "/a/b.gz", "/@v/1"])
 def test_a_password_is_never_shown(scheme: str, host: str, path: str, secret: str) -> None:
     for password in (secret, quote(secret, safe="")):
         for user in (f"user:{password}", f":{password}", password):
-            found = shown(f"{scheme}://{user}@{host}{path}")
+            found = redacted(f"{scheme}://{user}@{host}{path}")
             assert found == f"{scheme}://{host}{path}"
 
 
@@ -35,14 +35,14 @@ def test_a_password_is_never_shown(scheme: str, host: str, path: str, secret: st
 def test_nor_one_that_would_have_to_be_quoted(
     scheme: str, host: str, secret: str, odd: str
 ) -> None:
-    assert SECRET not in shown(f"{scheme}://user:p{odd}{secret}@{host}/mnist")
+    assert SECRET not in redacted(f"{scheme}://user:p{odd}{secret}@{host}/mnist")
 
 
 @pytest.mark.fuzz
 @given(schemes, hosts, paths, secrets)
 def test_a_signature_is_never_shown(scheme: str, host: str, path: str, secret: str) -> None:
     query = f"X-Goog-Date=1&X-Goog-Signature={quote(secret, safe='')}"
-    assert shown(f"{scheme}://{host}{path}?{query}") == f"{scheme}://{host}{path}?…"
+    assert redacted(f"{scheme}://{host}{path}?{query}") == f"{scheme}://{host}{path}?…"
 
 
 @pytest.mark.fuzz
@@ -51,7 +51,7 @@ def test_a_text_shows_none_of_them(scheme: str, host: str, path: str, secret: st
     quoted = quote(secret, safe="")
     address = f"{scheme}://user:{quoted}@{host}{path}?sig={quoted}"
     for text in (f"{address}: not found", f"see ({address}).", f'"{address}", 1', repr([address])):
-        told = shown_in(text)
+        told = redacted_text(text)
         assert SECRET not in told
         assert f"{scheme}://{host}{path}?…" in told
         assert str(StepError(text)) == told
@@ -71,17 +71,17 @@ def test_a_text_shows_none_of_them(scheme: str, host: str, path: str, secret: st
     ],
 )
 def test_what_is_no_secret_stays(address: str) -> None:
-    assert shown(address) == address
-    assert shown_in(f"{address}: not found") == f"{address}: not found"
+    assert redacted(address) == address
+    assert redacted_text(f"{address}: not found") == f"{address}: not found"
 
 
 def test_a_server_without_a_scheme_is_an_address_too() -> None:
-    assert shown("user:hunter2@localhost:8080/pipeline") == "localhost:8080/pipeline"
+    assert redacted("user:hunter2@localhost:8080/pipeline") == "localhost:8080/pipeline"
 
 
 def test_the_path_that_a_library_tells_has_no_query() -> None:
     told = "Max retries exceeded with url: /mnist?sig=hunter2 (Caused by …)"
-    assert shown_in(told) == "Max retries exceeded with url: /mnist?… (Caused by …)"
+    assert redacted_text(told) == "Max retries exceeded with url: /mnist?… (Caused by …)"
 
 
 def test_a_file_of_a_directory_with_a_signature() -> None:

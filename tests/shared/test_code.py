@@ -9,13 +9,14 @@ import pytest
 from components.config import VERSION
 from components.shared import code
 from components.shared.code import Code, this_code
+from components.shared.environment import COMMIT
 from tests.conftest import ROOT
 
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one commit, taken for the project's."""
-    monkeypatch.delenv(code.COMMIT, raising=False)
+    monkeypatch.delenv(COMMIT, raising=False)
     monkeypatch.setattr(code, "ROOT", tmp_path)
     (tmp_path / "model.py").write_text("HIDDEN = 128\n")
     author = ["-c", "user.name=A", "-c", "user.email=a@example.com"]
@@ -58,7 +59,7 @@ def test_without_git_the_environment_says_it(
     monkeypatch.setattr(code, "ROOT", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert this_code() == Code(VERSION, "", False)
-    monkeypatch.setenv(code.COMMIT, "0123abcd")
+    monkeypatch.setenv(COMMIT, "0123abcd")
     assert this_code() == Code(VERSION, "0123abcd", False)
-    monkeypatch.setenv(code.COMMIT, "0123abcd-dirty")
+    monkeypatch.setenv(COMMIT, "0123abcd-dirty")
     assert this_code() == Code(VERSION, "0123abcd", True)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import fs
 
-from components.shared.command_line import reported
-from components.shared.errors import StepError, explain, tell
+from components.shared.command_line import exit_on_error
+from components.shared.errors import StepError, explain, log_line
 
 
 @pytest.mark.fuzz
@@ -27,7 +27,7 @@ def test_a_message_is_one_line_that_steers_no_terminal(text: str) -> None:
 @given(st.text())
 def test_neither_does_a_line_that_is_told(text: str) -> None:
     with redirect_stdout(StringIO()) as out:
-        tell(f"Left out https://user:pw@host/digits {text}")
+        log_line(f"Left out https://user:pw@host/digits {text}")
     told = out.getvalue()
     assert told.startswith("Left out https://host/digits")
     assert told.endswith("\n") and told[:-1].isprintable()
@@ -38,7 +38,7 @@ def test_neither_does_a_line_that_is_told(text: str) -> None:
 def test_every_error_of_the_system_names_file_and_reason(
     number: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as exit_, reported():
+    with pytest.raises(SystemExit) as exit_, exit_on_error():
         raise OSError(number, os.strerror(number), "/data/examples")
     assert exit_.value.code == 1
     line = f"error: /data/examples: {os.strerror(number).lower()}; "
@@ -72,5 +72,5 @@ def test_an_error_without_number_tells_its_first_line() -> None:
 
 
 def test_debug_shows_where() -> None:
-    with pytest.raises(FileNotFoundError), reported(debug=True):
+    with pytest.raises(FileNotFoundError), exit_on_error(debug=True):
         raise FileNotFoundError(errno.ENOENT, "no", "file")

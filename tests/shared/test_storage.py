@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.shared.errors import StepError, explain
-from components.shared.storage import whole_directory, write_text
+from components.shared.storage import atomic_directory, write_text
 from tests.conftest import ROOT
 
 MARKER = "dataset.json"
@@ -42,7 +42,7 @@ with whole_directory(Path(sys.argv[1]), "dataset.json") as directory:
 
 
 def _write(output: Path, text: str = "new") -> None:
-    with whole_directory(output, MARKER) as directory:
+    with atomic_directory(output, MARKER) as directory:
         (directory / "part").write_text(text)
         (directory / MARKER).write_text(text)
 
@@ -63,7 +63,7 @@ def test_nothing_lies_beside_what_is_written(tmp_path: Path) -> None:
 
 def test_a_failed_run_leaves_what_was_there(tmp_path: Path) -> None:
     _write(tmp_path / "out", "old")
-    with pytest.raises(ZeroDivisionError), whole_directory(tmp_path / "out", MARKER) as directory:
+    with pytest.raises(ZeroDivisionError), atomic_directory(tmp_path / "out", MARKER) as directory:
         (directory / "part").write_text(str(1 / 0))
     assert _names(tmp_path) == ["out"] and _read(tmp_path / "out") == ["old", "old"]
 
@@ -85,7 +85,7 @@ def test_killed_between_any_two_steps(tmp_path: Path, earlier: bool, deleted: bo
         if deleted and output.exists():  # a person starts anew
             shutil.rmtree(output)
         # The next run fails, and a result that is no other's is there again.
-        with pytest.raises(ZeroDivisionError), whole_directory(output, MARKER):
+        with pytest.raises(ZeroDivisionError), atomic_directory(output, MARKER):
             _ = 1 / 0
         whole = [["old"] * 2, ["new"] * 2]
         assert _read(output) in (whole if earlier and not deleted else [None, *whole])
@@ -107,7 +107,7 @@ def test_leftovers_are_found_by_name(tmp_path: Path, suffix: str) -> None:
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
-    with whole_directory(tmp_path / "out", MARKER) as first:
+    with atomic_directory(tmp_path / "out", MARKER) as first:
         (first / MARKER).write_text("first")
         with pytest.raises(StepError, match="out: another run writes to it"):
             _write(tmp_path / "out")
@@ -150,7 +150,7 @@ REFUSED: dict[str, Callable[[Path], Path]] = {
 def test_what_cannot_be_replaced_is_refused_before_the_work(tmp_path: Path, why: str) -> None:
     output = REFUSED[why](tmp_path)
     before = sorted(path.name for path in tmp_path.rglob("*"))
-    with pytest.raises(StepError, match=why), whole_directory(output, MARKER):
+    with pytest.raises(StepError, match=why), atomic_directory(output, MARKER):
         pytest.fail("the work began")
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
@@ -159,7 +159,7 @@ def test_what_cannot_be_replaced_is_refused_before_the_work(tmp_path: Path, why:
 def test_what_the_system_refuses_is_known_before_the_work(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(OSError) as caught, whole_directory(tmp_path / name, MARKER):
+    with pytest.raises(OSError) as caught, atomic_directory(tmp_path / name, MARKER):
         pytest.fail("the work began")
     assert str(tmp_path / name.partition("/")[0]) in explain(caught.value)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.config import Train
-from components.shared.command_line import reported
+from components.shared.command_line import exit_on_error
 from components.shared.errors import StepError
 from components.train.identity import FILE, claim
 from tests.train.conftest import Start, finish, read_until
@@ -60,7 +60,7 @@ def test_a_volume_that_only_root_can_write_is_one_line(
     try:
         if before == 0:
             os.seteuid(65532)
-        with pytest.raises(SystemExit), reported():
+        with pytest.raises(SystemExit), exit_on_error():
             _claim(tmp_path / "run-1" / "train")
     finally:
         os.seteuid(before)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.launch.tf_config import TOKEN
+from components.shared.environment import RENDEZVOUS_TOKEN
 from components.shared.errors import StepError
 from components.train.cluster import Cluster, split_address
 from components.train.rendezvous import CLIENTS, _greeting, meet
@@ -126,7 +126,7 @@ def test_ones_own_port_in_use_is_told() -> None:
 def test_without_the_token_nobody_can_announce_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     workers = free_addresses(3)
     forged = [_greeting(workers[1], workers[0])]  # with no token, and one meant for another
-    monkeypatch.setenv(TOKEN, "the job's")
+    monkeypatch.setenv(RENDEZVOUS_TOKEN, "the job's")
     forged += [_greeting(workers[1], workers[2]), f"{workers[1]}\n".encode()]
     with strangers(workers[0], *forged):
         said = gather(workers, timeout=2, missing=(1,))
@@ -135,7 +135,7 @@ def test_without_the_token_nobody_can_announce_a_worker(monkeypatch: pytest.Monk
 
 
 def test_the_token_itself_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(TOKEN, "the job's")
+    monkeypatch.setenv(RENDEZVOUS_TOKEN, "the job's")
     assert b"the job's" not in _greeting("a:1", "b:1")
 
 
@@ -157,8 +157,8 @@ def test_each_job_has_a_token_of_its_own() -> None:
         variable["value"]
         for job in jobs
         for variable in job["spec"]["trainer"]["env"]
-        if variable["name"] == TOKEN
+        if variable["name"] == RENDEZVOUS_TOKEN
     ]
     assert len(set(tokens)) == 2
     assert min(map(len, tokens)) >= 32
-    assert TOKEN in json.dumps(jobs[0])
+    assert RENDEZVOUS_TOKEN in json.dumps(jobs[0])

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-CHILD = "from components.shared.parent import *; end_with_parent(); print('up'); time.sleep(60)"
+CHILD = "from components.shared.process import *; end_with_parent(); print('up'); time.sleep(60)"
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-u', '-c', sys.argv[1]])"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.train.environment import run_directory
+from components.shared.environment import run_directory
 
 
 def test_a_runs_directory_is_its_own_and_the_same_for_every_attempt(

@@ -1,4 +1,4 @@
-"""A process that does not outlive the one that started it, however that one ends."""
+"""Processes that end in order: with who started them, and by SIGTERM with time to clean up."""
 
 import ctypes
 import os
@@ -6,6 +6,9 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
 SECONDS = 0.5  # between two looks, where the system does not tell
@@ -30,3 +33,17 @@ def _watch(parent: int, by: signal.Signals) -> None:
     while os.getppid() == parent:
         time.sleep(SECONDS)
     os.kill(os.getpid(), by)
+
+
+@contextmanager
+def sigterm_exits() -> Iterator[None]:
+    """Turns SIGTERM, by which a run or its pod is ended, into SystemExit."""
+
+    def end(*_: object) -> NoReturn:
+        sys.exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

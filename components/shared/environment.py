@@ -1,0 +1,25 @@
+"""The environment variables by which a runner tells a step what is no parameter of the pipeline.
+
+Parameters are part of a cluster's cache key: with a run's own name among them, no step would ever
+be found in the cache.
+"""
+
+import os
+from pathlib import Path
+
+COMMIT = "PIPELINE_COMMIT"  # which code this is, where git is not: in an image
+RUN_ID = "RUN_ID"  # which run a step belongs to, where that is known
+RUN_PAGE = "RUN_PAGE"  # the run's page, seen from a page in a step's output
+RUN_INDEX = "index.html"  # in a local run's directory, that page
+OUTCOMES = "RUN_OUTCOMES"  # the directory for the steps' outcomes, on this machine
+RUN_VOLUME = "RUN_VOLUME"  # the mounted volume
+TRAINJOB_SETTINGS = "TRAINJOB_SETTINGS"  # how to train on several nodes, as JSON
+RENDEZVOUS_TOKEN = "RENDEZVOUS_TOKEN"  # by which the workers of one job know each other
+FORKABLE = "TENSORFLOW_IS_UNUSED"  # this process has imported TensorFlow, and not used it yet
+IN_CLUSTER = "KUBERNETES_SERVICE_HOST"  # Kubernetes sets it in every pod
+
+
+def run_directory(step: str) -> str:
+    """Returns, within a step, the directory that every attempt of this run finds; "" if none."""
+    volume, run = os.environ.get(RUN_VOLUME), os.environ.get(RUN_ID)
+    return str(Path(volume) / run / step) if volume and run else ""

@@ -1,0 +1,82 @@
+"""What came of a step, as data: the step writes it once, whoever reports on a run reads it.
+
+A runner on this machine names a directory for the outcomes. On a cluster an outcome is the
+container's termination message, which Kubernetes keeps in the pod's status: it is there for an exit
+handler, which gets no outputs of the steps before it.
+
+Source: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from components.shared.environment import IN_CLUSTER, OUTCOMES
+from components.shared.errors import log_line, printable
+from components.shared.storage import write_text
+
+TERMINATION_MESSAGE = Path("/dev/termination-log")
+LONGEST = 2_000  # characters of a message: Kubernetes keeps 4,096 bytes of the whole
+
+Result = Literal[
+    "done",  # ingest and train: what they wrote is there
+    "blessed",
+    "not blessed",
+    "published",
+    "predicted",
+    "nothing new",
+    "quiet",
+    "alarm",
+    "failed",
+]
+
+
+class Outcome(BaseModel):
+    """What came of a step."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    step: str
+    result: Result
+    message: str  # one line for people, which says all by itself
+    precision_at_1: float | None = None  # on the test split, of the model the step worked on
+    version: int | None = None  # of the model that was published or predicted with
+    address: str = ""  # of what was published, as it may be shown
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Self | None:
+        """Reads an outcome; None where the text is something else."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError:
+            return None
+
+    @classmethod
+    def read(cls, directory: Path, step: str) -> Self | None:
+        """Reads a step's outcome from the directory of a run's; None where it left none."""
+        try:
+            return cls.parse((directory / f"{step}.json").read_bytes())
+        except FileNotFoundError:
+            return None
+
+
+def report(outcome: Outcome) -> None:
+    """Prints what came of a step, and writes it where the run's reporters look.
+
+    A step run by hand has no such place. What cannot be written is no reason to fail: the step's
+    work is done.
+    """
+    outcome = outcome.model_copy(update={"message": printable(outcome.message)[:LONGEST]})
+    if outcome.result != "failed":
+        log_line(outcome.message)
+    text = json.dumps(outcome.model_dump(exclude_defaults=True))
+    try:
+        if directory := os.environ.get(OUTCOMES):
+            write_text(Path(directory) / f"{outcome.step}.json", text + "\n")
+        elif os.environ.get(IN_CLUSTER) and TERMINATION_MESSAGE.exists():
+            TERMINATION_MESSAGE.write_text(text, encoding="utf-8")
+    except OSError as error:
+        log_line(f"warning: the step's outcome cannot be written ({error.strerror})")
