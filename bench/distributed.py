@@ -31,8 +31,8 @@ def step_seconds(examples: Path, batch_size: int) -> float:
     from components.config import Train
     from components.shared.manifests import Dataset
     from components.train.batches import open_batches
-    from components.train.cluster import Cluster
-    from components.train.devices import open_strategy
+    from components.train.distributed.cluster import Cluster
+    from components.train.distributed.devices import open_strategy
     from components.train.fit import _share
     from components.train.loop import compile_steps
     from components.train.state import State

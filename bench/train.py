@@ -81,7 +81,7 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
     from components.shared.shards import Shards
     from components.train.batches import Share, open_batches
     from components.train.checkpoints import Checkpoints
-    from components.train.cluster import Cluster
+    from components.train.distributed.cluster import Cluster
     from components.train.fit import _evaluation, _Training
     from components.train.state import State
     from components.train.summaries import Summaries

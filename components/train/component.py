@@ -43,7 +43,7 @@ def train(
     with exit_on_error():
         config = Train.pick(given)
         if settings := os.environ.get(TRAINJOB_SETTINGS):
-            from components.launch.launch import launch
+            from components.train.distributed.launch import launch
 
             manifest = launch(settings, config, Path(examples.path), Path(model.path), directory)
         else:

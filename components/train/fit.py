@@ -22,8 +22,8 @@ from components.shared.records import ImageShape
 from components.shared.shards import READ_BATCH, Shards
 from components.train.batches import Batches, Resident, Share, open_batches
 from components.train.checkpoints import Checkpoints
-from components.train.cluster import Cluster
-from components.train.devices import open_strategy, together
+from components.train.distributed.cluster import Cluster
+from components.train.distributed.devices import open_strategy, together
 from components.train.loop import compile_score, compile_steps
 from components.train.saved_model import export
 from components.train.state import State

@@ -8,7 +8,7 @@ from components.config import Train
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset, Model
 from components.shared.storage import atomic_directory
-from components.train.cluster import Cluster
+from components.train.distributed.cluster import Cluster
 from components.train.identity import claim
 
 

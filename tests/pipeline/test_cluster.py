@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from components.launch.trainjob import Settings
+from components.train.distributed.trainjob import Settings
 from tests.pipeline.conftest import Cli
 
 STEPS = ("ingest", "train", "evaluate", "push", "summary")

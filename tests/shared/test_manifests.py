@@ -15,7 +15,7 @@ from components.config import Train
 from components.ingest import anomalies
 from components.shared.errors import StepError
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Manifest, Model
-from components.train.cluster import Cluster
+from components.train.distributed.cluster import Cluster
 from components.train.train import _check
 from tests.conftest import Command
 

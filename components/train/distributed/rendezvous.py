@@ -21,7 +21,7 @@ from typing import Any
 
 from components.shared.environment import RENDEZVOUS_TOKEN
 from components.shared.errors import StepError
-from components.train.cluster import Cluster, split_address
+from components.train.distributed.cluster import Cluster, split_address
 
 RETRY = 0.2  # seconds between two attempts to reach a worker
 SECONDS = 5.0  # for a client to say something

@@ -13,11 +13,11 @@ from typing import Any
 from kubernetes import client, config
 
 from components.config import Train
-from components.launch.trainjob import GROUP, PLURAL, VERSION, Settings, trainjob
 from components.shared.errors import StepError, log_line
 from components.shared.manifests import Dataset, Model
 from components.shared.process import sigterm_exits
 from components.shared.storage import atomic_directory
+from components.train.distributed.trainjob import GROUP, PLURAL, VERSION, Settings, trainjob
 
 NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 CHIEF = "jobset.sigs.k8s.io/jobset-name={},batch.kubernetes.io/job-completion-index=0"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from components.shared.errors import StepError
 from components.shared.manifests import Shard
-from components.train.cluster import Cluster
+from components.train.distributed.cluster import Cluster
 
 WORKERS = ["a:1", "b:1", "c:1"]
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from components.shared.environment import RENDEZVOUS_TOKEN
 from components.shared.errors import StepError
-from components.train.cluster import Cluster, split_address
-from components.train.rendezvous import CLIENTS, _greeting, meet
+from components.train.distributed.cluster import Cluster, split_address
+from components.train.distributed.rendezvous import CLIENTS, _greeting, meet
 from tests.conftest import FUZZ
 from tests.train.conftest import free_addresses
 
@@ -149,8 +149,8 @@ def test_any_bytes_are_no_hindrance(lines: list[bytes]) -> None:
 
 
 def test_each_job_has_a_token_of_its_own() -> None:
-    from components.launch.trainjob import trainjob
-    from tests.launch.test_launch import SETTINGS
+    from components.train.distributed.trainjob import trainjob
+    from tests.train.distributed.test_launch import SETTINGS
 
     jobs = [trainjob("mnist-1", SETTINGS, []) for _ in range(2)]
     tokens = [

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import tensorflow as tf
 
 from components.shared.errors import StepError
-from components.train.cluster import Cluster
-from components.train.rendezvous import meet
+from components.train.distributed.cluster import Cluster
+from components.train.distributed.rendezvous import meet
 
 
 def open_strategy(cluster: Cluster, timeout: float) -> tf.distribute.Strategy:

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from components.launch.tf_config import tf_config
+from components.train.distributed.tf_config import tf_config
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from components.launch.tf_config import JOB
 from components.shared.environment import COMMIT, RENDEZVOUS_TOKEN
+from components.train.distributed.tf_config import JOB
 
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 RUNTIME = "mnist-train"  # deploy/training-runtime.yaml
@@ -57,7 +57,7 @@ def trainjob(name: str, settings: Settings, arguments: list[str]) -> dict[str, A
             "trainer": {
                 "image": settings.image,
                 "numNodes": settings.nodes,
-                "command": ["python", "-m", "components.launch"],
+                "command": ["python", "-m", "components.train.distributed"],
                 "args": arguments,
                 "env": [
                     {"name": "TRAINJOB", "value": name},

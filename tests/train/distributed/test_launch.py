@@ -15,14 +15,14 @@ from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime as Traini
 from kubernetes import client
 
 from components.config import Train
-from components.launch import launch
-from components.launch.launch import Watched
-from components.launch.trainjob import RUNTIME, Settings, trainjob
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset, Model
 from components.train.__main__ import main as train_command
+from components.train.distributed import launch
+from components.train.distributed.launch import Watched
+from components.train.distributed.trainjob import RUNTIME, Settings, trainjob
 from tests.conftest import ROOT
-from tests.launch.fake_kubernetes import FakeKubernetes, serve
+from tests.train.distributed.fake_kubernetes import FakeKubernetes, serve
 
 SETTINGS = Settings(
     nodes=4,
@@ -62,7 +62,7 @@ def test_data_goes_out_and_the_model_comes_home(
     tmp_path: Path,
 ) -> None:
     api = client.ApiClient(client.Configuration(host=kubernetes.url))
-    monkeypatch.setattr("components.launch.launch._in_cluster", lambda: (api, "team"))
+    monkeypatch.setattr("components.train.distributed.launch._in_cluster", lambda: (api, "team"))
     kubernetes.outcomes = [(1, "Complete")]
     volume = tmp_path / "volume" / "run-1"
     shutil.copytree(model, volume / "model")  # what the pods would have written

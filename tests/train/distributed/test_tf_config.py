@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from components.launch.tf_config import tf_config
 from components.shared.manifests import Model
+from components.train.distributed.tf_config import tf_config
 from tests.conftest import ROOT
 
 

@@ -1,1 +1,0 @@
-"""Training on several nodes: a TrainJob of Kubeflow Trainer, looked after from the step's pod."""
