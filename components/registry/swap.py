@@ -1,9 +1,7 @@
 """Manifests in a storage that several processes change: each a file, by compare-and-swap."""
 
 from collections.abc import Callable
-from typing import ClassVar, TypeVar
-
-from pydantic import ValidationError
+from typing import TypeVar
 
 from components.registry.storage import Conflict, Storage
 from components.shared.errors import StepError
@@ -15,8 +13,6 @@ ATTEMPTS = 30  # at a file that others keep replacing
 class Kept(Manifest):
     """A manifest that a registry keeps."""
 
-    REMEDY: ClassVar[str]  # what to do where the file is broken
-
 
 File = TypeVar("File", bound=Kept)
 
@@ -27,12 +23,7 @@ def parse(storage: Storage, kind: type[File], name: str, data: bytes) -> File:
     Raises:
         StepError: It does not follow the schema.
     """
-    try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise StepError(f"{storage.where}/{name}: {where}: {first['msg']}; {kind.REMEDY}") from None
+    return kind.parse(data, f"{storage.where}/{name}")
 
 
 def read(storage: Storage, kind: type[File]) -> File | None:

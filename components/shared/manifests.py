@@ -13,10 +13,13 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     ValidationError,
+    computed_field,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
+from components.config import VERSION
 from components.shared.code import Code
 from components.shared.errors import StepError
 from components.shared.evaluation import (
@@ -31,6 +34,7 @@ from components.shared.evaluation import (
 from components.shared.records import MAX_CLASSES, MAX_SIDE, MIN_CLASSES
 from components.shared.storage import write_text
 
+_HIGHER_FORMAT = "higher_format"
 SPLITS = ("train", "validation", "test")
 
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
@@ -39,10 +43,47 @@ ClassNames = Annotated[list[str], Field(min_length=MIN_CLASSES, max_length=MAX_C
 
 
 class Manifest(BaseModel):
-    """A manifest file: its schema, and how it is read and written."""
+    """A manifest file: its schema, and how it is read and written.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A file outlives the release that wrote it, and a release in use meets files of the next one. So
+    each carries the number of its format, which changes only where a reader of the last one would
+    misread it: fields that a reader does not know are left alone, a higher format is refused by
+    naming the release that reads it, and every lower one is read.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
     FILE: ClassVar[str]
+    FORMAT: ClassVar[int] = 1  # files without a number are of this one
+    REMEDY: ClassVar[str] = "write it anew with this version"  # where a file is broken
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def format(self) -> int:
+        """The number of the format it is written in."""
+        return self.FORMAT
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def written_by(self) -> str:
+        """The release that writes it."""
+        return VERSION
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_higher_format(cls, data: Any) -> Any:
+        found = data.get("format", 1) if isinstance(data, dict) else 1
+        if type(found) is not int or found < 1:
+            raise ValueError(f"format {found!r}, expected a whole number from 1")
+        if found > cls.FORMAT:
+            release = data.get("written_by")
+            newer = release if isinstance(release, str) and release.isprintable() else "not known"
+            raise PydanticCustomError(
+                _HIGHER_FORMAT,
+                "format {found}, written by version {newer}, this is version {ours}, which reads "
+                "up to {known}; use images of version {newer} or newer",
+                {"found": found, "newer": newer[:40], "ours": VERSION, "known": cls.FORMAT},
+            )
+        return data
 
     @classmethod
     def read(cls, directory: Path) -> Self:
@@ -58,7 +99,7 @@ class Manifest(BaseModel):
                 f"{path}: not found, expected the output of an earlier step; run that step first"
             )
         if not path.is_file():  # reading a pipe would wait for ever
-            raise StepError(f"{path}: is no file, expected one that an earlier step wrote")
+            raise StepError(f"{path}: is not a file, expected one that an earlier step wrote")
         return cls.parse(path.read_bytes(), str(path))
 
     @classmethod
@@ -72,9 +113,11 @@ class Manifest(BaseModel):
             return cls.model_validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
+            if first["type"] == _HIGHER_FORMAT:
+                raise StepError(f"{name}: {first['msg']}") from None
             where = ".".join(str(part) for part in first["loc"])
             raise StepError(
-                f"{name}: {where or 'the file'}: {first['msg']}; write it anew with this version"
+                f"{name}: {where or 'the file'}: {first['msg']}; {cls.REMEDY}"
             ) from None
 
     @property
@@ -91,7 +134,7 @@ def _inside(file: str) -> str:
     path = PurePosixPath(file)
     inside = file == str(path) and file.isprintable() and not path.is_absolute()
     if not inside or ".." in path.parts or not path.name:
-        raise ValueError(f"{file!r} is no path inside the dataset's directory")
+        raise ValueError(f"{file!r} is not a path inside the dataset's directory")
     return file
 
 

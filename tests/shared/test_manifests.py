@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config import Train
+from components.config import VERSION, Train
 from components.ingest import anomalies
 from components.shared.errors import StepError
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Manifest, Model
+from components.shared.predictions import Drift, Predictions, Reference
 from components.train.distributed.cluster import Cluster
 from components.train.train import _check
+from pipeline.runs import Run
 from tests.conftest import Command
 
 Json = Any
@@ -131,6 +133,38 @@ def test_any_bytes_are_refused(text: bytes) -> None:
         assert str(refused.value).isprintable()
 
 
+def test_unknown_fields_of_the_same_format_are_left_alone() -> None:
+    later = DATASET | {"format": 1, "written_by": "9.0.0", "field_of_a_later_release": [1]}
+    assert Dataset.parse(json.dumps(later).encode(), "file") == Dataset.model_validate(DATASET)
+
+
+def test_a_file_without_a_number_is_of_the_first_format() -> None:
+    written = json.loads(Dataset.model_validate(DATASET).text)
+    assert written["format"] == 1
+    assert written["written_by"] == VERSION
+
+
+@pytest.mark.parametrize("kind", [Dataset, Model, Evaluation, Reference, Predictions, Drift, Run])
+@pytest.mark.parametrize("release", ["9.1.0", None, "a\nb", "9" * 100])
+def test_a_higher_format_is_refused_by_the_release_that_reads_it(
+    kind: type[Manifest], release: str | None
+) -> None:
+    text = json.dumps({"format": 2, "written_by": release}).encode()
+    with pytest.raises(StepError) as refused:
+        kind.parse(text, "file")
+    newer = release if release and release.isprintable() else "not known"
+    assert str(refused.value) == (
+        f"file: format 2, written by version {newer[:40]}, this is version {VERSION}, which reads "
+        f"up to 1; use images of version {newer[:40]} or newer"
+    )
+
+
+@pytest.mark.parametrize("number", [0, -1, "1", 1.5, None, True])
+def test_a_format_is_a_whole_number(number: Json) -> None:
+    with pytest.raises(StepError, match=r"file: the file: .*expected a whole number from 1"):
+        Dataset.parse(json.dumps(DATASET | {"format": number}).encode(), "file")
+
+
 def test_depth_is_no_way_in() -> None:
     for text in (b"[" * 100_000, b'{"splits":' * 100_000):
         with pytest.raises(StepError):
@@ -143,7 +177,7 @@ def test_depth_is_no_way_in() -> None:
 def test_a_shard_lies_inside(file: str) -> None:
     found = copy.deepcopy(DATASET)
     found["splits"]["test"]["shards"][0]["file"] = file
-    with pytest.raises(StepError, match=r"splits.test.shards.0.file: .* no path inside"):
+    with pytest.raises(StepError, match=r"splits.test.shards.0.file: .* not a path inside"):
         Dataset.parse(json.dumps(found).encode(), "dataset.json")
 
 
@@ -194,7 +228,7 @@ def test_a_changed_evaluation_is_usable_or_refused(evaluation: Path) -> None:
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / Dataset.FILE)
-    with pytest.raises(StepError, match="is no file"):
+    with pytest.raises(StepError, match="is not a file"):
         Dataset.read(tmp_path)
 
 
