@@ -35,6 +35,7 @@ KNOWN_test-containers := BASE_IMAGE
 KNOWN_fake-gcs-server := FAKE_GCS_SERVER
 KNOWN_kserve-schema := KSERVE
 KNOWN_bench-train := PEERS
+KNOWN_bench-size := BEFORE
 KNOWN_bench-local := BEFORE
 KNOWN_bench-imports := BEFORE
 KNOWN_fuzz := FUZZ TESTS
@@ -174,7 +175,10 @@ test-roots: ## Type the first command on bare Debian machines: make test-roots S
 
 ##@ Measure it
 
-.PHONY: bench-local bench-imports bench-train bench-evaluate bench-ingest bench-predict bench-drift bench-distributed bench-memory bench-accuracy
+.PHONY: bench-size bench-local bench-imports bench-train bench-evaluate bench-ingest bench-predict bench-drift bench-distributed bench-memory bench-accuracy
+bench-size: $(DEVELOPED) ## Count what there is to read, beside its budget: make bench-size BEFORE=REVISION
+	@$(PYTHON) -m bench.size $(if $(BEFORE),--before $(BEFORE)) $(ARGS)
+
 bench-local: $(DEVELOPED) ## Measure a whole run beside another revision's: make bench-local BEFORE=REVISION
 	@$(PYTHON) -m bench.local --before $(BEFORE)
 
