@@ -12,14 +12,14 @@ from components.config import TUTORIAL
 from components.shared.command_line import Place, build, build_all, exit_on_error, flag, options
 from components.sources.presence import check_there
 from pipeline.cluster import Cluster
-from pipeline.engine import podman
-from pipeline.help import GroupedCommand
-from pipeline.history import runs
-from pipeline.options import choosing
+from pipeline.local.engine import podman
+from pipeline.local.help import GroupedCommand
+from pipeline.local.history import runs
+from pipeline.local.processes import Processes
 from pipeline.pipelines import MNIST, PIPELINES, PREDICT, Pipeline
-from pipeline.processes import Processes
-from pipeline.schedule import schedule
-from pipeline.submit import submit
+from pipeline.remote.options import choosing
+from pipeline.remote.schedule import schedule
+from pipeline.remote.submit import submit
 
 
 def _use_tutorial(context: click.Context, _: click.Parameter, chosen: bool) -> None:
@@ -52,7 +52,9 @@ def run_here(
     with exit_on_error(debug):
         check_there(parameters["source"])
         with _processes(pipeline, runner) as processes:
-            from pipeline.local import run  # imports kfp, while the processes import for the steps
+            from pipeline.local.run import (
+                run,  # imports kfp, while the processes import for the steps
+            )
 
             sys.exit(run(pipeline, parameters, Path(runs), debug, images, processes))
 

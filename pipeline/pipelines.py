@@ -63,7 +63,7 @@ class Pipeline:
 MNIST = Pipeline(
     name="mnist",
     description="Handwritten digits, from raw files to a served model",
-    entry="pipeline.pipeline:mnist",
+    entry="pipeline.training:mnist",
     steps=(Ingest, Train, Evaluate, Push),
     whole_run=Run,
     command="local",
@@ -91,7 +91,7 @@ MNIST = Pipeline(
 PREDICT = Pipeline(
     name="predict",
     description="What came in: what the champion says of it, and whether it looks as it did",
-    entry="pipeline.predict:predict_and_watch",
+    entry="pipeline.prediction:predict_and_watch",
     steps=(Predict, Watch),
     whole_run=Notification,
     command="predict",

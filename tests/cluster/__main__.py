@@ -19,10 +19,10 @@ from components.shared.command_line import build, exit_on_error, options
 from components.shared.errors import StepError
 from pipeline.cluster import Cluster
 from pipeline.compile import compile_to
-from pipeline.options import connecting, connection
-from pipeline.package import Package
 from pipeline.pipelines import MNIST
-from pipeline.submit import SCRATCH
+from pipeline.remote.options import connecting, connection
+from pipeline.remote.package import Package
+from pipeline.remote.submit import SCRATCH
 from tests.cluster.checks import CHECKS, Hold
 from tests.cluster.installation import Installation, SkippedError
 

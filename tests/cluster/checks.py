@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from components.shared.errors import StepError
-from pipeline import schedules
-from pipeline.cron import next_times
+from pipeline.remote import schedules
+from pipeline.remote.cron import next_times
 from tests.cluster.installation import ENDLESS, Installation, SkippedError
 
 EVERY_MINUTE = "0 * * * * *"

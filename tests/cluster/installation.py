@@ -12,9 +12,9 @@ from components.config import TUTORIAL
 from components.shared.errors import StepError
 from components.summary.outcome import Outcome
 from components.summary.workflow import pods_of
-from pipeline import client, schedules, waiting
-from pipeline.client import FINISHED, Connection, Request, explained
-from pipeline.package import Package
+from pipeline.remote import client, schedules, waiting
+from pipeline.remote.client import FINISHED, Connection, Request, explained
+from pipeline.remote.package import Package
 
 # Any model goes out: the tutorial's is not the point here.
 LENIENT = {

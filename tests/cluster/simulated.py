@@ -9,9 +9,9 @@ from typing import Any
 
 from components.summary.outcome import outcome
 from components.summary.workflow import pods_of, steps_of, terminated
-from pipeline.cron import next_times
+from pipeline.remote.cron import next_times
 from tests.cluster.checks import TOO_LARGE
-from tests.pipeline.fake_kfp import FakeKfp, RefusedError, serving
+from tests.pipeline.remote.fake_kfp import FakeKfp, RefusedError, serving
 from tests.workflows import workflow
 
 SAID = {

@@ -9,8 +9,8 @@ import pytest
 
 from bench import nights
 from components.shared.predictions import Predictions
+from pipeline.local.runs import Run
 from pipeline.pipelines import PREDICT
-from pipeline.runs import Run
 from tests.conftest import MNIST, Command
 from tests.idx_files import read_mnist
 from tests.json_server import Request, serve_json

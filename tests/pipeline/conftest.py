@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.__main__ import main
-from tests.pipeline.fake_kfp import FakeKfp, serve
+from tests.pipeline.remote.fake_kfp import FakeKfp, serve
 
 Cli = Callable[..., Result]
 

@@ -9,7 +9,7 @@ import pytest
 
 from components.sources.selection import days_until
 from tests.pipeline.conftest import Cli
-from tests.pipeline.fake_kfp import FakeKfp
+from tests.pipeline.remote.fake_kfp import FakeKfp
 
 NIGHTLY = "0 0 3 * * *"
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.cron import next_times
+from pipeline.remote.cron import next_times
 from tests.pipeline.conftest import Cli
 
 MONDAY = datetime(2026, 3, 2, 12, tzinfo=UTC)

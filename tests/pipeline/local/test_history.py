@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.local.runs import Run, Step, point_latest
 from pipeline.pipelines import MNIST
-from pipeline.runs import Run, Step, point_latest
 from tests.pipeline.conftest import Cli
 
 

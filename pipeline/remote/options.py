@@ -10,11 +10,11 @@ from click.core import ParameterSource
 
 from components.shared.addresses import redacted_text
 from components.shared.command_line import build_all
+from pipeline.local.runs import public
 from pipeline.pipelines import MNIST, PIPELINES, Pipeline
-from pipeline.runs import public
 
 if TYPE_CHECKING:
-    from pipeline.client import Connection, Request
+    from pipeline.remote.client import Connection, Request
 
 CONNECTION = ("host", "token", "cookies", "namespace")
 REQUEST = ("parameters", "experiment", "name", "service_account")
@@ -158,7 +158,7 @@ def connection(values: dict[str, Any]) -> "Connection":
     Raises:
         click.UsageError: No server is named.
     """
-    from pipeline.client import Connection
+    from pipeline.remote.client import Connection
 
     context = click.get_current_context()
     given = {name: values[name] for name in CONNECTION}
@@ -180,8 +180,8 @@ def request(values: dict[str, Any]) -> "Request":
             parameter.
         StepError: The file is no compiled pipeline.
     """
-    from pipeline.client import Request
-    from pipeline.package import Package
+    from pipeline.remote.client import Request
+    from pipeline.remote.package import Package
 
     package = Package.read(values["package"])
     # Another's parameters were checked, and its registry; one that is none of ours is its owner's.

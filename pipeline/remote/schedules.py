@@ -15,9 +15,9 @@ import kfp
 import kfp_server_api
 
 from components.shared.errors import StepError
-from pipeline.client import FINISHED, Connection, Request, explained
-from pipeline.package import UNTIL
-from pipeline.waiting import patiently
+from pipeline.remote.client import FINISHED, Connection, Request, explained
+from pipeline.remote.package import UNTIL
+from pipeline.remote.waiting import patiently
 
 PAGE = 100
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from components.shared.command_line import exit_on_error
 from components.shared.errors import StepError, printable
 from components.shared.manifests import SPLITS, Dataset, Evaluation
-from pipeline.runs import DRIFT, Run
+from pipeline.local.runs import DRIFT, Run
 
 COLOURS = {
     "published": "green",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.display import Display
+from pipeline.local.display import Display
 
 
 class Terminal(io.StringIO):

@@ -8,9 +8,9 @@ from typing import Any
 
 from components.shared.environment import RUN_INDEX
 from components.shared.predictions import Drift
-from pipeline.display import Display
+from pipeline.local.display import Display
+from pipeline.local.runs import DRIFT, Outcome, Step
 from pipeline.pipelines import Pipeline
-from pipeline.runs import DRIFT, Outcome, Step
 
 REPORT = "drift.html"
 

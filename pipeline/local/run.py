@@ -27,12 +27,12 @@ from components.shared.environment import RUN_ID, RUN_INDEX, RUN_PAGE
 from components.shared.process import sigterm_exits
 from components.summary.outcome import Step as Told
 from components.summary.summary import write_steps
-from pipeline import containers, page
-from pipeline.display import Display
-from pipeline.outcome import outcome_of, show_interrupted, show_outcome
+from pipeline.local import containers, page
+from pipeline.local.display import Display
+from pipeline.local.outcome import outcome_of, show_interrupted, show_outcome
+from pipeline.local.processes import Command, Processes, Show
+from pipeline.local.runs import Outcome, Run, Step, point_latest
 from pipeline.pipelines import Pipeline
-from pipeline.processes import Command, Processes, Show
-from pipeline.runs import Outcome, Run, Step, point_latest
 
 Execute = Callable[[Show], int]  # runs a step and returns its exit code
 RunStep = Callable[[list[str], Execute], int]

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pipeline import page
+from pipeline.local import page
+from pipeline.local.runs import Run, Step
 from pipeline.pipelines import MNIST
-from pipeline.runs import Run, Step
 
 
 def test_page_tells_what_came_of_a_run_and_links_what_is_there(tmp_path: Path) -> None:

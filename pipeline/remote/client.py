@@ -17,7 +17,7 @@ import urllib3
 
 from components.shared.addresses import redacted
 from components.shared.errors import StepError
-from pipeline.package import Package
+from pipeline.remote.package import Package
 
 FINISHED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 # What a server that starts anew, or the way to it, answers.

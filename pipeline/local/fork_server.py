@@ -1,4 +1,4 @@
-"""What Python's fork server does first, in a local run; see :mod:`pipeline.processes`."""
+"""What Python's fork server does first, in a local run; see :mod:`pipeline.local.processes`."""
 
 import os
 import signal

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.local.processes import Command, Processes
 from pipeline.pipelines import PREDICT
-from pipeline.processes import Command, Processes
 from tests.conftest import ROOT
 
 THREADS = """
 import importlib, json, pathlib, sys
-from pipeline.processes import PRELOADED
+from pipeline.local.processes import PRELOADED
 for name in PRELOADED:
     importlib.import_module(name)
 threads = [path.read_text().strip() for path in pathlib.Path("/proc/self/task").glob("*/comm")]

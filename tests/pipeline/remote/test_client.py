@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from components.summary.workflow import pods_of
-from pipeline import waiting
+from pipeline.remote import waiting
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Cli
-from tests.pipeline.fake_kfp import FakeKfp
+from tests.pipeline.remote.fake_kfp import FakeKfp
 from tests.workflows import workflow
 
 REGISTRY = ("-p", "destination=gs://bucket/registry")

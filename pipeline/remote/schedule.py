@@ -9,8 +9,8 @@ import click
 
 from components.shared.command_line import exit_on_error
 from components.shared.errors import log_line
-from pipeline.options import connecting, connection, lost, request, requesting, show
 from pipeline.pipelines import PIPELINES
+from pipeline.remote.options import connecting, connection, lost, request, requesting, show
 
 ZONE_REASON = (
     "a schedule has no time zone of its own: the installation reads all of them in one, UTC unless "
@@ -20,7 +20,7 @@ ZONE_REASON = (
 
 def _cron(_: click.Context, __: click.Parameter, cron: str) -> str:
     if cron:
-        from pipeline.cron import next_times
+        from pipeline.remote.cron import next_times
 
         try:
             next_times(cron)
@@ -70,13 +70,13 @@ def schedule(
         server, asked = connection(values), request(values)
         if problem := lost(PIPELINES[pipeline], asked):
             raise click.BadParameter(problem, param_hint="-p")
-        from pipeline.cron import next_times
+        from pipeline.remote.cron import next_times
 
         times = next_times(cron)
         if dry_run:
             _show(values["package"], asked, cron, times)
             return
-        from pipeline import schedules
+        from pipeline.remote import schedules
 
         created = schedules.create(server, asked, cron)
     click.echo(f"Schedule {asked.name}: {server.address}/#/recurringrun/details/{created.id}")
@@ -87,7 +87,7 @@ def schedule(
 
 
 def _show(file: Path, asked: Any, cron: str, times: list[datetime]) -> None:
-    from pipeline.package import UNTIL
+    from pipeline.remote.package import UNTIL
 
     until = {}
     if UNTIL in asked.package.inputs and UNTIL not in asked.parameters:
@@ -100,7 +100,7 @@ def _show(file: Path, asked: Any, cron: str, times: list[datetime]) -> None:
 def list_schedules(**values: Any) -> None:
     """Show the schedules."""
     with exit_on_error():
-        from pipeline import schedules
+        from pipeline.remote import schedules
 
         for found in schedules.every(connection(values)):
             cron = found.trigger.cron_schedule.cron if found.trigger.cron_schedule else "-"
@@ -113,7 +113,7 @@ def _switching(action: str, done: str, help_text: str) -> Callable:
     @connecting
     def command(name: str, **values: Any) -> None:
         with exit_on_error():
-            from pipeline import schedules
+            from pipeline.remote import schedules
 
             schedules.switch(connection(values), name, action)
         click.echo(f"{done} {name}")
@@ -140,7 +140,7 @@ _switching("resume", "Resumed", "Start runs again.")
 def delete(name: str, wait: bool, force: bool, poll: float, **values: Any) -> None:
     """Remove a schedule; its runs stay."""
     with exit_on_error():
-        from pipeline import schedules
+        from pipeline.remote import schedules
 
         count = schedules.delete(connection(values), name, wait, force, poll)
     click.echo(f"Deleted {name}" + (f" ({count} of them)" if count > 1 else ""))

@@ -8,8 +8,8 @@ import click
 
 from components.shared.command_line import exit_on_error
 from components.shared.errors import log_line
-from pipeline.options import connecting, connection, lost, request, requesting, show
 from pipeline.pipelines import PIPELINES, Pipeline
+from pipeline.remote.options import connecting, connection, lost, request, requesting, show
 
 # Where a first try publishes to that names no registry: a pod can write there, and nowhere else.
 SCRATCH = "/tmp/registry"
@@ -51,7 +51,7 @@ def submit(pipeline: str, wait: bool, poll: float, dry_run: bool, **values: Any)
         if dry_run:
             show(values["package"], asked)
             return
-        from pipeline import client, waiting
+        from pipeline.remote import client, waiting
 
         run_id, link = client.submit(server, asked)
         click.echo(f"Run: {link}")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from components.shared.errors import StepError
-from pipeline.containers import runner
+from pipeline.local.containers import runner
 from pipeline.pipelines import MNIST, PREDICT, Pipeline
 from tests.conftest import Command
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from components.shared import pages
 from components.shared.environment import RUN_INDEX
 from components.shared.storage import write_text
-from pipeline.runs import Run
+from pipeline.local.runs import Run
 
 MADE = {  # what there is to look at, by name
     "Report of the evaluation": "evaluate/evaluation/report.html",
@@ -33,7 +33,7 @@ def write(directory: Path, run: Run) -> None:
     made = {name: place for name, place in MADE.items() if (directory / place).exists()}
     logs = {step: f"{step}/log.txt" for step in run.steps}
     page = pages.render(
-        "pipeline",
+        "pipeline.local",
         ".",
         "run.html.j2",
         run=run,

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Cli
-from tests.pipeline.fake_kfp import FakeKfp
+from tests.pipeline.remote.fake_kfp import FakeKfp
 from tests.pipeline.test_cluster import Compiled
 
 STEPS = ("predict", "watch", "summary")

@@ -12,7 +12,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from components.shared.errors import StepError
 from components.summary.outcome import Outcome, Step, outcome
 from components.summary.workflow import STEPS, steps_of, terminated
-from pipeline.client import FINISHED, AwayError, Connection, explained
+from pipeline.remote.client import FINISHED, AwayError, Connection, explained
 
 PATIENCE = 900.0  # seconds that a server may be away, as while it starts anew
 LONGEST_PAUSE = 30.0  # seconds between two looks for it

@@ -26,11 +26,11 @@ from typing import Any, NoReturn, Self
 from components.shared.environment import FORKABLE
 from components.shared.process import end_with_parent
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # Libraries alone, nothing of the steps themselves. Importing them starts no thread but OpenBLAS's
 # and jemalloc's own, which both see to forks: a test holds that.
 LIBRARIES = ["kfp.dsl.executor", "tensorboard.compat.proto.event_pb2", "tensorflow"]
-PRELOADED = ["pipeline.fork_server", *LIBRARIES] if sys.platform == "linux" else []
+PRELOADED = ["pipeline.local.fork_server", *LIBRARIES] if sys.platform == "linux" else []
 GRACE = 30  # seconds that a step gets to end: training saves a checkpoint then
 TIDY = 5  # seconds of these for one that has nothing to save; Beam may wait for ever
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.shared.errors import StepError
-from pipeline import engine
+from pipeline.local import engine
 from tests.conftest import Command
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from components.shared.errors import StepError
+from pipeline.local.runs import Run, point_latest
 from pipeline.pipelines import MNIST
-from pipeline.runs import Run, point_latest
 
 
 def test_a_run_says_what_it_is_from_the_start(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""A pipeline run on this machine, with ``kfp.local``."""

@@ -1,0 +1,1 @@
+"""A pipeline run on a cluster, through the API of Kubeflow Pipelines."""
