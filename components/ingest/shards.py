@@ -1,30 +1,25 @@
-"""What a worker does: reads a range, writes its shards, and notes what it found."""
+"""A worker's work on a range: it writes a shard for each split, and counts what is in them."""
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
-import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
-from pyarrow import fs
 from pydantic import BaseModel, Field
 
+from components.config import Ingest
 from components.ingest import digests
-from components.jobs import notes
 from components.jobs.output import WORK
-from components.jobs.run import counters
+from components.jobs.ranges import Plan, RangeReport, Work
 from components.shared.manifests import SPLITS, Shard
 from components.shared.records import Images, encode
 from components.sources import filesystem
-from components.sources.source import WRONG_SIZE, Range, Records, Source, Unusable
+from components.sources.source import WRONG_SIZE, Range, Records, Unusable
 
 
-class SplitNote(BaseModel):
-    """What a range has of one split."""
+class SplitFigures(BaseModel):
+    """What is in a range's records of one split."""
 
-    shard: Shard
     rejected: int
     wrong_size: int
     labels: list[int]
@@ -32,24 +27,12 @@ class SplitNote(BaseModel):
     pixel_square_sum: int
 
 
-class Note(notes.Note):
-    """What a worker notes about a range, next to its shards."""
+class SplitsReport(RangeReport):
+    """What a worker reports of a range that it cut into splits."""
 
-    splits: dict[str, SplitNote] = Field(default_factory=dict)
+    figures: dict[str, SplitFigures] = Field(default_factory=dict)
     # Digests of each split in each bucket of the digests' file.
     buckets: list[list[int]] = Field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What all workers of a run have in common."""
-
-    source: Source
-    output: fs.FileSystem  # the dataset's directory is its root
-    validation_share: float
-    test_share: float
-    buckets: int  # passes in which duplicates are counted
-    may_reject: int  # records
 
 
 class Sorted(NamedTuple):
@@ -67,42 +50,20 @@ def digests_file(part: Range) -> str:
     return f"{WORK}/{part.index:06d}.digests"
 
 
-class WriteShards(beam.DoFn):
-    """Reads one range of the source and writes one TFRecord shard for each split it has.
+class WriteShards(Work[SplitsReport]):
+    """Writes one TFRecord shard for each split that a range has."""
 
-    An element is a whole range: one element an image costs more in Beam than the work itself.
-    """
+    report = SplitsReport
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.classes = len(plan.source.class_names)
-        self.counters = counters()
+    def __init__(self, plan: Plan, config: Ingest) -> None:
+        super().__init__(plan)
+        self._shares = config.validation_share, config.test_share
+        self._classes = len(plan.source.class_names)
+        self._buckets = digests.buckets(plan.records)  # passes in which duplicates are counted
 
-    def process(self, part: Range) -> Iterable[int]:
-        """Writes the shards and the note; yields the number of records read."""
-        output = self.plan.output
-        records = notes.read_range(self.plan.source, part, output)
-        if records is None:
-            return
-        found = self._sort(part, records)
-        note = Note(
-            read=len(records.images) + len(records.unreadable),
-            splits={split: self._write(part, split, found) for split in self._splits(part)},
-            rejected=notes.write_rejected(self.plan.source, part, output, found.rejected),
-            unusable=len(found.rejected),
-            buckets=self._write_digests(part, found),
-        )
-        notes.write_note(output, part, note)
-        self._count(note)
-        if note.unusable > self.plan.may_reject:
-            notes.stop(output)
-        yield note.read
-
-    def _splits(self, part: Range) -> tuple[str, ...]:
-        return (part.split,) if part.split else SPLITS
-
-    def _sort(self, part: Range, records: Records) -> Sorted:
-        usable = (records.labels >= 0) & (records.labels < self.classes)
+    def compute(self, part: Range, records: Records) -> Sorted:
+        """Decides for each record whether it is used, and in which split."""
+        usable = (records.labels >= 0) & (records.labels < self._classes)
         images, labels = records.images[usable], records.labels[usable]
         hashes = digests.digest([image.tobytes() for image in images])
         rejected = [*records.unreadable, *self._with_wrong_label(records, ~usable)]
@@ -111,12 +72,26 @@ class WriteShards(beam.DoFn):
         named = [(SPLITS[split], record) for split, record in zip(splits, rejected, strict=True)]
         return Sorted(images, labels, self._splits_of(part, hashes), hashes, named)
 
+    def write(self, part: Range, records: Records, computed: Sorted) -> SplitsReport:
+        """Writes shards, rejected records and digests."""
+        files, figures = {}, {}
+        for split in (part.split,) if part.split else SPLITS:
+            files[split], figures[split] = self._write_split(part, split, computed)
+        return SplitsReport(
+            read=len(records.images) + len(records.unreadable),
+            files=files,
+            figures=figures,
+            rejected=len(computed.rejected),
+            first_rejected=self.write_rejected(part, computed.rejected),
+            buckets=self._write_digests(part, computed),
+        )
+
     def _splits_of(self, part: Range, hashes: digests.Digests) -> npt.NDArray[np.intp]:
         if part.split:
             return np.full(len(hashes), SPLITS.index(part.split))
-        return digests.split_of(hashes, self.plan.validation_share, self.plan.test_share)
+        return digests.split_of(hashes, *self._shares)
 
-    def _write(self, part: Range, split: str, found: Sorted) -> SplitNote:
+    def _write_split(self, part: Range, split: str, found: Sorted) -> tuple[Shard, SplitFigures]:
         mine = found.splits == SPLITS.index(split)
         images, labels = found.images, found.labels
         if not mine.all():
@@ -124,16 +99,16 @@ class WriteShards(beam.DoFn):
         data = encode(images, labels.astype(np.uint8))
         filesystem.write(self.plan.output, part.shard_file(split), data)
         rejected = [record for of, record in found.rejected if of == split]
-        return SplitNote(
-            shard=Shard(
-                file=part.shard_file(split),
-                records=len(images),
-                bytes=len(data),
-                sha256=hashlib.sha256(data).hexdigest(),
-            ),
+        shard = Shard(
+            file=part.shard_file(split),
+            records=len(images),
+            bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+        return shard, SplitFigures(
             rejected=len(rejected),
             wrong_size=sum(record.reason.startswith(WRONG_SIZE) for record in rejected),
-            labels=np.bincount(labels, minlength=self.classes).tolist(),
+            labels=np.bincount(labels, minlength=self._classes).tolist(),
             pixel_sum=int(images.sum(dtype=np.uint64)),
             pixel_square_sum=int(np.square(images, dtype=np.uint16).sum(dtype=np.uint64)),
         )
@@ -141,7 +116,7 @@ class WriteShards(beam.DoFn):
     def _write_digests(self, part: Range, found: Sorted) -> list[list[int]]:
         """Writes the digests bucket by bucket, in it split by split; returns how many of each."""
         by_split = [
-            digests.sort_into(found.digests[found.splits == split], self.plan.buckets)
+            digests.sort_into(found.digests[found.splits == split], self._buckets)
             for split in range(len(SPLITS))
         ]
         by_bucket = list(zip(*by_split, strict=True))
@@ -153,15 +128,9 @@ class WriteShards(beam.DoFn):
         return [
             Unusable(
                 int(records.positions[index]),
-                f"label {records.labels[index]}, expected 0 to {self.classes - 1}",
+                f"label {records.labels[index]}, expected 0 to {self._classes - 1}",
                 records.images[index].tobytes(),
                 int(records.labels[index]),
             )
             for index in np.flatnonzero(wrong)
         ]
-
-    def _count(self, note: Note) -> None:
-        self.counters["read"].inc(note.read)
-        self.counters["rejected"].inc(note.unusable)
-        self.counters["written"].inc(sum(s.shard.records for s in note.splits.values()))
-        self.counters["bytes"].inc(sum(s.shard.bytes for s in note.splits.values()))

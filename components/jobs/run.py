@@ -1,55 +1,81 @@
-"""Runs a Beam job over the ranges of a source, on whatever runner."""
+"""Runs a step's work on the ranges of a source, on whatever runner of Beam."""
 
-from collections.abc import Mapping, Sequence
-from math import prod
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
-import apache_beam as beam
-from apache_beam.metrics import Metrics, MetricsFilter
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-
-from components.jobs import processes
+from components.jobs.ranges import (
+    COUNTS,
+    Plan,
+    RangeReport,
+    Report,
+    Work,
+    is_stopped,
+    read_reports,
+    write_report,
+)
 from components.shared.errors import StepError, explain, is_about_a_file
-from components.sources.source import Range, Source
+from components.sources.source import Range, Records
+
+
+@contextmanager
+def quiet_beam() -> Iterator[None]:
+    """Keeps Beam, imported in the block, from warning of a BigQuery client that nobody needs."""
+
+    def needed(record: logging.LogRecord) -> bool:
+        return "apitools" not in record.getMessage()
+
+    logging.getLogger().addFilter(needed)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeFilter(needed)
+
+
+with quiet_beam():
+    import apache_beam as beam
+    from apache_beam.metrics import Metrics
+    from apache_beam.options.pipeline_options import (
+        DirectOptions,
+        PipelineOptions,
+        StandardOptions,
+    )
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from apache_beam.utils.shared import Shared
+
+    from components.jobs import processes
 
 # From so many records on, two worker processes make up for the seconds that they take to start.
 WORTH_PROCESSES = 2_000_000
-RANGE_BYTES = 64 << 20  # pixels that a worker holds at once
 NAMESPACE = "records"  # of the Beam counters
-COUNTERS = ("read", "written", "rejected", "bytes")
+TURN = 0.0002  # seconds
 
 
-def ranges_of(source: Source, size: int) -> list[Range]:
-    """Cuts a source into ranges: smaller than asked for where large images would take memory."""
-    return source.ranges(min(size, max(1, RANGE_BYTES // prod(source.image_shape))))
-
-
-def counters() -> Mapping[str, Any]:
-    """Returns the counters of a job, for what works on its ranges to raise."""
-    return {name: Metrics.counter(NAMESPACE, name) for name in COUNTERS}
-
-
-def run(
-    work: beam.PTransform, ranges: Sequence[Range], beam_arguments: Sequence[str]
-) -> dict[str, int]:
-    """Runs a job to its end and returns its counters.
+def run(plan: Plan, work: Work[Report], beam_arguments: Sequence[str]) -> list[Report]:
+    """Has workers do a step's work on every range of a plan.
 
     Args:
-        work: What becomes of the ranges.
-        ranges: They.
+        plan: The ranges, and what the workers have in common.
+        work: What they do.
         beam_arguments: Beam's own flags, handed to the runner unchanged.
 
+    Returns:
+        The reports of the ranges, in order.
+
     Raises:
-        StepError: The runner failed, whatever it is; Beam has no exception of its own for it.
+        StepError: A range could not be worked on, more records than allowed are unusable, or the
+            runner failed, whatever it is; Beam has no exception of its own for it.
     """
-    flags = _flags(sum(part.stop - part.start for part in ranges), beam_arguments)
+    options = PipelineOptions(_flags(plan.records, beam_arguments))
     try:
         with processes.watched():
-            pipeline = _pipeline(PipelineOptions(flags))
-            _ = pipeline | "Ranges" >> beam.Create(ranges, reshuffle=True) | work
-            result = pipeline.run()
-            result.wait_until_finish()
+            pipeline = _pipeline(options)
+            ranges = pipeline | "Ranges" >> beam.Create(plan.ranges, reshuffle=True)
+            _ = ranges | type(work).__name__ >> beam.ParDo(_WorkOnRanges(work))
+            pipeline.run().wait_until_finish()
     except StepError:
         raise
     except Exception as error:
@@ -60,9 +86,72 @@ def run(
             f"Beam's runner failed: {reason}; check the flags after --, or see all of the error "
             "with --debug"
         ) from error
-    query = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
-    found = {counter.key.metric.name: counter.result for counter in query["counters"]}
-    return {name: found.get(name, 0) for name in COUNTERS}
+    return read_reports(plan, work.report)  # type: ignore[arg-type]
+
+
+class _WorkOnRanges(beam.DoFn):
+    """Does a step's work; a thread writes a range while the next is computed.
+
+    An element is a whole range: one element an image costs more in Beam than the work itself.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self._work, self._shared = work, Shared()
+        self._counters = {name: Metrics.counter(NAMESPACE, name) for name in COUNTS}
+
+    def setup(self) -> None:
+        """Prepares the process, once for all of its threads.
+
+        Threads take turns more often than Python's every 5 ms: a model's calls are short in Python,
+        and each would wait so long for the other thread's sums.
+        """
+        sys.setswitchinterval(TURN)
+        self._error = None
+        try:
+            self._work = self._shared.acquire(self._prepared)
+        except StepError as error:
+            self._error = error
+
+    def _prepared(self) -> Work:
+        self._work.setup()
+        return self._work
+
+    def start_bundle(self) -> None:
+        """Starts the thread that writes."""
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: list[Future[RangeReport]] = []
+
+    def process(self, part: Range) -> None:
+        """Reads a range and computes, and has the thread write it once those before are written."""
+        plan = self._work.plan
+        if is_stopped(plan):
+            return
+        try:
+            if self._error:
+                raise self._error
+            records = plan.source.read(part)
+            computed = self._work.compute(part, records)
+        except StepError as error:
+            write_report(plan, part, RangeReport(error=str(error)))
+            return
+        self._settle()
+        self._writing.append(self._thread.submit(self._write, part, records, computed))
+
+    def finish_bundle(self) -> None:
+        """Waits for the last."""
+        self._settle()
+        self._thread.shutdown()
+
+    def _settle(self) -> None:
+        """Waits for what is being written, and counts it: a bundle's counters are its thread's."""
+        while self._writing:
+            for name, count in self._writing.pop().result().counts.items():
+                self._counters[name].inc(count)
+
+    def _write(self, part: Range, records: Records, computed: Any) -> RangeReport:
+        report = self._work.write(part, records, computed)
+        write_report(self._work.plan, part, report)
+        return report
 
 
 def _flags(records: int, beam_arguments: Sequence[str]) -> list[str]:

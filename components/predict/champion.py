@@ -1,8 +1,12 @@
-"""Which published model predicts: one version for the whole of an output."""
+"""Which published model predicts: one version for the whole of an output, loaded once a process."""
 
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from components.config import Predict
 from components.registry.registry import Registry
@@ -47,10 +51,32 @@ class Champion(NamedTuple):
                 reference.read_bytes() if reference.is_file() else b"",
             )
 
-    def fetch(self, cache: Path) -> Path:
-        """Returns a local directory with the version's files, downloaded to ``cache`` if far.
+    def load(self) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
+        """Loads the version, downloaded for that where it is far.
+
+        Returns:
+            The function from images, uint8 ``[n, height, width]``, to the probabilities of their
+            classes, float32 ``[n, classes]``. It asks the model for the same batches whoever calls
+            it, so that its answers are the same to the last bit. It raises a StepError where what
+            the model gives is not a distribution over the classes.
 
         Raises:
-            StepError: A file is not the one that was published.
+            StepError: A file is not the one that was published, or the model does not load.
         """
-        return Registry.open(self.destination, self.model_name).fetch(self.version, cache)
+        # TensorFlow is for the workers, and its import takes seconds.
+        from components.scoring.classifier import BATCH, classifier, load
+
+        described = self.described
+        with TemporaryDirectory() as cache:
+            registry = Registry.open(self.destination, self.model_name)
+            directory = registry.fetch(self.version, Path(cache))
+            model: Any = load(directory, described.image_shape, len(described.class_names))
+        classify = classifier(model, str(directory))
+
+        def answers(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+            found = np.empty((len(images), len(described.class_names)), np.float32)
+            for start in range(0, len(images), BATCH):
+                found[start : start + BATCH] = classify(images[start : start + BATCH])
+            return found
+
+        return answers

@@ -6,12 +6,12 @@ from pathlib import Path
 from pyarrow import fs
 
 from components.config import Predict
-from components.jobs.notes import NAMED, check, read_notes
 from components.jobs.output import WORK, atomic_output, make_directory
-from components.jobs.run import ranges_of, run
+from components.jobs.ranges import Plan, first_rejected, total_counts
+from components.jobs.run import run
 from components.predict.champion import Champion
-from components.predict.reading import asked_for, is_empty, open_images
-from components.predict.work import LEAST_SURE, Note, Plan, Work
+from components.predict.incoming import is_empty, open_images, which_images
+from components.predict.work import LEAST_SURE, AnswersReport, WriteAnswers
 from components.shared.addresses import redacted
 from components.shared.errors import log_line
 from components.shared.predictions import Labelled, Predictions, Reference
@@ -40,7 +40,7 @@ def predict(
     """
     champion = Champion.find(config)
     if is_empty(config):
-        log_line(f"Nothing new: no images in {asked_for(config)}")
+        log_line(f"Nothing new: no images in {which_images(config)}")
         return None
     with atomic_output(str(output), Predictions.FILE) as directory:
         images = open_images(
@@ -49,29 +49,20 @@ def predict(
             champion.described.image_shape,
             champion.described.class_names,
         )
-        ranges = ranges_of(images.source, config.shard_size)
-        records = sum(part.stop - part.start for part in ranges)
-        plan = Plan(images, champion, directory, len(ranges), int(config.max_rejected * records))
-        counters = run(Work(plan), ranges, beam_arguments)
-        notes = read_notes(directory, ranges, Note)
-        written = sum(note.file.records for note in notes if note.file)
-        check(notes, records, written, config.max_rejected)
-        found = _predictions(config, images.source, champion, notes, counters)
+        plan = Plan.of(images.source, directory, config)
+        reports = run(plan, WriteAnswers(plan, images, champion), beam_arguments)
+        found = _predictions(config, images.source, champion, reports)
         _write(directory, found, champion)
-    _tell(found)
+    _log(found)
     return found
 
 
 def _predictions(
-    config: Predict,
-    source: Source,
-    champion: Champion,
-    notes: Sequence[Note],
-    counters: dict[str, int],
+    config: Predict, source: Source, champion: Champion, reports: Sequence[AnswersReport]
 ) -> Predictions:
-    profile = Profile.total([note.profile for note in notes if note.profile])
+    profile = Profile.total([report.profile for report in reports if report.profile])
     names = champion.described.class_names
-    least_sure = [image for note in notes for image in note.least_sure]
+    least_sure = [image for report in reports for image in report.least_sure]
     return Predictions(
         source=redacted(config.source),
         source_fingerprint=source.fingerprint,
@@ -80,21 +71,20 @@ def _predictions(
         version=champion.version,
         model_sha256=champion.sha256,
         class_names=list(names),
-        metrics=counters,
-        rejected=[record for note in notes for record in note.rejected][:NAMED],
-        files=[note.file for note in notes if note.file],
+        metrics=total_counts(reports),
+        rejected=first_rejected(reports),
+        files=[file for report in reports for file in report.files.values()],
         class_shares=dict(zip(names, profile.class_shares, strict=True)),
         mean_confidence=profile.mean_confidence,
-        labelled=_labelled(notes),
+        labelled=_labelled(reports),
         least_sure=sorted(least_sure, key=lambda image: image.probability)[:LEAST_SURE],
         profile=profile,
     )
 
 
-def _labelled(notes: Sequence[Note]) -> Labelled | None:
-    images, correct = (
-        sum(getattr(note, name) for note in notes) for name in ("labelled", "correct")
-    )
+def _labelled(reports: Sequence[AnswersReport]) -> Labelled | None:
+    images = sum(report.labelled for report in reports)
+    correct = sum(report.correct for report in reports)
     if not images:
         return None
     return Labelled(
@@ -111,7 +101,7 @@ def _write(directory: fs.FileSystem, found: Predictions, champion: Champion) -> 
     filesystem.write(directory, Predictions.FILE, found.text.encode())
 
 
-def _tell(found: Predictions) -> None:
+def _log(found: Predictions) -> None:
     shares = ", ".join(f"{name} {share:.1%}" for name, share in found.class_shares.items())
     log_line(f"Classes: {shares}; mean confidence {found.mean_confidence:.4f}")
     if found.labelled:

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.predict.champion import Champion
-from components.predict.inference import Read
-from components.predict.reading import Incoming
+from components.predict.incoming import Incoming
 from components.scoring.columns import answer_columns, answers, class_names_metadata, column
+from components.sources.source import Range, Records
 
 DICTIONARIES = ["source", "class_name", "version"]  # columns of few values
 
@@ -16,7 +16,8 @@ DICTIONARIES = ["source", "class_name", "version"]  # columns of few values
 def table(
     champion: Champion,
     images: Incoming,
-    read: Read,
+    part: Range,
+    records: Records,
     probabilities: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],
 ) -> pa.Table:
@@ -25,18 +26,19 @@ def table(
     Args:
         champion: Which model answered.
         images: The source.
-        read: The range.
+        part: The range.
+        records: What is in it.
         probabilities: The answers, float32 ``[n, classes]``.
         labels: The model's class that each image is known to be, ``[n]``; -1 where it is not.
     """
-    told = answers(read.records.images, probabilities)
+    answered = answers(records.images, probabilities)
     names = pa.array(champion.described.class_names)
     columns = {
-        **_places(images, read),
+        **_places(images, part, records),
         "label": pa.array(labels.astype(np.int8), mask=labels < 0),
-        "class_name": pa.DictionaryArray.from_arrays(told[0], names),
-        "version": pa.repeat(pa.scalar(champion.version, pa.int32()), len(read)),
-        **dict(zip((field.name for field in answer_columns(1)), told, strict=True)),
+        "class_name": pa.DictionaryArray.from_arrays(answered[0], names),
+        "version": pa.repeat(pa.scalar(champion.version, pa.int32()), len(labels)),
+        **dict(zip((field.name for field in answer_columns(1)), answered, strict=True)),
     }
     chosen = schema(champion, bool(images.places))
     return pa.Table.from_arrays([columns[name] for name in chosen.names], schema=chosen)
@@ -65,14 +67,14 @@ def schema(champion: Champion, labelled: bool) -> pa.Schema:
     return pa.schema(columns, class_names_metadata(names))
 
 
-def _places(images: Incoming, read: Read) -> dict[str, pa.Array]:
+def _places(images: Incoming, part: Range, records: Records) -> dict[str, pa.Array]:
     """Where a range's images came from: file, and number in it."""
-    origin, positions = images.source.origin(read.part), read.records.positions
+    origin, positions = images.source.origin(part), records.positions
     if isinstance(origin, str):
         of_all = pa.repeat(pa.scalar(0, pa.int32()), len(positions))
         return {
             "source": pa.DictionaryArray.from_arrays(of_all, [origin]),
-            "position": pa.array(positions + read.part.start),
+            "position": pa.array(positions + part.start),
         }
     return {
         "source": pa.array([origin[at] for at in positions.tolist()]).dictionary_encode(),

@@ -14,7 +14,7 @@ from PIL import Image
 from pyarrow import fs
 
 from components.config import Predict
-from components.predict import reading
+from components.predict import incoming
 from components.predict.predict import predict
 from components.registry.registry import Registry
 from components.scoring.classifier import classifier, load
@@ -184,7 +184,7 @@ def test_a_champion_that_changes_meanwhile_changes_nothing(
 
     def changed(config: Predict) -> bool:
         publish(tmp_path / "other", tmp_path / "registry")
-        return reading.is_empty(config)
+        return incoming.is_empty(config)
 
     monkeypatch.setattr("components.predict.predict.is_empty", changed)
     config = Predict(source=str(small_source), destination=str(tmp_path / "registry"))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.config import VERSION, Train
-from components.ingest import anomalies
+from components.ingest.statistics import find_anomalies
 from components.shared.errors import StepError
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Manifest, Model
 from components.shared.predictions import Drift, Predictions, Reference
@@ -103,7 +103,7 @@ def _use(kind: type[Manifest], manifest: Manifest) -> None:
         for name in SPLITS:
             for file in manifest.files(Path("/data"), name):
                 assert os.path.normpath(file).startswith("/data/")
-        anomalies.find(manifest, manifest, 0.1)
+        find_anomalies(manifest, manifest, 0.1)
         _check(Train(batch_size=1), manifest, Cluster(("here",), 0))
 
 

@@ -1,4 +1,4 @@
-"""The source of a night's images, with labels where it has such as the model's classes can bear."""
+"""The images that came in, with labels where all of their classes are among the model's."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class Incoming(NamedTuple):
 
 
 def is_empty(config: Predict) -> bool:
-    """Whether a place where images are put, night by night, holds none.
+    """Whether a place where images are put, day by day, holds none.
 
     Raises:
         StepError: There is no such place.
@@ -48,8 +48,8 @@ def is_empty(config: Predict) -> bool:
     return False
 
 
-def asked_for(config: Predict) -> str:
-    """Says which images were asked for: the source, and of which days."""
+def which_images(config: Predict) -> str:
+    """Says which images are to be read: the source, and of which days."""
     source = redacted(config.source)
     if DATE not in config.source:
         return source
