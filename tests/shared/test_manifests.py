@@ -18,7 +18,7 @@ from components.shared.manifests import SPLITS, Dataset, Evaluation, Manifest, M
 from components.shared.predictions import Drift, Predictions, Reference
 from components.train.distributed.cluster import Cluster
 from components.train.train import _check
-from pipeline.runs import Run
+from pipeline.local.runs import Run
 from tests.conftest import Command
 
 Json = Any
