@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from bench.trained import publish
+from components.shared.environment import OUTCOMES
+from components.shared.outcome import Outcome
 from tests.idx_files import read_mnist, write_source
 
 __all__ = ["publish"]
@@ -27,6 +29,7 @@ settings.register_profile(
 settings.load_profile("fuzz")
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+Outcomes = Callable[[str], Outcome | None]  # by the name of the step
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +52,14 @@ def command() -> Command:
         return process
 
     return run
+
+
+@pytest.fixture
+def outcomes(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Outcomes:
+    """What came of a step of this name, as a runner on this machine reads it."""
+    directory = tmp_path_factory.mktemp("outcomes")
+    monkeypatch.setenv(OUTCOMES, str(directory))
+    return lambda step: Outcome.read(directory, step)
 
 
 @pytest.fixture(scope="session")

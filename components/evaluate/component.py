@@ -36,7 +36,7 @@ def evaluate(
 
     given = locals()
     output = Path(evaluation.path)
-    with exit_on_error(), TemporaryDirectory() as cache:
+    with exit_on_error(step="evaluate"), TemporaryDirectory() as cache:
         config = Evaluate.pick(given)
         champion = None
         if not no_champion:

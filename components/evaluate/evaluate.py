@@ -29,6 +29,7 @@ from components.scoring.classifier import classifier, load
 from components.shared.errors import StepError, log_line
 from components.shared.evaluation import Champion, Mistake, Roc, Serving, Slice, SplitEvaluation
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model, Score
+from components.shared.outcome import Outcome, report_outcome
 from components.shared.storage import atomic_directory, sha256_of_directory
 
 
@@ -187,7 +188,14 @@ def _tell(evaluation: Evaluation) -> None:
         log_line(f"  {verdict}")
     for warning in evaluation.warnings:
         log_line(f"warning: {warning}")
-    log_line(summary(evaluation))
+    report_outcome(
+        Outcome(
+            step="evaluate",
+            result="blessed" if evaluation.blessed else "not blessed",
+            message=summary(evaluation),
+            precision_at_1=evaluation.splits["test"].precision_at_1,
+        )
+    )
 
 
 def summary(evaluation: Evaluation) -> str:

@@ -37,7 +37,7 @@ def ingest(
     from components.shared.command_line import exit_on_error
 
     given = locals()
-    with exit_on_error():
+    with exit_on_error(step="ingest"):
         config = Ingest.pick(given)
         dataset = ingest(config, Path(examples.path))
         shutil.copy(Path(examples.path) / FILE, statistics.path)

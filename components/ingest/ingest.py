@@ -13,6 +13,7 @@ from components.jobs.run import run
 from components.shared.addresses import redacted
 from components.shared.errors import StepError, explain, log_line
 from components.shared.manifests import Dataset
+from components.shared.outcome import Outcome, report_outcome
 from components.sources import filesystem
 from components.sources.open_source import open_source
 
@@ -78,4 +79,5 @@ def _log(dataset: Dataset) -> None:
     log_line(f"Splits: {dataset.splits_from}")
     written = ", ".join(f"{name} {split.records:,}" for name, split in dataset.splits.items())
     rejected = sum(split.rejected for split in dataset.splits.values())
-    log_line(f"Wrote {written} examples; {rejected:,} rejected")
+    message = f"Wrote {written} examples; {rejected:,} rejected"
+    report_outcome(Outcome(step="ingest", result="done", message=message))

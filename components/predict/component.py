@@ -30,7 +30,7 @@ def predict(
     from components.shared.command_line import exit_on_error
 
     given = locals()
-    with exit_on_error():
+    with exit_on_error(step="predict"):
         found = predict(Predict.pick(given), predictions.path)
     if found is None:
         return 0

@@ -14,6 +14,7 @@ from components.predict.incoming import is_empty, open_images, which_images
 from components.predict.work import LEAST_SURE, AnswersReport, WriteAnswers
 from components.shared.addresses import redacted
 from components.shared.errors import log_line
+from components.shared.outcome import Outcome, report_outcome
 from components.shared.predictions import Labelled, Predictions, Reference
 from components.shared.profile import Profile
 from components.shared.significance import wilson
@@ -40,7 +41,8 @@ def predict(
     """
     champion = Champion.find(config)
     if is_empty(config):
-        log_line(f"Nothing new: no images in {which_images(config)}")
+        nothing = f"Nothing new: no images in {which_images(config)}"
+        report_outcome(Outcome(step="predict", result="nothing new", message=nothing))
         return None
     with atomic_output(str(output), Predictions.FILE) as directory:
         images = open_images(
@@ -112,7 +114,10 @@ def _log(found: Predictions) -> None:
         )
     if rejected := found.metrics["rejected"]:
         log_line(f"Rejected {rejected:,} records, see rejected/")
-    log_line(
+    message = (
         f"Predicted {found.profile.images:,} images with version {found.version} of "
         f"{found.model_name}"
+    )
+    report_outcome(
+        Outcome(step="predict", result="predicted", message=message, version=found.version)
     )

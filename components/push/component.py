@@ -24,6 +24,6 @@ def push(
     from components.shared.command_line import exit_on_error
 
     given = locals()
-    with exit_on_error():
+    with exit_on_error(step="push"):
         config = Push.pick(given)
         return push(config, Path(model.path), Path(evaluation.path), run_id)

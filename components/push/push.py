@@ -11,6 +11,7 @@ from components.registry.contents import Validation, Version
 from components.registry.registry import Registry, Release
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
+from components.shared.outcome import Outcome, report_outcome
 from components.shared.predictions import Reference
 from components.shared.storage import files_of, sha256_of_directory
 
@@ -49,9 +50,18 @@ def push(config: Push, model: Path, evaluation: Path, run_id: str = "") -> str:
     champion = registry.advance(version)
     if champion.version != version:
         print(f"Version {champion.version} stays the champion", flush=True)
-    published = f"{registry.where}/{version}"
-    print(f"Published {config.model_name} version {version} to {published}", flush=True)
-    return published
+    address = f"{registry.where}/{version}"
+    report_outcome(
+        Outcome(
+            step="push",
+            result="published",
+            message=f"Published {config.model_name} version {version} to {address}",
+            precision_at_1=judged.splits["test"].precision_at_1,
+            version=version,
+            address=address,
+        )
+    )
+    return address
 
 
 def check_export(export: str) -> None:

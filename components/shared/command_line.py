@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from components.config import SECRET, Options
 from components.shared.addresses import redacted_text
 from components.shared.errors import StepError, explain
+from components.shared.outcome import Outcome, report_outcome
 
 Config = TypeVar("Config", bound=Options)
 
@@ -102,7 +103,7 @@ def _first_problem(error: ValidationError) -> tuple[str, str]:
 
 
 @contextmanager
-def exit_on_error(debug: bool = False) -> Iterator[None]:
+def exit_on_error(debug: bool = False, step: str = "") -> Iterator[None]:
     """Turns what a person can mend into one line and exit code 1.
 
     That is a StepError, a wrong configuration, and what the system has against a file: that the
@@ -110,21 +111,32 @@ def exit_on_error(debug: bool = False) -> Iterator[None]:
 
     Args:
         debug: Lets the error through with its traceback instead.
+        step: The step that this is the whole of; whatever ends it is its outcome. Empty: none.
     """
     try:
         yield
-    except (StepError, ValidationError, OSError) as error:
+    except Exception as error:
         # Where who read the output has gone, click ends without a word.
-        if debug or getattr(error, "errno", None) == errno.EPIPE:
+        if getattr(error, "errno", None) == errno.EPIPE:
             raise
-        if isinstance(error, ValidationError):
-            told = StepError(": ".join(_first_problem(error)))
-        elif isinstance(error, OSError):
-            told = StepError(explain(error))
-        else:
-            told = error
-        print(f"error: {told}", file=sys.stderr, flush=True)
+        message, mendable = _message(error)
+        if step:
+            report_outcome(Outcome(step=step, result="failed", message=message))
+        if debug or not mendable:
+            raise
+        print(f"error: {message}", file=sys.stderr, flush=True)
         sys.exit(1)
+
+
+def _message(error: Exception) -> tuple[str, bool]:
+    """Returns an error's line, and whether it is about what a person can mend."""
+    if isinstance(error, ValidationError):
+        return str(StepError(": ".join(_first_problem(error)))), True
+    if isinstance(error, StepError):
+        return str(error), True
+    if isinstance(error, OSError):
+        return str(StepError(explain(error))), True
+    return f"{type(error).__name__}: {explain(error)}", False
 
 
 def step_command(config: type[Options]) -> Callable[[Callable], click.Command]:
@@ -143,7 +155,7 @@ def step_command(config: type[Options]) -> Callable[[Callable], click.Command]:
 
         def command(debug: bool, **values: Any) -> None:
             built = build(config, values)
-            with exit_on_error(debug):
+            with exit_on_error(debug, step=config.__name__.lower()):
                 function(built, **{name: values[name] for name in values if name in own_names})
 
         debug = click.Option(["--debug"], is_flag=True, help="Show a traceback with an error.")

@@ -14,12 +14,15 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from components.shared.addresses import redacted_text
 from components.shared.environment import IN_CLUSTER, OUTCOMES
 from components.shared.errors import log_line, printable
 from components.shared.storage import write_text
 
 TERMINATION_MESSAGE = Path("/dev/termination-log")
-LONGEST = 2_000  # characters of a message: Kubernetes keeps 4,096 bytes of the whole
+# Bytes of a message: JSON doubles quotes at worst, and Kubernetes keeps 12 KiB for all containers
+# of a pod together, 4 KiB for each of Argo's three.
+LONGEST = 1_500
 
 Result = Literal[
     "done",  # ingest and train: what they wrote is there
@@ -63,16 +66,19 @@ class Outcome(BaseModel):
             return None
 
 
-def report(outcome: Outcome) -> None:
+def report_outcome(outcome: Outcome) -> None:
     """Prints what came of a step, and writes it where the run's reporters look.
 
     A step run by hand has no such place. What cannot be written is no reason to fail: the step's
     work is done.
     """
-    outcome = outcome.model_copy(update={"message": printable(outcome.message)[:LONGEST]})
+    message = printable(redacted_text(outcome.message)).encode()[:LONGEST].decode(errors="ignore")
+    outcome = outcome.model_copy(
+        update={"message": message, "address": redacted_text(outcome.address)}
+    )
     if outcome.result != "failed":
         log_line(outcome.message)
-    text = json.dumps(outcome.model_dump(exclude_defaults=True))
+    text = json.dumps(outcome.model_dump(exclude_defaults=True), ensure_ascii=False)
     try:
         if directory := os.environ.get(OUTCOMES):
             write_text(Path(directory) / f"{outcome.step}.json", text + "\n")

@@ -26,7 +26,7 @@ def summary(
 
     parameters = {"source": source, "destination": destination}
     final = dataclasses.asdict(status)
-    with exit_on_error():
+    with exit_on_error(step="summary"):
         line = summarize(final, run_id, run_page, parameters, Path(summary.path))
     log_line(line)
     if webhook:

@@ -37,19 +37,19 @@ def train(
     from components.config import Train
     from components.shared.command_line import exit_on_error
     from components.shared.environment import TRAINJOB_SETTINGS, run_directory
+    from components.train.train import report_trained, train_and_evaluate
 
     given = locals()
     directory = Path(checkpoints or run_directory("train") or logs.path)
-    with exit_on_error():
+    with exit_on_error(step="train"):
         config = Train.pick(given)
-        if settings := os.environ.get(TRAINJOB_SETTINGS):
+        if not (settings := os.environ.get(TRAINJOB_SETTINGS)):
+            manifest = train_and_evaluate(config, Path(examples.path), Path(model.path), directory)
+        else:
             from components.train.distributed.launch import launch
 
             manifest = launch(settings, config, Path(examples.path), Path(model.path), directory)
-        else:
-            from components.train.train import train_and_evaluate
-
-            manifest = train_and_evaluate(config, Path(examples.path), Path(model.path), directory)
+            report_trained(manifest)
     logs.metadata["directory"] = str(directory)
     if manifest:
         model.metadata["step"] = manifest.step

@@ -208,6 +208,4 @@ def _write(
     export(state.weights, dataset.image_shape, output / "saved_model")
     shutil.copy(logs / HISTORY, output / HISTORY)
     manifest.write(output)
-    precision = scores["test"].precision
-    print(f"Trained {state.step:,} steps: test precision@1 {precision:.4f}", flush=True)
     return manifest

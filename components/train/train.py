@@ -7,6 +7,7 @@ from pathlib import Path
 from components.config import Train
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset, Model
+from components.shared.outcome import Outcome, report_outcome
 from components.shared.storage import atomic_directory
 from components.train.distributed.cluster import Cluster
 from components.train.identity import claim
@@ -36,7 +37,17 @@ def train_and_evaluate(config: Train, examples: Path, output: Path, logs: Path) 
         # Only now, since it costs seconds: a wrong configuration is told at once.
         from components.train.fit import fit
 
-        return fit(config, cluster, dataset, examples, model, logs)
+        trained = fit(config, cluster, dataset, examples, model, logs)
+    if trained:
+        report_trained(trained)
+    return trained
+
+
+def report_trained(model: Model) -> None:
+    """Reports what came of training."""
+    precision = model.scores["test"].precision
+    message = f"Trained {model.step:,} steps: test precision@1 {precision:.4f}"
+    report_outcome(Outcome(step="train", result="done", message=message, precision_at_1=precision))
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def watch(
     from components.watch.watch import REPORT, watch
 
     given = locals()
-    with exit_on_error():
+    with exit_on_error(step="watch"):
         found = watch(Watch.pick(given), Path(predictions.path), Path(drift.path))
         shutil.copy(Path(drift.path) / REPORT, report.path)
     return found.quiet

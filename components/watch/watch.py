@@ -7,6 +7,7 @@ from pathlib import Path
 from components.config import Watch
 from components.shared.environment import IN_CLUSTER
 from components.shared.errors import StepError, log_line
+from components.shared.outcome import Outcome, report_outcome
 from components.shared.predictions import Drift, Predictions, Reference
 from components.shared.storage import atomic_directory
 from components.watch import report
@@ -44,7 +45,10 @@ def watch(config: Watch, predictions: Path, output: Path) -> Drift:
         report.write(directory / report.FILE, drift, found, reference)
     for verdict in drift.verdicts:
         log_line(f"  {verdict}")
-    log_line(summary(drift))
+    result = "quiet" if drift.quiet else "alarm"
+    report_outcome(
+        Outcome(step="watch", result=result, message=summary(drift), version=drift.version)
+    )
     return drift
 
 

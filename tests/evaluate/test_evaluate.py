@@ -18,7 +18,7 @@ from components.evaluate.evaluate import evaluate
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
 from components.shared.storage import sha256_of_directory
-from tests.conftest import ROOT, TEST, Command
+from tests.conftest import ROOT, TEST, Command, Outcomes
 from tests.evaluate.conftest import LENIENT, LENIENT_OPTIONS
 
 FILES = [
@@ -33,7 +33,7 @@ KILLS = int(os.environ.get("EVALUATE_KILLS", "2"))
 
 
 def test_it_says_the_tutorials_lines_every_verdict_and_the_decision(
-    command: Command, examples: Path, model: Path, tmp_path: Path
+    command: Command, examples: Path, model: Path, tmp_path: Path, outcomes: Outcomes
 ) -> None:
     given = ("--examples", examples, "--model", model, "--output", tmp_path / "evaluation")
     said = command("components.evaluate", *given, *LENIENT_OPTIONS).stdout.splitlines()
@@ -48,6 +48,9 @@ def test_it_says_the_tutorials_lines_every_verdict_and_the_decision(
         assert f"  pass {verdict.rule}: {verdict.reason}" in said
     rules = len(result.verdicts)
     assert said[-1].startswith(f"Blessed: all {rules} rules hold, test precision@1 0.")
+    reported = outcomes("evaluate")
+    assert reported and (reported.result, reported.message) == ("blessed", said[-1])
+    assert reported.precision_at_1 == result.splits["test"].precision_at_1
     assert sorted(path.name for path in (tmp_path / "evaluation").iterdir()) == FILES
     assert result.model_sha256 == sha256_of_directory(model / "saved_model")
     assert result.warnings == []
@@ -55,13 +58,19 @@ def test_it_says_the_tutorials_lines_every_verdict_and_the_decision(
 
 
 def test_a_model_that_breaks_a_rule_is_no_error_but_not_blessed(
-    examples: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    examples: Path,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    outcomes: Outcomes,
 ) -> None:
     config = dataclasses.replace(LENIENT, min_precision=0.9999, max_latency_ms=0.000001)
     result = evaluate(config, examples, model, tmp_path / "evaluation")
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("Not blessed: test precision@1 0.")
     assert last.endswith(" is below 0.9999 (and 1 more)")
+    reported = outcomes("evaluate")
+    assert reported and (reported.result, reported.message) == ("not blessed", last)
     assert not result.blessed
     assert Evaluation.read(tmp_path / "evaluation") == result
 

@@ -13,8 +13,9 @@ from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
+from components.shared.outcome import Outcome
 from components.shared.records import decode
-from tests.conftest import MNIST, TEST, TRAIN, VALIDATION, Command
+from tests.conftest import MNIST, TEST, TRAIN, VALIDATION, Command, Outcomes
 from tests.idx_files import encode_idx, read_mnist, write_source
 from tests.ingest.conftest import Array, dataset_digest, digits
 
@@ -40,6 +41,14 @@ def test_the_splits_are_the_tutorials(examples: Path) -> None:
         found = read(examples, split)
         assert np.array_equal(found[0], images)
         assert np.array_equal(found[1], labels)
+
+
+def test_its_outcome_says_how_much_there_is(
+    tiny_source: Path, tmp_path: Path, outcomes: Outcomes
+) -> None:
+    ingest(Ingest(source=str(tiny_source), validation_size=10), tmp_path / "examples")
+    message = "Wrote train 30, validation 10, test 20 examples; 0 rejected"
+    assert outcomes("ingest") == Outcome(step="ingest", result="done", message=message)
 
 
 def test_plain_and_gzip_files_give_the_same_records(small_source: Path, tmp_path: Path) -> None:
@@ -208,7 +217,7 @@ def test_a_bad_source_is_one_line_and_leaves_nothing(
 
 
 def test_the_command_line_tells_a_bad_source_in_one_line(
-    tiny_source: Path, tmp_path: Path, command: Command
+    tiny_source: Path, tmp_path: Path, command: Command, outcomes: Outcomes
 ) -> None:
     message = _label_outside(tiny_source)
     output = tmp_path / "examples"
@@ -218,6 +227,9 @@ def test_the_command_line_tells_a_bad_source_in_one_line(
     assert message in process.stderr
     assert process.stderr.count("\n") == 1
     assert not output.exists()
+    reported = outcomes("ingest")
+    assert reported and reported.result == "failed"
+    assert process.stderr == f"error: {reported.message}\n"
 
 
 @pytest.mark.parametrize(

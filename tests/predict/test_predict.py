@@ -21,7 +21,7 @@ from components.scoring.classifier import classifier, load
 from components.shared.errors import StepError
 from components.shared.predictions import Predictions
 from components.sources.filesystem import open_directory, read
-from tests.conftest import MNIST, Command, publish
+from tests.conftest import MNIST, Command, Outcomes, publish
 from tests.idx_files import Array, encode_idx, read_mnist
 from tests.ingest.conftest import png, write_parquet
 
@@ -115,7 +115,11 @@ def test_a_row_says_where_its_image_is(night: Night, published: Path, tmp_path: 
 
 
 def test_the_manifest_adds_up(
-    small_source: Path, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_source: Path,
+    published: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    outcomes: Outcomes,
 ) -> None:
     config = Predict(source=str(small_source), destination=str(published), shard_size=999)
     found = predict(config, tmp_path / "out")
@@ -135,6 +139,8 @@ def test_the_manifest_adds_up(
     assert low < found.labelled.precision_at_1 < high
     assert (found.version, found.registry, found.profile.images) == (1, str(published), 5_500)
     assert capsys.readouterr().out.endswith("Predicted 5,500 images with version 1 of digits\n")
+    reported = outcomes("predict")
+    assert reported and (reported.result, reported.version) == ("predicted", 1)
 
 
 def test_folders_are_labels_where_the_model_has_such_classes(
@@ -195,7 +201,9 @@ def test_a_champion_that_changes_meanwhile_changes_nothing(
     assert set(_read(tmp_path / "out")["version"].to_pylist()) == {1}
 
 
-def test_an_empty_day(published: Path, tmp_path: Path, command: Command) -> None:
+def test_an_empty_day(
+    published: Path, tmp_path: Path, command: Command, outcomes: Outcomes
+) -> None:
     (tmp_path / "days" / "2026-11-23").mkdir(parents=True)
     (tmp_path / "days" / "2026-11-23" / "a.png").write_bytes(png(np.zeros((28, 28), np.uint8)))
     (tmp_path / "empty").mkdir()
@@ -207,6 +215,9 @@ def test_an_empty_day(published: Path, tmp_path: Path, command: Command) -> None
         command(*predict, "--source", tmp_path / "empty"),
     ):
         assert found.stdout.startswith("Nothing new: no images in ")
+        reported = outcomes("predict")
+        assert reported and reported.result == "nothing new"
+        assert reported.message == found.stdout.strip()
         assert not output.exists()
     assert "{date}, 2026-11-24" in command(*day, "2026-11-24").stdout
     command(*day, "2026-11-23")

@@ -17,9 +17,10 @@ from components.push.push import _files
 from components.registry.registry import Registry
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
+from components.shared.outcome import Outcome
 from components.shared.predictions import Reference
 from components.shared.storage import sha256_of_directory
-from tests.conftest import ROOT, Command
+from tests.conftest import ROOT, Command, Outcomes
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def edit(directory: Path, **changes: object) -> None:
 
 
 def test_a_blessed_model_becomes_the_champion_once(
-    model: Path, evaluation: Path, tmp_path: Path, command: Command
+    model: Path, evaluation: Path, tmp_path: Path, command: Command, outcomes: Outcomes
 ) -> None:
     destination = tmp_path / "registry"
     step = ("components.push", "--model", model, "--evaluation", evaluation)
@@ -42,7 +43,16 @@ def test_a_blessed_model_becomes_the_champion_once(
     output = command(*options).stdout
     directory = destination / "digits" / "1"
     assert "Validated in a fresh process: 100 samples on both signatures" in output
-    assert output.splitlines()[-1] == f"Published digits version 1 to {directory}"
+    message = f"Published digits version 1 to {directory}"
+    assert output.splitlines()[-1] == message
+    assert outcomes("push") == Outcome(
+        step="push",
+        result="published",
+        message=message,
+        precision_at_1=Evaluation.read(evaluation).splits["test"].precision_at_1,
+        version=1,
+        address=str(directory),
+    )
     assert json.loads((destination / "digits" / "champion.json").read_text())["version"] == 1
     assert tf.saved_model.contains_saved_model(str(directory))
     assert Model.read(directory) == Model.read(model)

@@ -14,7 +14,7 @@ from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from components.shared.records import decode, encode, record_length
 from components.train.train import train_and_evaluate
-from tests.conftest import ROOT, Command
+from tests.conftest import ROOT, Command, Outcomes
 
 
 def arguments(examples: Path, directory: Path) -> tuple[object, ...]:
@@ -99,13 +99,15 @@ def test_refusals_come_before_tensorflow_is_imported(examples: Path, tmp_path: P
 
 
 def test_infinite_loss_stops_with_step_rate_and_last_good_checkpoint(
-    command: Command, examples: Path, tmp_path: Path
+    command: Command, examples: Path, tmp_path: Path, outcomes: Outcomes
 ) -> None:
     process = command(
         *arguments(examples, tmp_path), "--learning-rate", 1e6, "--max-steps", 200, expect=1
     )
     assert "error: the loss is nan at step 100, learning rate 50" in process.stderr
     assert "last good checkpoint: none" in process.stderr
+    reported = outcomes("train")
+    assert reported and process.stderr.endswith(f"error: {reported.message}\n")
     assert not (tmp_path / "model").exists()
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from components.shared.errors import StepError
 from components.train.summaries import Summaries
+from tests.conftest import Outcomes
 from tests.train.conftest import Start, assert_same_weights, finish, read_until
 
 TrainHere = Callable[..., Path]
@@ -60,7 +61,10 @@ def test_sigterm_writes_a_checkpoint_to_go_on_from(
 
 
 def test_finished_run_started_again_does_nothing_and_says_so(
-    train_here: TrainHere, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train_here: TrainHere,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    outcomes: Outcomes,
 ) -> None:
     def checkpoints() -> list[tuple[Path, int]]:
         return sorted((p, p.stat().st_mtime_ns) for p in (tmp_path / "logs").glob("ckpt-*"))
@@ -73,6 +77,10 @@ def test_finished_run_started_again_does_nothing_and_says_so(
     assert "Already trained: the checkpoint is of step 100, the last" in output
     assert "Step " not in output
     assert checkpoints() == before
+    reported = outcomes("train")
+    assert reported and reported.result == "done"
+    assert output.endswith(f"{reported.message}\n")
+    assert f"{reported.precision_at_1:.4f}" in reported.message
 
 
 def test_ctrl_c_writes_a_checkpoint_too(

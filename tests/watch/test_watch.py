@@ -16,7 +16,7 @@ from components.shared.manifests import Manifest
 from components.shared.predictions import Drift, Predictions, Reference
 from components.shared.profile import Profile
 from components.watch.watch import retrain, watch
-from tests.conftest import MNIST, TEST, Command
+from tests.conftest import MNIST, TEST, Command, Outcomes
 from tests.idx_files import Array, encode_idx, read_mnist
 from tests.shared.test_manifests import Json, changed
 
@@ -53,7 +53,11 @@ def quiet(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_an_alarm_says_what_moved_and_how_to_train_anew(
-    change: str, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    change: str,
+    published: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    outcomes: Outcomes,
 ) -> None:
     changed = CHANGES[change](*read_mnist(MNIST, "t10k", NIGHT))[:NIGHT]
     came = night(changed, published, tmp_path)
@@ -64,6 +68,8 @@ def test_an_alarm_says_what_moved_and_how_to_train_anew(
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith(f"Alarm: {failed[0]}")
     assert last.endswith(f"; retrain: {drift.retrain}")
+    reported = outcomes("watch")
+    assert reported and (reported.result, reported.message) == ("alarm", last)
     assert f"DESTINATION={published}" in drift.retrain
 
 
@@ -85,10 +91,14 @@ def test_twenty_random_halves_of_the_test_split_are_quiet(
         assert drift.quiet, [v.reason for v in drift.verdicts if not v.passed]
 
 
-def test_the_command_line(quiet: Path, tmp_path: Path, command: Command) -> None:
+def test_the_command_line(
+    quiet: Path, tmp_path: Path, command: Command, outcomes: Outcomes
+) -> None:
     given = ["components.watch", "--predictions", quiet, "--output", tmp_path / "watch"]
     told = command(*given)
     assert told.stdout.splitlines()[-1] == f"Quiet: all 5 rules hold for {NIGHT:,} images"
+    reported = outcomes("watch")
+    assert reported and (reported.result, reported.version) == ("quiet", 1)
     assert sorted(path.name for path in (tmp_path / "watch").iterdir()) == [
         "drift.html",
         "drift.json",

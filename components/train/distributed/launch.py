@@ -23,9 +23,7 @@ NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 CHIEF = "jobset.sigs.k8s.io/jobset-name={},batch.kubernetes.io/job-completion-index=0"
 
 
-def launch(
-    settings: str, training: Train, examples: Path, output: Path, directory: Path
-) -> Model | None:
+def launch(settings: str, training: Train, examples: Path, output: Path, directory: Path) -> Model:
     """Trains on several nodes, which share the volume that ``directory`` is on.
 
     Args:
