@@ -159,7 +159,7 @@ test-evaluate-kills: $(DEVELOPED) ## Kill evaluate at twenty random moments
 	@EVALUATE_KILLS=20 $(PYTHON) -m pytest tests/evaluate/test_evaluate.py -k killed
 
 kill-push: $(DEVELOPED) ## Kill a push at thirty random moments, on disk and in a bucket
-	KILLS=30 $(PYTHON) -m pytest tests/registry/test_kill.py tests/registry/test_removal.py -k "random_moments or any_moment" -s
+	KILLS=30 $(PYTHON) -m pytest tests/registry/conformance/test_kill.py tests/registry/conformance/test_removal.py -k "random_moments or any_moment" -s
 
 kill-jobs: $(DEVELOPED) ## Kill an ingest and a predict at twenty random moments
 	KILLS=20 $(PYTHON) -m pytest tests/jobs/test_kill.py -s

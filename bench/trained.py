@@ -31,8 +31,8 @@ def publish(model: Path, destination: Path | str, evaluation: Path | None = None
     Nobody has judged it: which model it is does not matter to who calls this. What it was trained
     on goes with it where there is an evaluation.
     """
-    from components.registry.contents import Validation
     from components.registry.registry import Registry, Release
+    from components.registry.state import Validation
     from components.shared.manifests import Model
     from components.shared.predictions import Reference
     from components.shared.storage import files_of, sha256_of_directory

@@ -36,7 +36,7 @@ class Champion(NamedTuple):
         version = config.version or registry.in_use()
         if version is None:
             raise StepError(
-                f"{registry.where}: no champion yet; publish a model, or name a version with "
+                f"{registry.location}: no champion yet; publish a model, or name a version with "
                 "--version"
             )
         with TemporaryDirectory() as cache:

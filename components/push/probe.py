@@ -1,6 +1,6 @@
 """The fresh process of infra validation: loads a SavedModel, answers samples, measures.
 
-Prints one line: a :class:`components.registry.contents.Validation` as JSON.
+Prints one line: a :class:`components.registry.state.Validation` as JSON.
 """
 
 import statistics
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from components.registry.contents import Validation
+from components.registry.state import Validation
 from components.shared.command_line import exit_on_error
 from components.shared.errors import StepError, errors_as_step_error
 from components.shared.process import end_with_parent

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from components.config import Push
 from components.push.fresh import run_fresh
 from components.push.validation import SAMPLES, validate
-from components.registry.contents import Validation, Version
 from components.registry.registry import Registry, Release
+from components.registry.state import Validation, VersionManifest
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
 from components.shared.outcome import Outcome, report_outcome
@@ -50,7 +50,7 @@ def push(config: Push, model: Path, evaluation: Path, run_id: str = "") -> str:
     champion = registry.advance(version)
     if champion.version != version:
         print(f"Version {champion.version} stays the champion", flush=True)
-    address = f"{registry.where}/{version}"
+    address = f"{registry.location}/{version}"
     report_outcome(
         Outcome(
             step="push",
@@ -79,7 +79,7 @@ def check_export(export: str) -> None:
 
 
 def _check_exported(
-    config: Push, published: Version, number: int, model: Path, evaluation: Path
+    config: Push, published: VersionManifest, number: int, model: Path, evaluation: Path
 ) -> None:
     """Sees that a version has the format that is asked for, since it gets no other."""
     exported = EXPORTS.get(config.export)

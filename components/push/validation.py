@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from components.config import Push
 from components.push.fresh import run_fresh
-from components.registry.contents import Validation
+from components.registry.state import Validation
 from components.shared.errors import StepError
 
 SAMPLES = "samples.npz"  # written by evaluate: images, and what the model said of them

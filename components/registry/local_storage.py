@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from components.registry.storage import SERVABLE, STAGING, Conflict, Digest, Part, Stored, number
+from components.registry.storage import (
+    SERVABLE,
+    STAGING,
+    Conflict,
+    Digest,
+    NotStoredError,
+    Part,
+    StoredFile,
+    version_number,
+)
 from components.shared.errors import StepError
 from components.shared.storage import fsync, fsync_tree
 
@@ -27,42 +36,50 @@ class LocalStorage:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.where = str(root)
+        self.location = str(root)
 
     def versions(self) -> list[int]:
-        """Returns the numbers of the whole versions, ascending."""
-        with self._explained():
-            return [n for n in self._numbers() if (self.root / str(n) / SERVABLE).is_file()]
+        """Returns the numbers of the versions that can be served, ascending."""
+        with self._errors_as_step_error():
+            return [number for number in self._numbers() if self._servable(number)]
 
-    def numbers(self) -> list[int]:
-        """Returns every number that something lies under, a version or not."""
-        with self._explained():
+    def taken_numbers(self) -> list[int]:
+        """Returns every number that something lies under, a version or not, ascending."""
+        with self._errors_as_step_error():
             return self._numbers()
+
+    def contains(self, version: int) -> bool:
+        """Returns whether a version is there, without a look at the others."""
+        with self._errors_as_step_error():
+            return self._servable(version)
 
     def files(self, version: int) -> list[str]:
         """Returns the names of a version's files, sorted; links are not followed."""
         directory = self.root / str(version)
-        with self._explained():
+        with self._errors_as_step_error():
             found = (path for path in directory.rglob("*") if path.is_symlink() or path.is_file())
             return sorted(path.relative_to(directory).as_posix() for path in found)
 
     def open(self, name: str) -> BinaryIO:
         """Opens a file, relative to the model, for reading."""
-        with self._explained():
-            return (self.root / name).open("rb")
+        with self._errors_as_step_error():
+            try:
+                return (self.root / name).open("rb")
+            except FileNotFoundError:
+                raise NotStoredError(f"{self.root / name}: not found") from None
 
-    def read(self, name: str) -> Stored:
+    def read(self, name: str) -> StoredFile:
         """Reads a small file; its generation is the digest of its content."""
-        with self._explained():
+        with self._errors_as_step_error():
             try:
                 data = (self.root / name).read_bytes()
             except FileNotFoundError:
-                return Stored(None, "")
-            return Stored(data, hashlib.sha256(data).hexdigest())
+                return StoredFile(None, "")
+            return StoredFile(data, hashlib.sha256(data).hexdigest())
 
     def replace(self, name: str, data: bytes, generation: str) -> None:
         """Replaces a small file in one rename, under a lock that dies with the process."""
-        with self._explained(), self._locked():
+        with self._errors_as_step_error(), self._locked():
             if self.read(name).generation != generation:
                 raise Conflict(name)
             partial = self._staged(name)
@@ -76,7 +93,7 @@ class LocalStorage:
 
     def publish(self, version: int, parts: Mapping[str, Part]) -> None:
         """Copies the files aside, checks and fsyncs the copies, and renames the directory."""
-        with self._explained():
+        with self._errors_as_step_error():
             partial = self._staged(str(version))
             try:
                 for name, part in parts.items():
@@ -95,13 +112,13 @@ class LocalStorage:
 
     def hold(self, version: int) -> bool:
         """Returns whether a version is there: a removal looks for the champion under the lock."""
-        with self._explained(), self._locked():
-            return (self.root / str(version) / SERVABLE).is_file()
+        with self._errors_as_step_error(), self._locked():
+            return self._servable(version)
 
     def remove(self, version: int, unneeded: Callable[[], bool]) -> bool:
         """Removes a version, in one rename from the sight of readers; returns whether it did."""
         removed = None
-        with self._explained():
+        with self._errors_as_step_error():
             with self._locked():
                 if unneeded() and (self.root / str(version)).is_dir():
                     removed = self._staged(f"{version}-removed")
@@ -113,19 +130,19 @@ class LocalStorage:
 
     def leftovers(self) -> dict[str, float]:
         """Returns what killed pushes left in the staging directory."""
-        with self._explained():
+        with self._errors_as_step_error():
             staging = self.root / STAGING
             found = sorted(staging.iterdir()) if staging.is_dir() else []
             writes = {f"{STAGING}/{path.name}": _last_write(path) for path in found}
             return {name: written for name, written in writes.items() if written is not None}
 
-    def clear(self, leftover: str, before: float) -> bool:
+    def remove_leftover(self, leftover: str, before: float) -> bool:
         """Removes one of those, unless it was written to since or went live; says whether it did.
 
         It is put aside under the lock, under which a push makes its version visible: of the two at
         once one finds nothing to rename.
         """
-        with self._explained():
+        with self._errors_as_step_error():
             with self._locked():
                 written = _last_write(self.root / leftover)
                 if written is None or written > before:
@@ -139,10 +156,13 @@ class LocalStorage:
         """Returns the directory of a version."""
         return self.root / str(version)
 
+    def _servable(self, version: int) -> bool:
+        return (self.root / str(version) / SERVABLE).is_file()
+
     def _numbers(self) -> list[int]:
         if not self.root.is_dir():
             return []
-        numbers = (number(path.name) for path in self.root.iterdir())
+        numbers = (version_number(path.name) for path in self.root.iterdir())
         return sorted(number for number in numbers if number is not None)
 
     def _staged(self, name: str) -> Path:
@@ -165,12 +185,12 @@ class LocalStorage:
             os.close(descriptor)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _errors_as_step_error(self) -> Iterator[None]:
         """Turns what the file system says into a line for people."""
         try:
             yield
         except OSError as error:
-            place = error.filename or self.where
+            place = error.filename or self.location
             advice = {
                 errno.ENOSPC: "make room, or name another --destination",
                 errno.EDQUOT: "make room, or name another --destination",

@@ -3,21 +3,23 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
+from components.registry.bucket_storage import Bucket, BucketStorage, RetryingBucket
 from components.registry.local_storage import LocalStorage
 from components.registry.storage import Storage, checked_name
 from components.shared.addresses import redacted
 from components.shared.errors import StepError
 
 
-def _google(bucket: str, prefix: str) -> Storage:
-    from components.registry.gcs_storage import GcsStorage  # its import takes long
+def _google(bucket: str, prefix: str) -> Bucket:
+    from components.registry.gcs_bucket import GcsBucket  # its import takes long
 
-    return GcsStorage(bucket, prefix)
+    return GcsBucket(bucket, prefix)
 
 
 # What opens a bucket, by the scheme of its address: its name, and where the model lies in it.
-OPEN: dict[str, Callable[[str, str], Storage]] = {"gs": _google}
+BUCKETS: dict[str, Callable[[str, str], Bucket]] = {"gs": _google}
 
 
 def open_storage(destination: str, model_name: str) -> Storage:
@@ -36,9 +38,9 @@ def open_storage(destination: str, model_name: str) -> Storage:
             "first"
         )
     scheme, separator, rest = destination.partition("://")
-    known = " or ".join(["a directory", *(f"{scheme}://" for scheme in OPEN)])
+    known = " or ".join(["a directory", *(f"{scheme}://" for scheme in BUCKETS)])
     if separator:
-        if scheme not in OPEN:
+        if scheme not in BUCKETS:
             raise StepError(f"{redacted(destination)!r}: {scheme}:// is not known, name {known}")
         bucket, _, prefix = rest.rstrip("/").partition("/")
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", bucket):
@@ -46,10 +48,13 @@ def open_storage(destination: str, model_name: str) -> Storage:
                 f"{redacted(destination)!r}: expected {scheme}://bucket or {scheme}://bucket/prefix"
             )
         prefix = f"{prefix}/{model_name}" if prefix else model_name
-        return OPEN[scheme](bucket, checked_name(prefix))
+        opened = BUCKETS[scheme](bucket, checked_name(prefix))
+        return BucketStorage(cast(Bucket, RetryingBucket(opened)))
     if not destination or "\0" in destination:
         raise StepError(f"destination {destination!r}: expected {known}")
     try:
         return LocalStorage(Path(destination).expanduser() / model_name)
     except RuntimeError:
-        raise StepError(f"{destination!r}: whose home directory '~' is, is not known") from None
+        raise StepError(
+            f"{destination!r}: this user's home directory is not known; name a full path"
+        ) from None

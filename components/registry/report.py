@@ -1,37 +1,48 @@
 """A registry as one page that needs nothing but itself: what was published, and what is in use."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from components.registry.contents import Champion, Version
-from components.registry.registry import ForeignVersionError, Registry
+from components.registry.registry import CONNECTIONS, Registry
+from components.registry.state import Champion, VersionManifest
+from components.registry.storage import NotStoredError
 from components.shared import pages
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
+from components.shared.pages.charts import Axis
 
 WIDTH, HEIGHT = 480, 240  # of the chart, in user units
 LEFT, RIGHT, TOP, BOTTOM = 56, 24, 14, 34  # around the plot
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
 
 class _Split(BaseModel):
-    interval: tuple[float, float]
-    confusion: list[list[int]]
+    interval: tuple[Share, Share]
+    confusion: list[list[Count]]
+
+
+class _Splits(BaseModel):
+    train: _Split
+    test: _Split
 
 
 class _Judged(BaseModel):
     """What the page takes of ``evaluation.json``, which versions before this one wrote, too."""
 
     dataset_fingerprint: str
-    splits: dict[str, _Split]
+    splits: _Splits
 
     def shares(self) -> list[float]:
         """Returns the share of every class in the training split."""
-        rows = [sum(row) for row in self.splits["train"].confusion]
+        rows = [sum(row) for row in self.splits.train.confusion]
         return [row / max(sum(rows), 1) for row in rows]
 
 
@@ -42,10 +53,11 @@ class _Trained(BaseModel):
 
 
 @dataclass(frozen=True)
-class Row:
+class VersionRow:
     """A version on the page."""
 
-    manifest: Version
+    version: int
+    manifest: VersionManifest
     state: str  # champion, earlier champion, rolled back, or empty
     judged: _Judged | None
     options: dict[str, str]  # that training was given
@@ -55,18 +67,7 @@ class Row:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95 % interval of precision@1 on the test split."""
-        return self.judged.splits["test"].interval if self.judged else None
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A version in the chart, in user units."""
-
-    row: Row
-    x: float
-    y: float
-    low: float
-    high: float
+        return self.judged.splits.test.interval if self.judged else None
 
 
 def render(registry: Registry, run_page: Callable[[str], str] = lambda _: "") -> str:
@@ -80,63 +81,61 @@ def render(registry: Registry, run_page: Callable[[str], str] = lambda _: "") ->
         StepError: It holds no version, or cannot be read.
     """
     champion = registry.champion()
-    rows, foreign = [], []
-    for version in registry.versions():
-        try:
-            rows.append(_row(registry, version, champion, run_page))
-        except ForeignVersionError:
-            foreign.append(version)
-    if not rows:
-        raise StepError(f"{registry.where}: holds no version of its own; push a model first")
+    manifests = registry.manifests()
+    known = {
+        version: found for version, found in manifests.items() if isinstance(found, VersionManifest)
+    }
+    if not known:
+        raise StepError(f"{registry.location}: holds no version of its own; push a model first")
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        rows = list(
+            pool.map(
+                lambda version: _row(registry, version, known[version], champion, run_page), known
+            )
+        )
     rows = _with_drift(rows)
-    low, high = _bounds(rows)
     return pages.render(
         __package__ or "",
         ".",
         "registry.html.j2",
-        where=registry.where,
+        location=registry.location,
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         champion=next((row for row in rows if row.state == "champion"), None),
         rows=rows[::-1],
-        foreign=foreign,
+        foreign=[version for version in manifests if version not in known],
         options=_differing(rows[::-1]),
-        marks=_marks(rows, low, high),
-        ticks=[
-            (_y(low + (high - low) * part / 4, low, high), low + (high - low) * part / 4)
-            for part in range(5)
-        ],
-        box=(WIDTH, HEIGHT, LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM),
+        x=Axis(0, len(rows), LEFT, WIDTH - RIGHT),
+        y=_precision_axis(rows),
+        size=(WIDTH, HEIGHT),
     )
 
 
 def _row(
-    registry: Registry, version: int, champion: Champion | None, run_page: Callable[[str], str]
-) -> Row:
-    manifest = registry.manifest(version)
+    registry: Registry,
+    version: int,
+    manifest: VersionManifest,
+    champion: Champion | None,
+    run_page: Callable[[str], str],
+) -> VersionRow:
     judged: _Judged | None = None
     options: dict[str, str] = {}
     # A version of another making has less on the page; pydantic's error is a ValueError, too.
-    with suppress(ValueError):
-        judged = _Judged.model_validate_json(_read(registry, version, Evaluation.FILE))
-    with suppress(ValueError):
-        trained = _Trained.model_validate_json(_read(registry, version, Model.FILE))
+    with suppress(ValueError, NotStoredError):
+        text = registry.read_file(version, Evaluation.FILE)
+        judged = _Judged.model_validate_json(text)
+    with suppress(ValueError, NotStoredError):
+        text = registry.read_file(version, Model.FILE)
+        trained = _Trained.model_validate_json(text)
         options = {name: str(value) for name, value in trained.config.items()}
     page = run_page(manifest.run_id)
-    return Row(manifest, _state(version, champion), judged, options, page)
+    return VersionRow(version, manifest, _state(version, champion), judged, options, page)
 
 
-def _read(registry: Registry, version: int, name: str) -> bytes:
-    if name not in registry.storage.files(version):
-        return b""
-    with registry.storage.open(f"{version}/{name}") as file:
-        return file.read()
-
-
-def _differing(rows: Sequence[Row]) -> dict[str, list[str]]:
+def _differing(rows: Sequence[VersionRow]) -> dict[str, list[str]]:
     """Returns the options by which versions differ, with the value of each; of one version, all."""
     names = sorted({name for row in rows for name in row.options})
     values = {name: [row.options.get(name, "") for row in rows] for name in names}
-    return {name: held for name, held in values.items() if len(rows) == 1 or len(set(held)) > 1}
+    return {name: each for name, each in values.items() if len(rows) == 1 or len(set(each)) > 1}
 
 
 def _state(version: int, champion: Champion | None) -> str:
@@ -149,7 +148,7 @@ def _state(version: int, champion: Champion | None) -> str:
     return "rolled back" if champion.version < version <= champion.highest else ""
 
 
-def _with_drift(rows: Sequence[Row]) -> list[Row]:
+def _with_drift(rows: Sequence[VersionRow]) -> list[VersionRow]:
     champion = next((row for row in rows if row.state == "champion" and row.judged), None)
     found = []
     for row in rows:
@@ -161,22 +160,8 @@ def _with_drift(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def _bounds(rows: Sequence[Row]) -> tuple[float, float]:
+def _precision_axis(rows: Sequence[VersionRow]) -> Axis:
     ends = [end for row in rows for end in row.interval or (row.manifest.precision_at_1,) * 2]
     margin = max(0.1 * (max(ends) - min(ends)), 0.001)
-    return max(min(ends) - margin, 0.0), min(max(ends) + margin, 1.0)
-
-
-def _y(value: float, low: float, high: float) -> float:
-    return round(HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - BOTTOM - TOP), 1)
-
-
-def _marks(rows: Sequence[Row], low: float, high: float) -> list[Mark]:
-    step = (WIDTH - LEFT - RIGHT) / len(rows)
-    marks = []
-    for place, row in enumerate(rows):
-        precision = row.manifest.precision_at_1
-        bottom, top = row.interval or (precision, precision)
-        x = round(LEFT + (place + 0.5) * step, 1)
-        marks.append(Mark(row, x, *(_y(value, low, high) for value in (precision, bottom, top))))
-    return marks
+    low, high = max(min(ends) - margin, 0.0), min(max(ends) + margin, 1.0)
+    return Axis(low, high, HEIGHT - BOTTOM, TOP)

@@ -1,13 +1,13 @@
 """Where a registry's files lie: one interface, a local directory or a bucket behind it.
 
 A registry asks four things of its storage: to publish a version whole, to replace a small file by
-compare-and-swap, to take a version back, and to tell what was left over by a push that was killed.
+compare-and-swap, to take a version back, and to list what was left by a push that was killed.
 """
 
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -28,7 +28,11 @@ class Conflict(Exception):  # noqa: N818 - an outcome to try again on, not an er
     """Somebody else was quicker: a file was replaced since it was read, a number is taken."""
 
 
-class Stored(NamedTuple):
+class NotStoredError(StepError):
+    """There is no file of that name."""
+
+
+class StoredFile(NamedTuple):
     """A small file as it was read."""
 
     data: bytes | None  # None where there is no such file
@@ -69,21 +73,28 @@ class Storage(Protocol):
     stays.
     """
 
-    where: str  # the address, for people
+    location: str  # the address, for people
 
     def versions(self) -> list[int]:
-        """Returns the numbers of the whole versions, ascending."""
+        """Returns the numbers of the versions that can be served, ascending."""
 
-    def numbers(self) -> list[int]:
-        """Returns every number that something lies under, a version or not."""
+    def taken_numbers(self) -> list[int]:
+        """Returns every number that something lies under, a version or not, ascending."""
+
+    def contains(self, version: int) -> bool:
+        """Returns whether a version is there, without a look at the others."""
 
     def files(self, version: int) -> list[str]:
         """Returns the names of a version's files, relative to it, sorted."""
 
     def open(self, name: str) -> BinaryIO:
-        """Opens a file, relative to the model, for reading."""
+        """Opens a file, relative to the model, for reading.
 
-    def read(self, name: str) -> Stored:
+        Raises:
+            NotStoredError: It is not there.
+        """
+
+    def read(self, name: str) -> StoredFile:
         """Reads a small file that is replaced by compare-and-swap."""
 
     def replace(self, name: str, data: bytes, generation: str) -> None:
@@ -103,10 +114,10 @@ class Storage(Protocol):
     def hold(self, version: int) -> bool:
         """Returns whether a version is there, and makes a removal that is under way miss it.
 
-        Who makes a version the champion says so first and calls this then; who removes one looks
-        for the champion in between. So of the two at once, one always notices. A checksum of the
-        content will do for :meth:`replace`, but not here: held or published again, the bytes are
-        the same, and a removal has to tell that they were written since.
+        Who makes a version the champion writes that down first and calls this then; who removes one
+        looks for the champion in between. So of the two at once, one always notices. A checksum of
+        the content will do for :meth:`replace`, but not here: held or published again, the bytes
+        are the same, and a removal has to see that they were written since.
         """
 
     def remove(self, version: int, unneeded: Callable[[], bool]) -> bool:
@@ -114,13 +125,14 @@ class Storage(Protocol):
 
         Args:
             version: Which.
-            unneeded: Is asked in the moment of removal; where it says no, nothing is removed.
+            unneeded: Is called in the moment of removal; where it returns False, nothing is
+                removed.
         """
 
     def leftovers(self) -> dict[str, float]:
         """Returns what killed pushes left: names, with the time of the last write (Unix, s)."""
 
-    def clear(self, leftover: str, before: float) -> bool:
+    def remove_leftover(self, leftover: str, before: float) -> bool:
         """Removes one of those, unless it was written to since ``before`` (Unix, s) or went live.
 
         Returns:
@@ -131,19 +143,12 @@ class Storage(Protocol):
         """Returns a local directory with a version; ``cache`` is used where it lies elsewhere."""
 
 
-def number(name: str) -> int | None:
+def version_number(name: str) -> int | None:
     """Returns the version that a file or object of this name stands for, None if none.
 
     Only what TensorFlow Serving writes itself counts: no sign, no leading zero, no other script.
     """
     return int(name) if re.fullmatch(r"[1-9][0-9]{0,17}", name) else None
-
-
-def whole_versions(names: Iterable[str]) -> list[int]:
-    """Returns the versions among the objects of a bucket, ascending: those that have a model."""
-    found = (name.partition("/") for name in names)
-    tops = (number(top) for top, _, rest in found if rest == SERVABLE)
-    return sorted(top for top in tops if top is not None)
 
 
 def checked_name(name: str) -> str:
@@ -156,6 +161,6 @@ def checked_name(name: str) -> str:
     steps_out = path.is_absolute() or ".." in path.parts or path.as_posix() != name or name == "."
     if steps_out or re.search(r"[\x00-\x1f\x7f\\]", name):
         raise StepError(
-            f"{name!r}: no file name for a registry, expected a plain relative path without '..'"
+            f"{name!r}: not a file name for a registry, expected a plain relative path without '..'"
         )
     return name

@@ -91,7 +91,7 @@ class ServedModel:
     def _champion(self) -> int:
         champion = self._registry.champion()
         if champion is None:
-            raise StepError(f"{self._registry.where}: there is no champion any more")
+            raise StepError(f"{self._registry.location}: there is no champion any more")
         return champion.version
 
     def _load(self, version: int) -> Loaded:

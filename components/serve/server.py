@@ -23,7 +23,7 @@ def serve(config: Serve) -> None:
     registry = Registry.open(config.destination, config.model_name)
     if registry.in_use() is None:
         raise StepError(
-            f"{registry.where}: no champion to serve; run the pipeline, or promote a version"
+            f"{registry.location}: no champion to serve; run the pipeline, or promote a version"
         )
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # else it logs every request it refuses
     from components.serve.app import make_app  # TensorFlow: seconds, so not before the checks

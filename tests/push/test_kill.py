@@ -1,6 +1,6 @@
 """The step killed in a push: its next attempt publishes the same version, whole.
 
-tests/registry/test_kill.py kills the push itself at any moment.
+tests/registry/conformance/test_kill.py kills the push itself at any moment.
 """
 
 from pathlib import Path

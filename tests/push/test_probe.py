@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from components.push import probe
-from components.registry.contents import Validation
+from components.registry.state import Validation
 from components.shared.errors import StepError
 
 

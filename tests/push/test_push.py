@@ -148,7 +148,7 @@ def test_an_evaluation_without_samples_says_what_to_do(
 
 
 def test_push_itself_does_without_tensorflow() -> None:
-    modules = "components.push.push, components.registry.commands, components.registry.gcs_storage"
+    modules = "components.push.push, components.registry.__main__, components.registry.gcs_bucket"
     script = f"import sys, {modules}; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 

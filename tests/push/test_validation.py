@@ -6,7 +6,7 @@ import pytest
 
 from components.config import Push
 from components.push.validation import judge
-from components.registry.contents import Validation
+from components.registry.state import Validation
 from components.shared.errors import StepError
 
 FOUND = Validation(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from components.registry.contents import Validation
-from components.registry.gcs_storage import GcsStorage
+from components.registry.bucket_storage import BucketStorage
 from components.registry.local_storage import LocalStorage
 from components.registry.registry import Registry, Release
+from components.registry.state import Validation
 from components.registry.storage import Storage
 from tests.registry.fake_gcs import FaultProxy, find_server, make_bucket, running_server
 
@@ -69,10 +69,10 @@ def destination(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"gs://{request.getfixturevalue('bucket')}/registry"
 
 
-# What each storage calls to make a version visible, which a test has a push killed before.
+# What each storage calls to make a version visible: a test has a push killed just before.
 MAKES_VISIBLE: dict[type[Storage], tuple[type, str]] = {
     LocalStorage: (Path, "rename"),
-    GcsStorage: (GcsStorage, "_make_visible"),
+    BucketStorage: (BucketStorage, "_make_visible"),
 }
 
 

@@ -9,8 +9,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from components.registry.contents import Validation
 from components.registry.registry import Registry, Release
+from components.registry.state import Validation
 from components.shared.code import Code
 from components.shared.command_line import exit_on_error
 from tests.conftest import ROOT

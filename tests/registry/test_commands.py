@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from components.registry.commands import registry_commands
+from components.registry.__main__ import registry_commands
 from components.registry.registry import Registry
 from tests.conftest import Command
 from tests.registry.conftest import MakeRelease

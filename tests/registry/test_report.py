@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from components.registry.commands import registry_commands
+from components.registry.__main__ import registry_commands
 from components.registry.registry import Registry
 from components.registry.report import render
 from components.shared.code import Code

@@ -21,7 +21,7 @@ def test_plain_names_are_taken(name: str) -> None:
     ["", ".", "..", "../a", "a/../b", "/etc/passwd", "a//b", "a/", "./a", "a\0b", "a\nb", "a\\b"],
 )
 def test_tricks_are_refused(name: str) -> None:
-    with pytest.raises(StepError, match="no file name for a registry"):
+    with pytest.raises(StepError, match="not a file name for a registry"):
         checked_name(name)
 
 
@@ -43,7 +43,7 @@ def test_a_model_name_is_one_plain_component(destination: str, model: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("destination", "where"),
+    ("destination", "location"),
     [
         ("gs://models", "gs://models/digits"),
         ("gs://models/", "gs://models/digits"),
@@ -52,8 +52,8 @@ def test_a_model_name_is_one_plain_component(destination: str, model: str) -> No
         ("/srv/registry", "/srv/registry/digits"),
     ],
 )
-def test_destinations(destination: str, where: str) -> None:
-    assert open_storage(destination, "digits").where == where
+def test_destinations(destination: str, location: str) -> None:
+    assert open_storage(destination, "digits").location == location
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from components.registry.contents import Validation
 from components.registry.registry import Registry, Release
+from components.registry.state import Validation
 from tests.conftest import ROOT, Command
 
 DEPLOY = ROOT / "deploy" / "serving"

@@ -19,8 +19,8 @@ from google.api_core.exceptions import NotFound
 from google.cloud import storage as cloud
 
 from components.registry import local_storage
-from components.registry.bucket import Bucket
-from components.registry.gcs_storage import GcsStorage
+from components.registry.bucket_storage import BucketStorage
+from components.registry.gcs_bucket import GcsBucket
 from components.registry.local_storage import LocalStorage
 from components.registry.registry import Registry, Release
 from components.shared.errors import StepError
@@ -93,7 +93,7 @@ def test_a_leftover_that_a_retry_published_since_stays(
 
 
 @IN_BUCKET
-@pytest.mark.parametrize("moment", ["list", "remove"])
+@pytest.mark.parametrize("moment", ["list", "delete"])
 def test_a_retry_in_the_moment_of_deletion_ends_whole(
     filled: Registry,
     destination: str,
@@ -108,7 +108,7 @@ def test_a_retry_in_the_moment_of_deletion_ends_whole(
         other = Registry.open(destination, "digits")
         other.advance(other.publish(make_release("d")))
 
-    once_before(monkeypatch, Bucket, moment, retry)
+    once_before(monkeypatch, GcsBucket, moment, retry)
     filled.remove([], ["4", ".staging/4"])
     assert filled.versions() == [1, 2, 3, 4]
     assert assert_sound(filled) == 4
@@ -120,7 +120,7 @@ def test_files_removed_while_a_push_is_about_to_show_them_are_noticed(
 ) -> None:
     once_before(
         monkeypatch,
-        GcsStorage,
+        BucketStorage,
         "_make_visible",
         lambda: filled.remove([], sorted(filled.storage.leftovers())),  # with no grace at all
     )
@@ -173,7 +173,10 @@ def test_a_promotion_between_the_look_for_the_champion_and_the_deletion_wins(
     filled: Registry, destination: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once_before(
-        monkeypatch, Bucket, "remove", lambda: Registry.open(destination, "digits").promote(1)
+        monkeypatch,
+        GcsBucket,
+        "delete",
+        lambda: Registry.open(destination, "digits").promote(1),
     )
     assert filled.remove([1], []) == ([], [])
     assert assert_sound(filled) == 1
@@ -226,7 +229,7 @@ def test_a_disk_that_refuses_a_removal_is_told_truly(
 def test_a_prune_killed_after_a_removal_keeps_no_number_from_use(
     filled: Registry, make_release: MakeRelease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed_before(monkeypatch, Registry, "_forget", lambda: filled.remove([1], []))
+    killed_before(monkeypatch, Registry, "_drop_claims", lambda: filled.remove([1], []))
     version = filled.publish(make_release("a"))
     assert filled.promote(version).version == assert_sound(filled) == version
 

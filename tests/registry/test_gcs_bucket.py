@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from google.cloud import storage
 
-from components.registry import bucket as cloud_bucket
+from components.registry import bucket_storage, gcs_bucket
 from components.registry.registry import Registry
 from components.shared.errors import StepError
 from tests.registry.conftest import MakeRelease
@@ -25,7 +25,9 @@ MIB = 1 << 20
 @pytest.fixture
 def registry(proxy: FaultProxy, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Registry:
     """An empty registry in a bucket behind the proxy, less patient than usual."""
-    monkeypatch.setattr(cloud_bucket, "RETRY", cloud_bucket.RETRY.with_delay(0.02, 0.2, 2))
+    monkeypatch.setattr(bucket_storage, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(bucket_storage, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(gcs_bucket, "RESUME", gcs_bucket.RESUME.with_delay(0.02, 0.2, 2))
     return Registry.open(f"gs://{bucket}/registry", "digits")
 
 
@@ -68,7 +70,7 @@ def test_a_large_file_goes_on_after_a_cut_from_the_chunk_it_reached(
     make_release: MakeRelease,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cloud_bucket, "CHUNK", MIB)
+    monkeypatch.setattr(gcs_bucket, "CHUNK", MIB)
     release = make_release("a", files=1)
     release.files["variables/part-0"].write_bytes(bytes(12 * MIB))
     chunks = 0
@@ -159,7 +161,8 @@ def test_a_server_that_stays_down_is_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     registry.advance(registry.publish(make_release("a")))
-    monkeypatch.setattr(cloud_bucket, "RETRY", cloud_bucket.RETRY.with_timeout(1))
+    monkeypatch.setattr(bucket_storage, "RETRY_SECONDS", 1)
+    monkeypatch.setattr(gcs_bucket, "RESUME", gcs_bucket.RESUME.with_timeout(1))
     proxy.rule = lambda method, path: Fault(503)
     with pytest.raises(StepError, match=r"^gs://[^\n]*(503|cannot be reached)[^\n]*$"):
         registry.publish(make_release("b"))
@@ -198,7 +201,7 @@ def test_an_object_name_cannot_lead_out_of_the_cache(
     registry.publish(make_release("a"))
     blob = storage.Client().bucket(bucket).blob("registry/digits/1/../../../../escaped")
     blob.upload_from_string(b"")
-    with pytest.raises(StepError, match="no file name for a registry"):
+    with pytest.raises(StepError, match="not a file name for a registry"):
         registry.fetch(1, tmp_path / "deep" / "cache")
     assert not list(tmp_path.rglob("escaped"))
 

@@ -1,18 +1,24 @@
-"""The registry's own JSON files: a version's manifest, the champion, and which run owns what."""
+"""The registry's own JSON files, and how they are replaced while several processes change them.
+
+A version's manifest is written once; the champion and the runs' claims are replaced by
+compare-and-swap.
+"""
 
 import hashlib
-from collections.abc import Collection
-from typing import Annotated, ClassVar
+from collections.abc import Callable, Collection
+from typing import Annotated, ClassVar, TypeVar
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field
 
-from components.registry.storage import MAX_VERSION, Digest
-from components.registry.swap import Kept
+from components.registry.storage import MAX_VERSION, Conflict, Digest, Storage
 from components.shared.code import NOT_KNOWN, Code
+from components.shared.errors import StepError
+from components.shared.manifests import Manifest
 
 Number = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 Highest = Annotated[int, Field(ge=0, le=MAX_VERSION)]
-KEPT = 100  # earlier champions that a rollback can go back to
+MOST_PREVIOUS = 100  # earlier champions that a rollback can go back to
+ATTEMPTS = 30  # at a file that others keep replacing
 
 
 class Validation(BaseModel):
@@ -24,7 +30,7 @@ class Validation(BaseModel):
     size_bytes: int  # of the SavedModel
 
 
-class Version(Kept):
+class VersionManifest(Manifest):
     """``manifest.json``: what a version is made of, and how it came to be."""
 
     FILE: ClassVar[str] = "manifest.json"
@@ -40,7 +46,7 @@ class Version(Kept):
     code: Code = NOT_KNOWN  # that trained the model
 
 
-class Champion(Kept):
+class Champion(Manifest):
     """``champion.json``: the version in use."""
 
     FILE: ClassVar[str] = "champion.json"
@@ -49,12 +55,6 @@ class Champion(Kept):
     version: Number
     previous: tuple[Number, ...] = ()  # champions before it, the last one first, for a rollback
     highest: Highest = 0  # highest version ever champion: a push never goes back behind it
-    retired: tuple[int, ...] = Field(default=(), exclude=True)  # written once, now without meaning
-
-    @field_validator("retired")
-    @classmethod
-    def _forget(cls, _: tuple[int, ...]) -> tuple[int, ...]:
-        return ()
 
     def ever(self, last: int) -> int:
         """Returns the highest version that was ever champion.
@@ -88,7 +88,7 @@ class Champion(Kept):
 
     def _with(self, version: int, previous: tuple[int, ...], last: int) -> "Champion":
         highest = max(version, self.ever(last))
-        return Champion(version=version, previous=previous[:KEPT], highest=highest)
+        return Champion(version=version, previous=previous[:MOST_PREVIOUS], highest=highest)
 
 
 class Claim(BaseModel):
@@ -101,7 +101,7 @@ class Claim(BaseModel):
     validation: Validation  # of the attempt that claimed the number
 
 
-class Runs(Kept):
+class Runs(Manifest):
     """``runs.json``: which run owns which number, so that its retries publish no second one."""
 
     FILE: ClassVar[str] = "runs.json"
@@ -125,3 +125,55 @@ def content_sha256(files: dict[str, Digest]) -> str:
     """Identifies a version's files: sha256 over their names and sha256 sums."""
     lines = (f"{digest.sha256}  {name}\n" for name, digest in sorted(files.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+File = TypeVar("File", bound=Manifest)
+
+
+def read(storage: Storage, kind: type[File]) -> File | None:
+    """Reads a manifest, None where there is none."""
+    return _read(storage, kind)[0]
+
+
+def swap(storage: Storage, kind: type[File], change: Callable[[File | None], File]) -> File:
+    """Replaces a manifest by what ``change`` makes of it.
+
+    Args:
+        storage: Where it lies.
+        kind: Which it is.
+        change: Is called again with the new manifest where somebody else was quicker.
+
+    Returns:
+        The manifest that lies there now.
+    """
+    written = None
+    for _ in range(ATTEMPTS):
+        current, generation = _read(storage, kind)
+        if current is not None and current == written:
+            return current  # the conflict was with this very write, whose answer got lost
+        changed = change(current)
+        if changed == current:
+            return changed
+        try:
+            data = changed.model_dump_json(indent=2) + "\n"
+            storage.replace(kind.FILE, data.encode(), generation)
+        except Conflict:
+            written = changed
+            continue
+        return changed
+    raise _too_busy(storage, kind)
+
+
+def _read(storage: Storage, kind: type[File]) -> tuple[File | None, str]:
+    for _ in range(ATTEMPTS):
+        try:
+            data, generation = storage.read(kind.FILE)
+        except Conflict:
+            continue
+        location = f"{storage.location}/{kind.FILE}"
+        return (None if data is None else kind.parse(data, location)), generation
+    raise _too_busy(storage, kind)
+
+
+def _too_busy(storage: Storage, kind: type[Manifest]) -> StepError:
+    return StepError(f"{storage.location}/{kind.FILE}: others keep replacing it; try again")
