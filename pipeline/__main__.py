@@ -10,7 +10,6 @@ import click
 
 from components.config import TUTORIAL
 from components.shared.command_line import Place, build, build_all, exit_on_error, flag, options
-from components.sources.presence import check_there
 from pipeline.cluster import Cluster
 from pipeline.local.engine import podman
 from pipeline.local.help import GroupedCommand
@@ -50,7 +49,10 @@ def run_here(
     """Runs a pipeline on this machine, and exits."""
     parameters = build_all(pipeline.parameters, values)
     with exit_on_error(debug):
-        check_there(parameters["source"])
+        if not Path(parameters["source"]).exists():  # else this import need not be waited for
+            from components.sources.files import check_exists
+
+            check_exists(parameters["source"])
         with _processes(pipeline, runner) as processes:
             from pipeline.local.run import (
                 run,  # imports kfp, while the processes import for the steps

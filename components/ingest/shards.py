@@ -14,7 +14,8 @@ from components.jobs.ranges import Plan, RangeReport, Work
 from components.shared.manifests import SPLITS, Shard
 from components.shared.records import Images, encode
 from components.sources import filesystem
-from components.sources.source import WRONG_SIZE, Range, Records, Unusable
+from components.sources.images import WRONG_SIZE, Records, Unusable
+from components.sources.source import Range
 
 
 class SplitFigures(BaseModel):

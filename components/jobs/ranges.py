@@ -20,7 +20,8 @@ from components.jobs.output import WORK
 from components.shared.errors import StepError
 from components.shared.manifests import Rejected, Shard
 from components.sources import filesystem
-from components.sources.source import Range, Records, Source, Unusable, where
+from components.sources.images import Records, Unusable
+from components.sources.source import Range, Source, record_location
 
 STOP = f"{WORK}/stop"
 RANGE_BYTES = 64 << 20  # pixels of a range: a worker holds two ranges at once
@@ -106,9 +107,13 @@ class Work(ABC, Generic[Report]):
         """
         if not rejected:
             return []
-        origin = self.plan.source.origin(part)
+        location = self.plan.source.location(part)
         named = [
-            Rejected(split=split, where=where(origin, part, record.position), reason=record.reason)
+            Rejected(
+                split=split,
+                where=record_location(location, part, record.position),
+                reason=record.reason,
+            )
             for split, record in rejected
         ]
         lines = [

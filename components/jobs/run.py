@@ -18,7 +18,8 @@ from components.jobs.ranges import (
     write_report,
 )
 from components.shared.errors import StepError, explain, is_about_a_file
-from components.sources.source import Range, Records
+from components.sources.images import Records
+from components.sources.source import Range
 
 
 @contextmanager

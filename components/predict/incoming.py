@@ -11,11 +11,10 @@ from components.config import Predict
 from components.shared.addresses import redacted
 from components.shared.errors import StepError, log_line
 from components.shared.records import ImageShape
-from components.sources.fake_source import SCHEME
-from components.sources.locate import NothingThereError, find
+from components.sources.fake import SCHEME
+from components.sources.files import NothingThereError, check_exists, find
+from components.sources.filesystem import DATE, days_until
 from components.sources.open_source import open_source
-from components.sources.presence import check_there
-from components.sources.selection import DATE, days_until
 from components.sources.source import Source
 
 
@@ -38,7 +37,7 @@ def is_empty(config: Predict) -> bool:
     Raises:
         StepError: There is no such place.
     """
-    check_there(config.source)
+    check_exists(config.source)
     if config.source.startswith(SCHEME):
         return False
     try:

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 from components.predict.champion import Champion
 from components.predict.incoming import Incoming
 from components.scoring.columns import answer_columns, answers, class_names_metadata, column
-from components.sources.source import Range, Records
+from components.sources.images import Records
+from components.sources.source import Range
 
 DICTIONARIES = ["source", "class_name", "version"]  # columns of few values
 
@@ -69,14 +70,14 @@ def schema(champion: Champion, labelled: bool) -> pa.Schema:
 
 def _places(images: Incoming, part: Range, records: Records) -> dict[str, pa.Array]:
     """Where a range's images came from: file, and number in it."""
-    origin, positions = images.source.origin(part), records.positions
-    if isinstance(origin, str):
+    location, positions = images.source.location(part), records.positions
+    if isinstance(location, str):
         of_all = pa.repeat(pa.scalar(0, pa.int32()), len(positions))
         return {
-            "source": pa.DictionaryArray.from_arrays(of_all, [origin]),
+            "source": pa.DictionaryArray.from_arrays(of_all, [location]),
             "position": pa.array(positions + part.start),
         }
     return {
-        "source": pa.array([origin[at] for at in positions.tolist()]).dictionary_encode(),
+        "source": pa.array([location[at] for at in positions.tolist()]).dictionary_encode(),
         "position": pa.array(np.zeros_like(positions)),
     }

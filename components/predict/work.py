@@ -16,7 +16,8 @@ from components.shared.predictions import LeastSure
 from components.shared.profile import Profile, as_text
 from components.shared.records import Images
 from components.sources import filesystem
-from components.sources.source import Range, Records
+from components.sources.images import Records
+from components.sources.source import Range
 
 LEAST_SURE = 24  # images that are kept
 NO_SPLIT = "all"  # of files and rejected records: what comes in has no splits

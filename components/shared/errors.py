@@ -3,7 +3,7 @@
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from components.shared.addresses import redacted_text
@@ -68,6 +68,12 @@ def errors_as_step_error(subject: object, problem: str, advice: str) -> Iterator
 def printable(text: str) -> str:
     """Returns a text with blanks for what would break its line or steer a terminal."""
     return "".join(character if character.isprintable() else " " for character in text)
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Returns the first of some names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def log_line(line: str) -> None:

@@ -1,37 +1,39 @@
-"""From an address to a source."""
+"""From an address to a source: its files, their format, its readers, its splits and its shape."""
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 from pyarrow import fs
 
 from components.config import Reading
 from components.shared.addresses import redacted
-from components.shared.errors import StepError, explain, is_about_a_file
-from components.sources import content, kinds, unpacking
-from components.sources.asked import Asked
-from components.sources.csv_source import open_csv
-from components.sources.fake_source import SCHEME, open_fake
-from components.sources.idx_source import open_idx
-from components.sources.locate import File, check_scheme, find
-from components.sources.npz import is_npz, open_npz
-from components.sources.parquet_source import open_parquet
-from components.sources.picture_source import open_archives, open_pictures
-from components.sources.selection import DATE
-from components.sources.source import Source, check_bounds
-from components.sources.split_names import listed
-from components.sources.tfrecord_source import open_tfrecord
+from components.shared.errors import StepError, explain, is_about_a_file, listed
+from components.shared.records import ImageShape
+from components.sources import sniff, splits
+from components.sources.arrays import is_npz, open_idx, open_npz
+from components.sources.csv_files import open_csv
+from components.sources.fake import SCHEME, open_fake
+from components.sources.files import File, find
+from components.sources.filesystem import DATE
+from components.sources.folders import open_archives, open_pictures
+from components.sources.images import Conversion, UnreadableError
+from components.sources.parquet import open_parquet
+from components.sources.source import Opened, Reader, ReadOptions, Source, check_bounds
+from components.sources.tfrecords import open_tfrecords
 
-# Opens files of one kind, with the other files there, as one source.
-Open = Callable[[Sequence[File], Sequence[File], Asked], Source]
+TRIED = 100  # records, for one that says the shape of all
+
+# Opens files of one format, with the other files there.
+Open = Callable[[Sequence[File], Sequence[File], ReadOptions], Opened]
 OPEN: dict[str, Open] = {
-    content.IDX: open_idx,
-    content.NPZ: open_npz,
-    content.CSV: open_csv,
-    content.PARQUET: open_parquet,
-    content.TFRECORD: open_tfrecord,
-    content.PICTURE: open_pictures,
-    content.ZIP: open_archives,
-    content.TAR: open_archives,
+    sniff.IDX: open_idx,
+    sniff.NPZ: open_npz,
+    sniff.CSV: open_csv,
+    sniff.PARQUET: open_parquet,
+    sniff.TFRECORD: open_tfrecords,
+    sniff.PICTURE: open_pictures,
+    sniff.ZIP: open_archives,
+    sniff.TAR: open_archives,
 }
 
 
@@ -47,50 +49,95 @@ def open_source(config: Reading, unpacked: fs.FileSystem, labelled: bool = True)
         StepError: There is nothing to read there, it is damaged, or its images or classes are out
             of bounds.
     """
-    source = _open(Asked(config, unpacked, labelled))
+    options = ReadOptions(config, unpacked, labelled)
+    if config.span and DATE not in config.source:
+        raise StepError(f"{config.source}: --span {config.span} needs {DATE} in --source")
+    try:
+        source = _source(_opened(config.source, options), options)
+    except OSError as error:  # pyarrow raises it for whatever a bucket answers
+        if is_about_a_file(error):
+            raise StepError(explain(error)) from None
+        raise StepError(f"{config.source}: {explain(error)}") from None
     check_bounds(redacted(config.source), source)
     return source
 
 
-def _open(asked: Asked) -> Source:
-    config = asked.config
-    source = config.source
-    check_scheme(source)
-    if config.span and DATE not in source:
-        raise StepError(f"{source}: --span {config.span} needs {DATE} in --source")
-    if source.startswith(SCHEME):
-        return open_fake(source)
-    try:
-        of_kind = kinds.by_kind(find(config, source), _kind)
-        beside = of_kind.pop(content.OTHER, [])
-        return _opener(source, of_kind, beside)(next(iter(of_kind.values())), beside, asked)
-    except OSError as error:  # pyarrow raises it for whatever a bucket answers
-        if is_about_a_file(error):
-            raise StepError(explain(error)) from None
-        raise StepError(f"{source}: {explain(error)}") from None
-
-
-def _opener(source: str, of_kind: dict[str, list[File]], beside: list[File]) -> Open:
-    """What opens the one kind of files that there is.
+def _opened(source: str, options: ReadOptions) -> Opened:
+    """Finds and opens the files of the one format that there is.
 
     Raises:
         StepError: There is none, or there are several: which to take is not for us to say.
     """
-    if not of_kind:
+    if source.startswith(SCHEME):
+        return open_fake(source)
+    of_format = sniff.by_format(find(options.config, source), _format)
+    others = of_format.pop(sniff.OTHER, [])
+    if not of_format:
         raise StepError(
-            f"{source}: {listed([file.below for file in beside])}: none of these files is of a "
+            f"{source}: {listed([file.relpath for file in others])}: none of these files is of a "
             f"kind that can be read, which are {', '.join(OPEN)}"
         )
-    if len(of_kind) > 1:
-        found = [f"{kind} ({files[0].below})" for kind, files in sorted(of_kind.items())]
+    if len(of_format) > 1:
+        found = [f"{name} ({files[0].relpath})" for name, files in sorted(of_format.items())]
         raise StepError(
             f"{source}: holds {' and '.join(found)}; name one kind of them, by a pattern as "
             "'…/*.png'"
         )
-    kinds.tell_left_out(beside)
-    return OPEN[next(iter(of_kind))]
+    sniff.log_left_out(others)
+    ((name, files),) = of_format.items()
+    return OPEN[name](files, others, options)
 
 
-def _kind(file: File) -> str:
-    kind = content.kind_of(unpacking.head(file))
-    return content.NPZ if kind == content.ZIP and is_npz(file) else kind
+def _format(file: File) -> str:
+    found = sniff.format_of(file.unpacked_head())
+    return sniff.NPZ if found == sniff.ZIP and is_npz(file) else found
+
+
+def _source(opened: Opened, options: ReadOptions) -> Source:
+    readers, classes, conversion, fingerprint, order = opened
+    segments, splits_from = splits.assign(readers, options.validation_size)
+    digests = "\n".join(reader.digest for reader in readers)
+    return Source(
+        readers=tuple(readers),
+        segments=segments,
+        splits_from=f"{splits_from}; {order}" if order else splits_from,
+        classes=classes,
+        conversion=conversion,
+        image_shape=_image_shape(readers, conversion),
+        fingerprint=fingerprint or sha256(digests.encode()).hexdigest(),
+    )
+
+
+def _image_shape(readers: Sequence[Reader], conversion: Conversion) -> ImageShape:
+    """The shape that all readers say once it is converted, or that of the first readable image.
+
+    Raises:
+        StepError: They say several, or none of the first images can be read.
+    """
+    if conversion.size:
+        return conversion.size
+    known = [(reader, conversion.shape_of(reader.shape)) for reader in readers if reader.shape]
+    for reader, shape in known:
+        first, expected = known[0]
+        if shape != expected:
+            raise StepError(
+                f"{reader.location}: images of {shape[0]} x {shape[1]} pixels, expected the "
+                f"{expected[0]} x {expected[1]} of {first.location}; "
+                f"--resize {expected[0]}x{expected[1]} converts"
+            )
+    return known[0][1] if known else _first_shape(readers, conversion)
+
+
+def _first_shape(readers: Sequence[Reader], conversion: Conversion) -> ImageShape:
+    first = next(reader for reader in readers if reader.records)
+    tried, reason = min(TRIED, first.records), ""
+    for raw in first.read(0, tried):
+        for image in raw.images:
+            try:
+                height, width = conversion.of_image(image, None).shape
+                return height, width
+            except UnreadableError as error:
+                reason = reason or str(error)
+    location = first.locations(0, tried)
+    name = f"{location}, record 0" if isinstance(location, str) else location[0]
+    raise StepError(f"{name}: {reason}")

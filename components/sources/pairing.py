@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.shared.errors import StepError
-from components.sources.split_names import listed, split_of
+from components.shared.errors import StepError, listed
+from components.sources.splits import split_of
 
 IMAGES, LABELS = "images", "labels"
 # The words by which names tell images from labels, or say nothing else than the format.
@@ -23,7 +23,7 @@ class Named:
 
     place: int  # among those given
     name: str  # what the user calls it, for messages
-    below: str  # the same, below the directory that the source names
+    relpath: str  # the same, in the directory that the source names
     role: str
 
 
@@ -34,7 +34,6 @@ class Pair:
     images: int
     labels: int | None
     split: str | None
-    data_set: str  # the words of the name that say neither the split nor the format
 
 
 def match(named: Sequence[Named], labelled: bool) -> list[Pair]:
@@ -47,7 +46,7 @@ def match(named: Sequence[Named], labelled: bool) -> list[Pair]:
     """
     of_key: dict[tuple[str, ...], dict[str, list[Named]]] = defaultdict(lambda: defaultdict(list))
     for one in named:
-        of_key[_key(one.below)][one.role].append(one)
+        of_key[_key(one.relpath)][one.role].append(one)
     images = [one for one in named if one.role == IMAGES]
     labels = [one for one in named if one.role == LABELS]
     if not labelled:
@@ -67,23 +66,27 @@ def words(text: str) -> list[str]:
     return [word for word in re.findall("[a-z0-9]+", text.lower()) if not _FORMAT.fullmatch(word)]
 
 
-def role_of(below: str) -> str | None:
+def role_of(relpath: str) -> str | None:
     """Whether a name says images or labels."""
-    roles = {_OF_ROLE[word] for word in words(below.rpartition("/")[2]) if word in _OF_ROLE}
+    roles = {_OF_ROLE[word] for word in words(relpath.rpartition("/")[2]) if word in _OF_ROLE}
     return roles.pop() if len(roles) == 1 else None
 
 
-def _key(below: str) -> tuple[str, ...]:
+def data_set_of(relpath: str) -> str:
+    """The words of a name, with hyphens, that say neither role nor split nor format."""
+    words = _key(relpath)[-1].split("-")
+    return "-".join(word for word in words if not split_of(word))
+
+
+def _key(relpath: str) -> tuple[str, ...]:
     """What a name says beside its role, part by part of its path."""
-    parts = ("-".join(w for w in words(part) if w not in _OF_ROLE) for part in below.split("/"))
+    parts = ("-".join(w for w in words(part) if w not in _OF_ROLE) for part in relpath.split("/"))
     return tuple(parts)
 
 
 def _pair(images: Named, labels: Named | None) -> Pair:
-    split = split_of(images.below) or (split_of(labels.below) if labels else None)
-    last = _key(images.below)[-1].split("-")
-    data_set = "-".join(word for word in last if not split_of(word))
-    return Pair(images.place, labels.place if labels else None, split, data_set)
+    split = split_of(images.relpath) or (split_of(labels.relpath) if labels else None)
+    return Pair(images.place, labels.place if labels else None, split)
 
 
 def _unmatched(found: dict[str, list[Named]], named: Sequence[Named]) -> str:
@@ -93,7 +96,7 @@ def _unmatched(found: dict[str, list[Named]], named: Sequence[Named]) -> str:
             return f"{' and '.join(here[:2])}: both are {role} of one name; name one by a pattern"
         if here and not found[other]:
             first = found[role][0]
-            of_other = [one.below for one in named if one.role == other]
+            of_other = [one.relpath for one in named if one.role == other]
             there = f"there is {listed(of_other)}" if of_other else "there is no other file"
             return f"{here[0]}: no {other} for it, expected {_counterpart(first)}; {there}"
     raise AssertionError(found)
@@ -101,7 +104,7 @@ def _unmatched(found: dict[str, list[Named]], named: Sequence[Named]) -> str:
 
 def _counterpart(one: Named) -> str:
     """The name that the missing one of a pair should have."""
-    name = one.below.rpartition("/")[2]
+    name = one.relpath.rpartition("/")[2]
     there, here = ("images", "labels") if one.role == LABELS else ("labels", "images")
     name = name.replace(here, there)
     return name.replace("idx3", "idx1") if one.role == IMAGES else name.replace("idx1", "idx3")

@@ -21,8 +21,9 @@ from PIL import Image
 from components.config import Ingest
 from components.shared.storage import files_of
 from components.sources.filesystem import open_directory
+from components.sources.images import Records, join
 from components.sources.open_source import open_source
-from components.sources.source import Records, Source, join, where
+from components.sources.source import Source, record_location
 from tests.conftest import ROOT
 
 Array = npt.NDArray[np.uint8]
@@ -85,7 +86,7 @@ def read_all(config: Ingest, directory: Path, labelled: bool = True) -> tuple[So
         assert len(records.images) + len(records.unreadable) == part.stop - part.start
         assert records.images.shape[1:] == source.image_shape
         for record in records.unreadable:
-            assert where(source.origin(part), part, record.position)
+            assert record_location(source.location(part), part, record.position)
         read.append(records)
     return source, join(read)
 

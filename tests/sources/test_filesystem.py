@@ -1,16 +1,44 @@
-"""What ingest cannot write or read is one line that names it, and leaves nothing behind."""
+"""Any days give a span or one line; what cannot be written or read is one line that names it."""
 
 import os
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
+from components.sources.filesystem import days_until
 from tests.idx_files import write_source
 from tests.ingest.conftest import digits
 from tests.limits import small_files
+
+days = st.one_of(
+    st.text(max_size=12),
+    st.dates().map(date.isoformat),
+    st.datetimes(timezones=st.timezones()).map(datetime.isoformat),
+    st.sampled_from(["0001-01-01T00:00:00+23:00", "9999-12-31T23:00:00-23:00", "2026-W01", ""]),
+)
+
+
+@pytest.mark.fuzz
+@given(st.integers(0, (1 << 31) - 1), days)
+def test_any_span_until_any_day(span: int, until: str) -> None:
+    try:
+        first, last = days_until(span, until)
+    except StepError as error:
+        assert str(error).startswith("--until ")
+    else:
+        assert date.min <= first <= last
+        assert not span or first == date.min or (last - first).days == span - 1
+
+
+def test_a_span_longer_than_the_calendar_is_all() -> None:
+    assert days_until(999_999, "2026-11-24") == (date.min, date(2026, 11, 24))
+    assert days_until(date(2026, 11, 24).toordinal(), "2026-11-24")[0] == date.min
 
 
 def test_a_shard_that_cannot_be_written(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
 from components.shared.storage import sha256_of_directory
-from components.sources import unpacking
+from components.sources import files
 from tests.ingest.conftest import Array, digits, read_all
 from tests.ingest.test_ingest import read
 
@@ -203,7 +203,7 @@ BAD = (_quoted, _no_square, _no_pixels, _no_label, _carriage_returns, _only_a_he
 def test_a_bad_file_is_one_line(
     spoil: Callable[[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unpacking, "ALWAYS", 1 << 20)
+    monkeypatch.setattr(files, "ALWAYS", 1 << 20)
     message = spoil(tmp_path / "a.csv")
     with pytest.raises(StepError) as caught:
         read_all(Ingest(source=str(tmp_path / "a.csv")), tmp_path)

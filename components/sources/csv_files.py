@@ -1,18 +1,24 @@
-"""The lines of a CSV file of pixels: its columns, and where its records start."""
+"""CSV files with a line an image and a column a pixel, as Kaggle has MNIST."""
 
 import csv
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
 
 from components.shared.errors import StepError, log_line
 from components.shared.records import ImageShape
-from components.sources.blocks import Blocks
-from components.sources.locate import File
+from components.sources import files, labels
+from components.sources.files import File, Offsets
+from components.sources.images import WRONG_SIZE, StoredImage, UnreadableError
+from components.sources.source import Opened, Raw, Reader, ReadOptions
+from components.sources.splits import split_of
 
 CHUNK = 4 << 20  # bytes scanned at a time
 LONGEST_LINE = 1 << 20  # bytes: 256 x 256 pixels of three digits each
@@ -22,6 +28,7 @@ LINES, CELLS = 1_024, 4 << 20
 _BOM = b"\xef\xbb\xbf"
 _NUMBER = re.compile(r"\s*-?\d+(\.\d*)?\s*", re.ASCII)
 _PLACE = re.compile(r"(\d+)x(\d+)")  # a pixel's row and column, from 1 or 0
+_PIXEL = re.compile(r"\s*0*\d{1,3}\s*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,101 @@ class NoColumnError(Exception):
     """There is no column of labels."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CsvReader(Reader):
+    """A CSV file."""
+
+    offsets: Offsets
+    columns: Columns
+
+    def read(self, start: int, stop: int) -> Iterator[Raw]:
+        """See :class:`~components.sources.source.Reader`."""
+        for low, high, data in self.offsets.read(start, stop):
+            whole = self._table(data)
+            if whole and len(whole[0]) >= high:
+                pixels, numbers = whole
+                images = pixels[low:high].reshape(-1, *self.columns.shape)
+                yield Raw(images, numbers[low:high] if self.columns.label is not None else None)
+            else:
+                read = [self._line(line) for line in list(_lines(data))[low:high]]
+                texts = [text for _, text in read] if self.columns.label is not None else None
+                yield Raw([image for image, _ in read], texts)
+
+    def _table(self, data: bytes) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]] | None:
+        """A block's pixels ``[n, pixels]`` and labels ``[n]``, if every cell is as it should be."""
+        names = [str(cell) for cell in range(self.columns.count)]
+        used = [names[cell] for cell in self.columns.pixels]
+        types = dict.fromkeys(used, pa.uint8())
+        if self.columns.label is not None:
+            types[names[self.columns.label]] = pa.int64()
+        block = len(data) + 1
+        try:
+            table = arrow_csv.read_csv(
+                pa.BufferReader(data),
+                arrow_csv.ReadOptions(use_threads=False, block_size=block, column_names=names),
+                arrow_csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
+                arrow_csv.ConvertOptions(
+                    column_types=types, include_columns=list(types), null_values=[]
+                ),
+            )
+        except pa.ArrowInvalid:
+            return None
+        pixels = np.empty((len(table), len(used)), np.uint8)
+        for place, name in enumerate(used):
+            pixels[:, place] = table[name].to_numpy()
+        if self.columns.label is None:
+            return pixels, np.full(len(table), -1, np.int64)
+        return pixels, table[names[self.columns.label]].to_numpy()
+
+    def _line(self, line: str) -> tuple[StoredImage, str | None]:
+        """A line's image, or why there is none, and its label."""
+        cells = line.split(",")
+        if len(cells) != self.columns.count:
+            reason = f"{WRONG_SIZE}{len(cells)} cells, expected {self.columns.count}"
+            return UnreadableError(reason, line.encode()), None
+        label = None if self.columns.label is None else cells[self.columns.label]
+        texts = [cells[cell] for cell in self.columns.pixels]
+        for text in texts:
+            if not _PIXEL.fullmatch(text) or int(text) > 255:
+                reason = f"pixel {text[:20]!r}, expected a whole number, 0 to 255"
+                return UnreadableError(reason, line.encode()), label
+        return np.array([int(text) for text in texts], np.uint8).reshape(self.columns.shape), label
+
+
+def open_csv(tables: Sequence[File], _: Sequence[File], options: ReadOptions) -> Opened:
+    """Opens CSV files, plain or gzip, and finds where their records start.
+
+    Raises:
+        StepError: One is not a table of pixels.
+    """
+    config = options.config
+    readers = []
+    without = ""
+    for number, file in enumerate(tables):
+        plain = files.for_workers(file, options.unpacked, f"{number}.csv")
+        first = plain.head(LONGEST_LINE)
+        try:
+            columns, before = columns_of(first, file.name, config.label_column, options.labelled)
+        except NoColumnError as error:
+            without = f"{file.name}: {error}"
+            log_line(f"Left out {without}")
+            continue
+        offsets = offsets_of(plain, before, columns.count)
+        reader = CsvReader(
+            location=plain.name,
+            split=split_of(plain.relpath),
+            records=offsets.records,
+            digest=offsets.digest,
+            shape=columns.shape,
+            offsets=offsets,
+            columns=columns,
+        )
+        readers.append(reader)
+    if not readers:
+        raise StepError(f"{without}; --label-column names another")
+    return Opened(readers, labels.choose(config.class_names, config.source), options.conversion)
+
+
 def columns_of(first: bytes, name: str, label_column: str, labelled: bool) -> tuple[Columns, int]:
     """Reads the first line of a file.
 
@@ -52,7 +154,7 @@ def columns_of(first: bytes, name: str, label_column: str, labelled: bool) -> tu
 
     Raises:
         NoColumnError: There is a header without that column.
-        StepError: The columns are no pixels of an image.
+        StepError: The columns are not the pixels of an image.
     """
     end = first.find(b"\n") + 1
     if not end and len(first) >= LONGEST_LINE:
@@ -82,8 +184,8 @@ def columns_of(first: bytes, name: str, label_column: str, labelled: bool) -> tu
     return Columns(len(cells), label, pixels, _shape(names, pixels, name)), end
 
 
-def blocks_of(file: File, before: int, cells: int) -> Blocks:
-    """Finds where records start, by the ends of lines; blank lines at the end are none.
+def offsets_of(file: File, before: int, cells: int) -> Offsets:
+    """Finds where records start, by the ends of lines; blank lines at the end are left out.
 
     Args:
         file: A plain CSV file.
@@ -112,7 +214,7 @@ def blocks_of(file: File, before: int, cells: int) -> Blocks:
     records = ends + (last < size) - blank
     if last < size or starts[-1] != size:
         starts.append(size)
-    return Blocks(file, every, tuple(starts), max(records, 0), digest.hexdigest())
+    return Offsets(file, every, tuple(starts), max(records, 0), digest.hexdigest())
 
 
 def _refuse_quotes(file: File, chunk: bytes, size: int, before: int) -> None:
@@ -135,7 +237,7 @@ def _blank_at_end(file: File, size: int, before: int) -> int:
     return blank if not text else max(blank - 1, 0)
 
 
-def lines(data: bytes) -> Iterator[str]:
+def _lines(data: bytes) -> Iterator[str]:
     """The lines of a block."""
     for line in data.removesuffix(b"\n").split(b"\n"):
         yield line.removeprefix(_BOM).decode("utf-8", errors="replace").strip()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.shared.errors import StepError, log_line
-from components.sources.source import Records, Unusable
+from components.sources.images import Records, Unusable
 
 DIGITS = tuple("0123456789")
 # Source: https://github.com/zalandoresearch/fashion-mnist, "Labels".
@@ -66,11 +66,11 @@ class Classes:
         return np.array(labels, np.int64), reasons
 
 
-def choose(asked: str, address: str, own: Classes | None = None) -> Classes:
-    """Chooses the names: those asked for, the source's own, or what its address says; else digits.
+def choose(given: str, address: str, own: Classes | None = None) -> Classes:
+    """Chooses the names: those given, the source's own, or what its address says; else digits.
 
     Args:
-        asked: ``--class-names``: names with commas between, a number of classes, the name of a
+        given: ``--class-names``: names with commas between, a number of classes, the name of a
             file with one name a line or of an EMNIST mapping, or fashion-mnist.
         address: Of the source.
         own: Those that the source itself names.
@@ -78,14 +78,14 @@ def choose(asked: str, address: str, own: Classes | None = None) -> Classes:
     Raises:
         StepError: The names are fewer than two, or not as many as the source's own.
     """
-    if asked:
-        given = _given(asked)
-        if own and len(own.names) != len(given.names):
+    if given:
+        chosen = _given(given)
+        if own and len(own.names) != len(chosen.names):
             raise StepError(
-                f"--class-names {asked}: {len(given.names)} names, expected the "
+                f"--class-names {given}: {len(chosen.names)} names, expected the "
                 f"{len(own.names)} of {address}: {', '.join(own.names[:12])}"
             )
-        return replace(own, names=given.names) if own else given
+        return replace(own, names=chosen.names) if own else chosen
     if own:
         return own
     if _FASHION_ADDRESS.search(address):
@@ -98,7 +98,7 @@ def of_mapping(text: str, name: str) -> Classes:
     """Reads one of EMNIST's mapping files.
 
     Raises:
-        StepError: This is none.
+        StepError: This is not one.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     found = [_MAPPING_LINE.fullmatch(line) for line in lines]
@@ -118,8 +118,8 @@ def of_mapping(text: str, name: str) -> Classes:
 def of_huggingface(metadata: dict[bytes, bytes] | None, column: str) -> Classes | None:
     """The names of a ClassLabel in the metadata that Hugging Face writes into Parquet files."""
     try:
-        told = json.loads((metadata or {})[b"huggingface"])
-        names = told["info"]["features"][column]["names"]
+        described = json.loads((metadata or {})[b"huggingface"])
+        names = described["info"]["features"][column]["names"]
     except (KeyError, TypeError, ValueError):
         return None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -134,22 +134,22 @@ def of_folders(folders: Iterable[str]) -> Classes:
     return Classes(tuple(sorted(found, key=lambda name: (int(name) if numbers else 0, name))))
 
 
-def _given(asked: str) -> Classes:
-    if asked == "fashion-mnist":
+def _given(given: str) -> Classes:
+    if given == "fashion-mnist":
         return Classes(FASHION)
-    if re.fullmatch(r"\d{1,4}", asked, re.ASCII):
-        return Classes(tuple(map(str, range(int(asked)))))
-    if "," in asked:
-        return Classes(tuple(name.strip() for name in asked.split(",")))
+    if re.fullmatch(r"\d{1,4}", given, re.ASCII):
+        return Classes(tuple(map(str, range(int(given)))))
+    if "," in given:
+        return Classes(tuple(name.strip() for name in given.split(",")))
     try:
-        text = Path(asked).read_text(encoding="utf-8")
+        text = Path(given).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise StepError(
-            f"--class-names {asked}: {reason}; expected names with commas between, a number of "
+            f"--class-names {given}: {reason}; expected names with commas between, a number of "
             "classes, or a file with one name a line"
         ) from None
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if lines and all(_MAPPING_LINE.fullmatch(line) for line in lines):
-        return of_mapping(text, asked)
+        return of_mapping(text, given)
     return Classes(tuple(lines))

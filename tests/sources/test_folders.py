@@ -113,7 +113,7 @@ def test_an_archive_a_split(folder: Path, tmp_path: Path) -> None:
 def test_folders_in_a_bucket(
     folder: Path, expected: Dataset, fake_bucket: Callable[[str], None], tmp_path: Path
 ) -> None:
-    from tests.sources.test_download import _upload
+    from tests.sources.test_web import _upload
 
     fake_bucket("animals")
     _upload(folder, "gs://animals/all")

@@ -1,9 +1,12 @@
 """Made-up images: of any shape and any classes, and such that a model can tell them apart."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from components.sources.fake_source import open_fake
+from components.config import Ingest
+from tests.ingest.conftest import read_all
 
 
 @pytest.mark.parametrize(
@@ -17,11 +20,9 @@ from components.sources.fake_source import open_fake
     ],
 )
 def test_each_class_has_a_look_of_its_own(
-    address: str, shape: tuple[int, int], classes: int
+    address: str, shape: tuple[int, int], classes: int, tmp_path: Path
 ) -> None:
-    source = open_fake(address)
-    (part,) = source.ranges(2_000)
-    images, labels, _, _ = source.read(part)
+    source, (images, labels, _, _) = read_all(Ingest(source=address), tmp_path)
     assert source.image_shape == images.shape[1:] == shape
     assert source.class_names == tuple(map(str, range(classes)))
     means = np.stack([images[labels == label].mean(axis=0).ravel() for label in range(classes)])
@@ -29,9 +30,8 @@ def test_each_class_has_a_look_of_its_own(
     assert apart[~np.eye(classes, dtype=bool)].min() > 10
 
 
-def test_a_range_does_not_depend_on_how_the_source_is_cut() -> None:
-    source = open_fake("fake://3000?classes=5&shape=3x4")
-    whole = source.read(source.ranges(3_000)[0])
+def test_a_range_does_not_depend_on_how_the_source_is_cut(tmp_path: Path) -> None:
+    source, whole = read_all(Ingest(source="fake://3000?classes=5&shape=3x4"), tmp_path)
     pieces = [source.read(part) for part in source.ranges(700)]
     assert np.array_equal(np.concatenate([piece.images for piece in pieces]), whole.images)
     assert np.array_equal(np.concatenate([piece.labels for piece in pieces]), whole.labels)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
-from components.sources import example
+from components.sources.tfrecords import parse_example
 from tests.ingest.conftest import Array, digits, read_all
 from tests.ingest.test_ingest import read
 
@@ -144,10 +144,10 @@ def test_bad_records_are_rejected_each_with_its_reason(tmp_path: Path) -> None:
     assert [record.reason for record in found.unreadable] == [
         "no tf.train.Example",
         "no label",
-        "no feature image with an image",
+        "no feature image with an image; --image-column names another",
         "damaged picture (OSError)",
-        "pixels that are no whole numbers from 0 to 255",
-        "pixels that are no whole numbers from 0 to 255",
+        "pixels that are not whole numbers from 0 to 255",
+        "pixels that are not whole numbers from 0 to 255",
         "damaged record (its checksum differs)",
     ]
     assert found.labels.tolist() == [7]
@@ -167,5 +167,5 @@ def test_a_file_that_is_cut_short_is_one_line(tmp_path: Path) -> None:
 
 def test_examples_are_read_as_tensorflow_reads_them() -> None:
     values = {"a": [b"x", b""], "b": [1, -(1 << 63)], "c": [0.5, 2.0]}
-    assert example.parse(record(**values)) == values
-    assert example.parse(b"\x0a") is None
+    assert parse_example(record(**values)) == values
+    assert parse_example(b"\x0a") is None

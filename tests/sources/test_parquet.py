@@ -252,7 +252,7 @@ def _damaged_pages(path: Path) -> str:
     data = bytearray(path.read_bytes())
     data[4:2000] = bytes(1996)
     path.write_bytes(data)
-    return "expected whole Parquet"
+    return "expected a Parquet file that is whole"
 
 
 BAD_FILES = (
@@ -416,7 +416,9 @@ def test_page_checksums_are_compared(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[content.index(FLAT[20].tobytes()) + 400] ^= 1
     path.write_bytes(content)
-    with pytest.raises(StepError, match=r"a\.parquet: .*(CRC|checksum).*expected whole Parquet"):
+    with pytest.raises(
+        StepError, match=r"a\.parquet: .*(CRC|checksum).*expected a Parquet file that is whole"
+    ):
         read_all(Ingest(source=str(path)), tmp_path)
 
 

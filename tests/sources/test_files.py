@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from components.config import Ingest
 from components.shared.errors import StepError
+from components.sources.files import check_exists
 from components.sources.filesystem import open_filesystem, write
-from components.sources.presence import check_there
 from tests.idx_files import write_source
-from tests.ingest.conftest import Serve, digits
+from tests.ingest.conftest import Serve, digits, read_all
 
 
 @pytest.fixture
@@ -25,30 +26,30 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("below", ["", "train-images-idx3-ubyte"])
 def test_what_lies_on_disk_is_there(directory: Path, below: str) -> None:
-    check_there(f"{directory}/{below}".rstrip("/"))
+    check_exists(f"{directory}/{below}".rstrip("/"))
 
 
 def test_several_are_there_where_each_is(tmp_path: Path) -> None:
-    check_there(f"{tmp_path}, {tmp_path}/*.csv, {tmp_path}/{{date}}/*.png")
+    check_exists(f"{tmp_path}, {tmp_path}/*.csv, {tmp_path}/{{date}}/*.png")
     with pytest.raises(StepError, match=f"^{tmp_path}/missing: not found, expected "):
-        check_there(f"{tmp_path},{tmp_path}/missing")
+        check_exists(f"{tmp_path},{tmp_path}/missing")
 
 
 @pytest.mark.parametrize("below", ["missing", "missing/*.png", "missing/{date}"])
 def test_what_does_not_lie_on_disk_is_not(tmp_path: Path, below: str) -> None:
     with pytest.raises(StepError, match=r"missing.*: not found, expected "):
-        check_there(f"{tmp_path}/{below}")
+        check_exists(f"{tmp_path}/{below}")
 
 
 def test_what_is_made_up_needs_a_number() -> None:
-    check_there("fake://100?classes=3")
+    check_exists("fake://100?classes=3")
     with pytest.raises(StepError, match="as in fake://70000"):
-        check_there("fake://many")
+        check_exists("fake://many")
 
 
 def test_a_scheme_that_nobody_reads() -> None:
     with pytest.raises(StepError, match=r"^s3://bucket: expected a path, or .*gs://"):
-        check_there("s3://bucket")
+        check_exists("s3://bucket")
 
 
 def test_on_the_web_a_file_or_a_directory_of_idx_files_is_there(
@@ -57,10 +58,10 @@ def test_on_the_web_a_file_or_a_directory_of_idx_files_is_there(
     (directory / "empty").mkdir()
     command = ("-m", "http.server", "{port}", "--bind", "127.0.0.1", "--directory", directory)
     web = f"http://127.0.0.1:{serve(sys.executable, *command)}"
-    check_there(web)
-    check_there(f"{web}/t10k-images-idx3-ubyte")
+    check_exists(web)
+    check_exists(f"{web}/t10k-images-idx3-ubyte")
     with pytest.raises(StepError, match=f"^{web}/missing.npz: not found, expected "):
-        check_there(f"{web}/missing.npz")
+        check_exists(f"{web}/missing.npz")
 
 
 def test_a_server_that_is_not_there() -> None:
@@ -68,7 +69,7 @@ def test_a_server_that_is_not_there() -> None:
         bound.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{bound.getsockname()[1]}/mnist"
         with pytest.raises(StepError, match=r"refused.*; see that the server is there"):
-            check_there(address)
+            check_exists(address)
 
 
 def test_in_a_bucket(fake_bucket: Callable[[str], None]) -> None:
@@ -76,7 +77,35 @@ def test_in_a_bucket(fake_bucket: Callable[[str], None]) -> None:
     filesystem, path = open_filesystem("gs://digits/some/a.csv")
     write(filesystem, path, b"label\n")
     for there in ("", "/some", "/some/", "/some/a.csv", "/some/*.csv", "/some/{date}"):
-        check_there(f"gs://digits{there}")
+        check_exists(f"gs://digits{there}")
     for missing in ("gs://nobodys/some", "gs://digits/missing", "gs://digits/missing/*.csv"):
         with pytest.raises(StepError, match=f"^{missing.replace('*', '.')}: not found"):
-            check_there(missing)
+            check_exists(missing)
+
+
+@pytest.mark.parametrize("web_first", [True, False])
+def test_a_list_may_hold_paths_and_addresses(
+    web_first: bool, directory: Path, serve: Serve, tmp_path: Path
+) -> None:
+    (tmp_path / "web").mkdir()
+    for file in directory.glob("t10k-*"):
+        file.rename(tmp_path / "web" / file.name)
+    command = ("-m", "http.server", "{port}", "--bind", "127.0.0.1", "--directory", tmp_path)
+    web = f"http://127.0.0.1:{serve(sys.executable, *command)}/web"
+    directory = directory.rename(tmp_path / "disk")
+    parts = [
+        f"{directory}/train-*",
+        f"{web}/t10k-images-idx3-ubyte",
+        f"{web}/t10k-labels-idx1-ubyte",
+    ]
+    source = ",".join(parts[::-1] if web_first else parts)
+    check_exists(source)
+    config = Ingest(source=source, validation_size=1, cache=str(tmp_path / "cache"))
+    opened, records = read_all(config, tmp_path)
+    assert [part.split for part in opened.ranges(10)] == ["validation", "train", "test"]
+    assert len(records.images) == 6
+
+
+def test_every_address_of_a_list_is_one_that_can_be_read(tmp_path: Path) -> None:
+    with pytest.raises(StepError, match=r"^s3://bucket: expected a path, or .*gs://"):
+        read_all(Ingest(source=f"{tmp_path},s3://bucket"), tmp_path)

@@ -19,8 +19,8 @@ import pytest
 from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
-from components.sources import locate
-from components.sources.download import ATTEMPTS, Download
+from components.sources import files
+from components.sources.web import ATTEMPTS, Download
 from tests.conftest import TEST, TRAIN, VALIDATION
 from tests.idx_files import write_source
 from tests.ingest.conftest import digits, write_parquet
@@ -243,7 +243,7 @@ def test_a_stream_without_an_end_has_a_bound(
 ) -> None:
     (server.directory / "file").write_bytes(CONTENT)
     server.headers = {"Content-Length": None}
-    monkeypatch.setattr("components.sources.download.LARGEST", 500_000)
+    monkeypatch.setattr("components.sources.web.LARGEST", 500_000)
     with pytest.raises(StepError, match=r"file: more than 500000 bytes"):
         download(f"{server.address}/file")
 
@@ -253,7 +253,7 @@ def test_a_drip_is_no_download(
 ) -> None:
     (server.directory / "file").write_bytes(CONTENT)
     server.pause = 0.01
-    monkeypatch.setattr("components.sources.remote.WINDOW", 0.1)
+    monkeypatch.setattr("components.sources.web.WINDOW", 0.1)
     with pytest.raises(StepError, match=r"file: \d+ bytes in 0 seconds; gave up after 5 attempts"):
         download(f"{server.address}/file")
 
@@ -356,7 +356,7 @@ def test_no_server_is_one_line(download: Download) -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ingestion waits for no other attempt."""
-    monkeypatch.setattr(locate, "Download", lambda cache: Download(cache, wait=0.001))
+    monkeypatch.setattr(files, "Download", lambda cache: Download(cache, wait=0.001))
 
 
 @pytest.mark.usefixtures("quick")
