@@ -36,6 +36,7 @@ from components.shared.storage import write_text
 
 _HIGHER_FORMAT = "higher_format"
 SPLITS = ("train", "validation", "test")
+DIGITS = [str(digit) for digit in range(10)]  # all that release 0.1.0 knew, of 28 x 28 pixels
 
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 ImageShape = tuple[Side, Side]  # pixels: height, width
@@ -83,6 +84,11 @@ class Manifest(BaseModel):
                 "up to {known}; use images of version {newer} or newer",
                 {"found": found, "newer": newer[:40], "ours": VERSION, "known": cls.FORMAT},
             )
+        return cls._completed(data) if isinstance(data, dict) else data
+
+    @classmethod
+    def _completed(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Adds to the fields of a file what its release, an earlier one, did not write yet."""
         return data
 
     @classmethod
@@ -212,6 +218,12 @@ class Dataset(Manifest):
     anomalies: list[Anomaly]
     rejected: list[Rejected]  # the first ones; all are in the directory rejected/
 
+    @classmethod
+    def _completed(cls, data: dict[str, Any]) -> dict[str, Any]:
+        if data.get("classes") == len(DIGITS):  # of release 0.1.0, which counted them
+            return {"class_names": DIGITS, "splits_from": "", **data}
+        return data
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         _check_splits(self.splits)
@@ -267,14 +279,24 @@ class Score(BaseModel):
         )
 
 
-class _Named(BaseModel):
-    class_names: ClassNames  # a class is a place in this list, from 0
-
-
-class Described(_Named):
+class Described(BaseModel):
     """What a model takes and tells apart."""
 
     image_shape: ImageShape
+    class_names: ClassNames  # a class is a place in this list, from 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_every_release(cls, data: Any) -> Any:
+        return _with_digits(data) if isinstance(data, dict) else data
+
+
+def _with_digits(model: dict[str, Any]) -> dict[str, Any]:
+    """Says of a ``model.json`` of release 0.1.0 which images its model takes."""
+    config = model.get("config")
+    if isinstance(config, dict) and "hidden1" in config:
+        return {"image_shape": (28, 28), "class_names": DIGITS, **model}
+    return model
 
 
 class Model(Manifest):
@@ -292,6 +314,10 @@ class Model(Manifest):
     commit: str = ""
     dirty: bool = False
     scores: dict[str, Score]  # of the last evaluation during training, by split
+
+    @classmethod
+    def _completed(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return _with_digits(data)
 
     @field_validator("scores")
     @classmethod
@@ -312,7 +338,7 @@ class Model(Manifest):
         """
         path = Path(directory) / cls.FILE
         try:
-            return _Named.model_validate_json(path.read_bytes()).class_names
+            return Described.model_validate_json(path.read_bytes()).class_names
         except (FileNotFoundError, ValidationError):
             return []
 
@@ -351,6 +377,15 @@ class Evaluation(Manifest):
     champion: Champion | None  # None where none is published yet
     mistakes: list[Mistake]  # of the test split, the surest first
     roc: Roc  # of the test split
+
+    @classmethod
+    def _completed(cls, data: dict[str, Any]) -> dict[str, Any]:
+        splits = data.get("splits")
+        for split in splits.values() if isinstance(splits, dict) else ():
+            if isinstance(split, dict) and isinstance(split.get("digits"), list):  # release 0.1.0
+                named = zip(DIGITS, split.pop("digits"), strict=False)
+                split["classes"] = [{"name": name, **figures} for name, figures in named]
+        return data
 
     @field_validator("splits")
     @classmethod

@@ -1,0 +1,1 @@
+"""What earlier releases wrote, as today's code reads it; write.sh has a release write it."""
