@@ -42,6 +42,12 @@ class Options:
         return {name: value for name, value in values.items() if name in names}
 
     @classmethod
+    def changed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns those values that differ from the default of the field of their name."""
+        chosen = cls.select(values)
+        return {name: value for name, value in chosen.items() if value != getattr(cls, name)}
+
+    @classmethod
     def pick(cls, values: Mapping[str, Any]) -> Self:
         """Builds the configuration from those values that carry the name of one of its fields."""
         return cls(**cls.select(values))
@@ -314,12 +320,8 @@ class Watch(Options):
 
     max_ink_psi: PositiveFloat = Field(
         default=0.1,
-        description="Largest population stability index of the images' mean ink against the "
-        "training split.",
-    )
-    max_ink_js: PositiveFloat = Field(
-        default=0.015,
-        description="Largest Jensen-Shannon divergence of the same, in bits, 0 to 1.",
+        description="Largest population stability index of the images' mean grey value "
+        "against the training split.",
     )
     max_pixel_distance: PositiveFloat = Field(
         default=10.0,

@@ -28,7 +28,6 @@ def predict_and_watch(
     model_name: str = Predict.model_name,
     version: int = Predict.version,
     max_ink_psi: float = Watch.max_ink_psi,
-    max_ink_js: float = Watch.max_ink_js,
     max_pixel_distance: float = Watch.max_pixel_distance,
     max_class_change: float = Watch.max_class_change,
     low_confidence: float = Watch.low_confidence,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from components.config import Evaluate
+from components.config import Evaluate, Train
 from components.evaluate import model_card, predictions, reference, report, samples
 from components.evaluate.blessing import judge
 from components.evaluate.champion import compare
@@ -104,7 +104,12 @@ def evaluate(
         )
         evaluation.write(directory)
         train, test = (kept.profiles[split].result() for split in ("train", "test"))
-        reference.write(directory, dataset, evaluation.model_sha256, train, test)
+        options = {
+            **dataset.options,
+            **Train.changed(manifest.config),
+            **Evaluate.changed({**evaluation.config, "no_champion": False}),
+        }
+        reference.write(directory, dataset, evaluation.model_sha256, options, train, test)
         report.write(directory / report.FILE, evaluation, manifest, dataset, model, pictures, name)
         model_card.write(directory / model_card.FILE, evaluation, manifest, dataset, name)
     _tell(evaluation)

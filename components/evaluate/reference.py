@@ -1,6 +1,7 @@
 """``reference.json``: what the model was trained and tested on, for a watch on what comes in."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,12 @@ class Profiles:
 
 
 def write(
-    directory: Path, dataset: Dataset, model_sha256: str, train: Profile, test: Profile
+    directory: Path,
+    dataset: Dataset,
+    model_sha256: str,
+    options: dict[str, Any],
+    train: Profile,
+    test: Profile,
 ) -> None:
     """Writes what a data set looks like and what the model says of it.
 
@@ -34,6 +40,7 @@ def write(
         directory: Where to.
         dataset: The manifest of the data set.
         model_sha256: Of the SavedModel.
+        options: Of the steps that it came from, as far as they were not the defaults.
         train: The training split.
         test: The test split.
     """
@@ -44,6 +51,7 @@ def write(
         dataset_fingerprint=dataset.fingerprint,
         model_sha256=model_sha256,
         class_names=dataset.class_names,
+        options=options,
         pixel_variance=max(0.0, squares - float(np.square(train.mean_image).mean())),
         train=train,
         test=test,

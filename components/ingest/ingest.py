@@ -1,7 +1,9 @@
 """Ingestion: from a source to TFRecord shards, their statistics and their manifest."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from components.config import Ingest
 from components.ingest import report
@@ -64,6 +66,7 @@ def _dataset(config: Ingest, plan: Plan, reports: Sequence[SplitsReport]) -> Dat
         class_names=list(source.class_names),
         splits_from=source.splits_from,
         source=redacted(config.source),
+        options=_options(config),
         source_fingerprint=source.fingerprint,
         metrics=total_counts(reports),
         splits=splits,
@@ -71,6 +74,16 @@ def _dataset(config: Ingest, plan: Plan, reports: Sequence[SplitsReport]) -> Dat
         anomalies=[],
         rejected=first_rejected(reports),
     )
+
+
+def _options(config: Ingest) -> dict[str, Any]:
+    """The options that decide what is read and how; places of this machine are not among them."""
+    changed = Ingest.changed(asdict(config))
+    return {
+        name: redacted(value) if isinstance(value, str) else value
+        for name, value in changed.items()
+        if name not in ("source", "until", "cache", "previous")
+    }
 
 
 def _log(dataset: Dataset) -> None:

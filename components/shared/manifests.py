@@ -211,6 +211,7 @@ class Dataset(Manifest):
     class_names: ClassNames  # a label is a place in this list, from 0
     splits_from: str  # a sentence: what decided which split a record is in
     source: str
+    options: dict[str, Any] = {}  # of ingest that were not the defaults: how the source was read
     source_fingerprint: str  # sha256 over what identifies the source's files
     metrics: dict[str, int]  # Beam's counters: records read, written, rejected; bytes written
     splits: dict[str, Split]  # train, validation and test

@@ -1,7 +1,7 @@
 """The manifests of what predict hands on, and of what the champion was trained on."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -19,6 +19,8 @@ class Reference(Manifest):
     dataset_fingerprint: Sha256
     model_sha256: Sha256
     class_names: ClassNames
+    # Of ingest, train and evaluate that were not the defaults.
+    options: dict[str, Any] = Field(default_factory=dict)
     # Of the training split, about its mean image; mean over all pixels.
     pixel_variance: float = Field(ge=0, allow_inf_nan=False)
     train: Profile

@@ -11,7 +11,6 @@ def watch(
     drift: dsl.Output[dsl.Artifact],
     report: dsl.Output[dsl.HTML],
     max_ink_psi: float,
-    max_ink_js: float,
     max_pixel_distance: float,
     max_class_change: float,
     low_confidence: float,

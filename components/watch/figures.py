@@ -1,4 +1,4 @@
-"""How far what came in lies from what the model was trained on, and how far chance alone goes."""
+"""How far what came in lies from the training data, how far chance alone goes, and the verdicts."""
 
 import math
 from collections.abc import Sequence
@@ -8,32 +8,36 @@ import numpy as np
 import numpy.typing as npt
 
 from components.config import Watch
-from components.shared.predictions import DriftFigure, Reference
+from components.shared.evaluation import Verdict
+from components.shared.predictions import DriftFigure, Predictions, Reference
 from components.shared.profile import HUNDREDTHS, Profile
 
-BINS = 10  # of mean ink: each holds a tenth of the training split
+BINS = 10  # of the mean grey value: each holds a tenth of the training split
 SMOOTHING = 0.5  # images that every bin is taken to hold more, so that none is empty
 RARE = 0.001  # how often chance may go beyond what is said of it
+
+WHAT = {
+    "max_ink_psi": "mean grey values lie {:.3f} (population stability index) from the training "
+    "split's",
+    "max_pixel_distance": "the mean image lies {:.1f} grey values from the training split's",
+    "max_class_change": "{what} of the answers, {:.3f} from its share of those on the test split",
+    "max_low_confidence": "the share of unsure answers lies {:.4f} above that on the test split",
+}
 
 
 def figures(config: Watch, came: Profile, reference: Reference) -> list[DriftFigure]:
     """Compares the images with the training split, and the answers with those on the test split."""
     train, test = reference.train, reference.test
-    shares = ink_shares(came, train)
+    shares = grey_value_shares(came, train)
     noise = 1 / came.images + 1 / train.images
     degrees = len(shares[0]) - 1
-    by_chance = chi_square(degrees) * noise
     low = [_below(profile, config.low_confidence) for profile in (came, test)]
     return [
         DriftFigure(
-            name="max_ink_psi", value=psi(*shares), bound=config.max_ink_psi, chance=by_chance
-        ),
-        DriftFigure(
-            name="max_ink_js",
-            value=js(*shares),
-            bound=config.max_ink_js,
-            # To the second order, it is so much of the other.
-            chance=by_chance / (8 * math.log(2)),
+            name="max_ink_psi",
+            value=psi(*shares),
+            bound=config.max_ink_psi,
+            chance=chi_square(degrees) * noise,
         ),
         DriftFigure(
             name="max_pixel_distance",
@@ -63,12 +67,12 @@ def figures(config: Watch, came: Profile, reference: Reference) -> list[DriftFig
     ]
 
 
-def ink_shares(
+def grey_value_shares(
     came: Profile, train: Profile
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Returns the shares of images in bins of mean ink that each hold a tenth of ``train``.
+    """Returns the shares of images in bins of mean grey value that each hold a tenth of ``train``.
 
-    Fewer bins where many images have the same ink.
+    Fewer bins where many images have the same value.
     """
     reached = np.cumsum(train.ink) / max(1, train.images)
     edges = np.unique(np.searchsorted(reached, np.arange(1, BINS) / BINS) + 1)
@@ -80,13 +84,6 @@ def ink_shares(
 def psi(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> float:
     """Returns the population stability index of two distributions."""
     return float(((ours - theirs) * np.log(ours / theirs)).sum())
-
-
-def js(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> float:
-    """Returns the Jensen-Shannon divergence of two distributions, in bits, 0 to 1."""
-    middle = (ours + theirs) / 2
-    parts = [(one * np.log2(one / middle)).sum() for one in (ours, theirs)]
-    return float(sum(parts) / 2)
 
 
 def chi_square(degrees: int) -> float:
@@ -112,3 +109,30 @@ def _below(profile: Profile, confidence: float) -> float:
     """The share of answers less sure than this, which is a number of hundredths."""
     unsure: Sequence[int] = profile.confidence[: round(confidence * HUNDREDTHS)]
     return sum(unsure) / max(1, profile.images)
+
+
+def judge(
+    figures: Sequence[DriftFigure], predictions: Predictions, reference: Reference
+) -> list[Verdict]:
+    """Judges figure by figure: one fails that is above its bound, and above what chance gives."""
+    return [_judge(figure, predictions, reference) for figure in figures]
+
+
+def _judge(figure: DriftFigure, predictions: Predictions, reference: Reference) -> Verdict:
+    moved = WHAT[figure.name].format(figure.value, what=_class(predictions, reference))
+    if figure.value <= figure.bound:
+        reason = f"{moved}, at most {figure.bound:g}"
+        return Verdict(rule=figure.name, passed=True, reason=reason)
+    reason = f"{moved}, above {figure.bound:g}"
+    if not figure.too_far:
+        images = predictions.profile.images
+        reason += f", but {images:,} images reach {figure.chance:.2g} by chance"
+    return Verdict(rule=figure.name, passed=not figure.too_far, reason=reason)
+
+
+def _class(predictions: Predictions, reference: Reference) -> str:
+    """The class whose share has changed most, and its share now."""
+    ours, theirs = predictions.profile.class_shares, reference.test.class_shares
+    changes = [abs(one - other) for one, other in zip(ours, theirs, strict=True)]
+    most = changes.index(max(changes))
+    return f"{reference.class_names[most]!r} is {ours[most]:.3f}"

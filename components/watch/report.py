@@ -3,16 +3,27 @@
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
 from components.shared import pages
 from components.shared.environment import RUN_ID, RUN_PAGE
+from components.shared.pages.charts import LineChart, Points, line_chart
+from components.shared.pages.pictures import data_uri
 from components.shared.predictions import Drift, LeastSure, Predictions, Reference
-from components.shared.profile import Profile, as_image
-from components.watch import histograms, pictures
+from components.shared.profile import HUNDREDTHS, Profile, as_image
 
 FILE = "drift.html"
+BARS = 40  # of mean grey values at most
+STEP = 5  # hundredths of probability that a bar of confidence is wide
+CAME = "came in"
+LARGEST = 96  # pixels a side; a larger image is shown smaller
+BRIGHTER, DARKER = (224, 112, 24), (60, 120, 230)  # red, green, blue: seen on white and on black
 CLASSES = 20  # shown at once; of more, those that changed most, and the others on demand
 
 
@@ -48,7 +59,7 @@ class Means(NamedTuple):
 
 
 def write(path: Path, drift: Drift, predictions: Predictions, reference: Reference) -> None:
-    """Renders the page of a night.
+    """Renders the page of a run.
 
     Args:
         path: The file to write.
@@ -71,8 +82,8 @@ def write(path: Path, drift: Drift, predictions: Predictions, reference: Referen
         figures=list(zip(drift.figures, drift.verdicts, strict=True)),
         samples=[("What came in", _samples(came)), ("Training split", _samples(train))],
         means=_means(came, train),
-        ink=histograms.ink(came, train),
-        confidence=histograms.confidence(came, test),
+        grey_values=_grey_values(came, train),
+        confidence=_confidence(came, test),
         classes=classes,
         shown=min(len(classes), CLASSES),
         largest_share=max(*came.class_shares, *test.class_shares) or 1.0,
@@ -82,15 +93,15 @@ def write(path: Path, drift: Drift, predictions: Predictions, reference: Referen
 
 
 def _samples(profile: Profile) -> list[str]:
-    return [pictures.grey(image) for image in profile.decoded_samples()]
+    return [grey(image) for image in profile.decoded_samples()]
 
 
 def _means(came: Profile, train: Profile) -> Means:
     change = came.mean_image - train.mean_image
     return Means(
-        pictures.mean(came.mean_image),
-        pictures.mean(train.mean_image),
-        pictures.difference(change),
+        _mean(came.mean_image),
+        _mean(train.mean_image),
+        difference(change),
         max(float(change.max()), 0.0),
         max(float(-change.min()), 0.0),
     )
@@ -105,4 +116,70 @@ def _classes(names: Sequence[str], came: Profile, test: Profile) -> list[ClassRo
 
 def _unsure(found: LeastSure, predictions: Predictions) -> Unsure:
     image = as_image(found.image, predictions.profile.image_shape)
-    return Unsure(found, predictions.class_names[found.predicted], pictures.grey(image))
+    return Unsure(found, predictions.class_names[found.predicted], grey(image))
+
+
+def _grey_values(came: Profile, train: Profile) -> LineChart | None:
+    """Lays out the shares of images by mean grey value, from the darkest to the brightest."""
+    held = np.flatnonzero(np.add(came.ink, train.ink))
+    first, last = int(held[0]), int(held[-1]) + 1
+    step = -(-(last - first) // BARS)
+    edges = [*range(first, last, step), last + (first - last) % step]
+    return line_chart(
+        {
+            CAME: _outline(edges, came.ink, came.images),
+            "training split": _outline(edges, train.ink, train.images),
+        }
+    )
+
+
+def _confidence(came: Profile, test: Profile) -> LineChart | None:
+    """Lays out the shares of answers by probability; logarithmic, or few unsure ones would hide."""
+    lowest = int(np.flatnonzero(np.add(came.confidence, test.confidence))[0])
+    edges = list(range(lowest // STEP * STEP, HUNDREDTHS + 1, STEP))
+    # Half an image: below what a bar can have, since none has a logarithm.
+    floor = 0.5 / max(came.images, test.images)
+    series = {
+        CAME: _outline(edges, came.confidence, came.images),
+        "test split": _outline(edges, test.confidence, test.images),
+    }
+    return line_chart(
+        {
+            name: [(edge / HUNDREDTHS, max(share, floor)) for edge, share in points]
+            for name, points in series.items()
+        },
+        log=True,
+    )
+
+
+def _outline(edges: Sequence[int], counts: Sequence[int], of: int) -> Points:
+    """Goes up and down the bars between the edges, from the ground to the ground."""
+    points: Points = [(edges[0], 0.0)]
+    for low, high in pairwise(edges):
+        share = sum(counts[low:high]) / of
+        points += [(low, share), (high, share)]
+    return [*points, (edges[-1], 0.0)]
+
+
+def grey(image: npt.NDArray[np.uint8]) -> str:
+    """Returns a grey image, uint8 ``[height, width]``."""
+    return _small(Image.fromarray(image))
+
+
+def _mean(image: npt.NDArray[np.float64]) -> str:
+    """Returns a mean image, grey values 0 to 255 ``[rows, columns]``."""
+    return grey(np.clip(image.round(), 0, 255).astype(np.uint8))
+
+
+def difference(image: npt.NDArray[np.float64]) -> str:
+    """Returns differences ``[rows, columns]`` in two colours; the smaller, the paler."""
+    largest = np.abs(image).max() or 1.0
+    colours = np.where(image[..., None] > 0, BRIGHTER, DARKER)
+    opacity = np.abs(image)[..., None] / largest * 255
+    pixels = np.concatenate([colours, opacity], axis=-1).round().astype(np.uint8)
+    return _small(Image.fromarray(pixels))
+
+
+def _small(picture: Image.Image) -> str:
+    picture.thumbnail((LARGEST, LARGEST))
+    return data_uri(picture)

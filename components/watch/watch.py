@@ -1,18 +1,18 @@
-"""Watch: from a night's predictions to the decision whether somebody should look."""
+"""Watch: from predictions to the decision whether somebody should look."""
 
 import os
 import shlex
 from pathlib import Path
 
 from components.config import Watch
+from components.shared.command_line import flag
 from components.shared.environment import IN_CLUSTER
 from components.shared.errors import StepError, log_line
 from components.shared.outcome import Outcome, report_outcome
 from components.shared.predictions import Drift, Predictions, Reference
 from components.shared.storage import atomic_directory
 from components.watch import report
-from components.watch.figures import figures
-from components.watch.rules import judge
+from components.watch.figures import figures, judge
 
 REPORT = report.FILE
 
@@ -63,7 +63,7 @@ def compare(config: Watch, found: Predictions, reference: Reference) -> Drift:
         registry=found.registry,
         model_name=found.model_name,
         version=found.version,
-        retrain=retrain(reference.source, found.registry),
+        retrain=retrain(found, reference),
     )
 
 
@@ -77,15 +77,29 @@ def _check(predictions: Path, found: Predictions, reference: Reference) -> None:
         raise StepError(f"{predictions}: images of another size than the model was trained on")
 
 
-def retrain(source: str, destination: str) -> str:
-    """Returns the command that trains anew."""
-    given = {"source": source, "destination": destination}
+def retrain(found: Predictions, reference: Reference) -> str:
+    """Returns the command that trains the same model anew, with all that its training was given."""
+    given = {
+        "source": reference.source,
+        "destination": found.registry,
+        "model_name": found.model_name,
+        **reference.options,
+    }
     if os.environ.get(IN_CLUSTER):
         options = [word for name, value in given.items() for word in ("-p", f"{name}={value}")]
         return shlex.join(["python", "-m", "pipeline", "submit", *options])
     # A dollar is make's own before it is the shell's.
-    values = {name: shlex.quote(value.replace("$", "$$")) for name, value in given.items()}
-    return " ".join(["make local", *(f"{name.upper()}={value}" for name, value in values.items())])
+    switches = [_switch(name, value) for name, value in given.items() if isinstance(value, bool)]
+    values = {name: str(value) for name, value in given.items() if not isinstance(value, bool)}
+    values |= {"args": " ".join(switches)} if switches else {}
+    words = [
+        f"{name.upper()}={shlex.quote(text.replace('$', '$$'))}" for name, text in values.items()
+    ]
+    return " ".join(["make local", *words])
+
+
+def _switch(name: str, value: bool) -> str:
+    return flag(name if value else f"no_{name}")
 
 
 def summary(drift: Drift) -> str:

@@ -105,6 +105,14 @@ def test_a_bad_previous_dataset_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_previous_dataset_that_cannot_be_read_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "earlier" / "dataset.json").mkdir(parents=True)
+    given = Ingest(source="fake://100", previous=str(tmp_path / "earlier"))
+    with pytest.raises(StepError, match=r"^--previous: .*earlier/dataset\.json") as error:
+        ingest(given, tmp_path / "out")
+    assert "not found" not in str(error.value)
+
+
 def test_the_page_shows_samples_and_needs_nothing_else(examples: Path) -> None:
     page = (examples / "statistics.html").read_text()
     dataset = Dataset.read(examples)

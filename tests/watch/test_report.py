@@ -14,7 +14,7 @@ from components.shared.evaluation import Verdict
 from components.shared.manifests import Rejected
 from components.shared.predictions import Labelled, LeastSure, Predictions, Reference
 from components.shared.profile import Profile, as_text
-from components.watch import pictures, report
+from components.watch import report
 from components.watch.watch import compare
 from tests.watch.test_figures import profile, reference
 
@@ -28,7 +28,7 @@ def predictions(came: Profile, stands: Reference, **changes: object) -> Predicti
         source="nights/tuesday",
         source_fingerprint="f" * 64,
         registry="gs://team/registry",
-        model_name="digits",
+        model_name="letters",
         version=7,
         model_sha256="0" * 64,
         class_names=stands.class_names,
@@ -67,17 +67,17 @@ def inverted() -> Profile:
 
 def test_a_quiet_night_says_so_and_whose_it_is(tmp_path: Path) -> None:
     found = page(tmp_path)
-    assert "✓ Quiet" in found and "All 5 rules hold" in found
+    assert "✓ Quiet" in found and "All 4 rules hold" in found
     assert '<b id="headline">400</b>' in found
     assert "nights/tuesday" in found
-    assert "Version 7 of digits in <code>gs://team/registry</code>" in found
+    assert "Version 7 of letters in <code>gs://team/registry</code>" in found
     assert 'id="retrain"' not in found and 'id="precision"' not in found
     assert 'id="rejected"' not in found and 'id="unsure"' not in found
 
 
 def test_an_alarm_has_its_reasons_and_the_command(tmp_path: Path) -> None:
     found = page(tmp_path, inverted(), retrain="make local SOURCE='a b'")
-    assert "✗ Alarm" in found and re.search(r"[2-5] of 5 rules are broken", found)
+    assert "✗ Alarm" in found and re.search(r"[2-4] of 4 rules are broken", found)
     assert '<code id="retrain">make local SOURCE=&#39;a b&#39;</code>' in found
     assert "the mean image lies" in found
     row = found.split('<th scope="row">max_pixel_distance</th>')[1].split("</tr>")[0]
@@ -94,7 +94,7 @@ def test_one_broken_rule_is_one(tmp_path: Path) -> None:
     ]
     drift = drift.model_copy(update={"verdicts": verdicts})
     report.write(tmp_path / report.FILE, drift, night, stands)
-    assert "1 of 5 rules is broken" in (tmp_path / report.FILE).read_text(encoding="utf-8")
+    assert "1 of 4 rules is broken" in (tmp_path / report.FILE).read_text(encoding="utf-8")
 
 
 def test_precision_stands_there_where_labels_came(tmp_path: Path) -> None:
@@ -113,15 +113,15 @@ def test_the_first_images_of_both_are_shown_as_they_are(tmp_path: Path) -> None:
 
 
 def test_a_difference_tells_brighter_from_darker_and_how_much() -> None:
-    uri = pictures.difference(np.array([[0.0, 10.0], [-20.0, 0.0]]))
+    uri = report.difference(np.array([[0.0, 10.0], [-20.0, 0.0]]))
     read = np.array(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
     assert read[..., 3].tolist() == [[0, 128], [255, 0]]
-    assert tuple(read[0, 1, :3]) == pictures.BRIGHTER
-    assert tuple(read[1, 0, :3]) == pictures.DARKER
+    assert tuple(read[0, 1, :3]) == report.BRIGHTER
+    assert tuple(read[1, 0, :3]) == report.DARKER
 
 
 def test_large_images_are_shown_smaller() -> None:
-    uri = pictures.grey(np.zeros((1000, 400), np.uint8))
+    uri = report.grey(np.zeros((1000, 400), np.uint8))
     assert Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).size == (38, 96)
 
 

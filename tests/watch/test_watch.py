@@ -16,9 +16,11 @@ from components.shared.manifests import Manifest
 from components.shared.predictions import Drift, Predictions, Reference
 from components.shared.profile import Profile
 from components.watch.watch import retrain, watch
-from tests.conftest import MNIST, TEST, Command, Outcomes
+from tests.conftest import MNIST, TEST, VALIDATION, Command, Outcomes
 from tests.idx_files import Array, encode_idx, read_mnist
 from tests.shared.test_manifests import Json, changed
+from tests.watch.test_figures import reference
+from tests.watch.test_report import predictions
 
 NIGHT = 800  # images
 
@@ -96,7 +98,7 @@ def test_the_command_line(
 ) -> None:
     given = ["components.watch", "--predictions", quiet, "--output", tmp_path / "watch"]
     told = command(*given)
-    assert told.stdout.splitlines()[-1] == f"Quiet: all 5 rules hold for {NIGHT:,} images"
+    assert told.stdout.splitlines()[-1] == f"Quiet: all 4 rules hold for {NIGHT:,} images"
     reported = outcomes("watch")
     assert reported and (reported.result, reported.version) == ("quiet", 1)
     assert sorted(path.name for path in (tmp_path / "watch").iterdir()) == [
@@ -160,14 +162,34 @@ def test_a_changed_file_gives_a_decision_or_one_line(
     check()
 
 
-def test_the_command_that_trains_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    source, destination = "gs://team/a b", "gs://team/registry"
+def test_the_command_that_trains_anew_has_what_the_training_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def command(**changes: object) -> str:
+        stands = reference().model_copy(update={"source": "gs://team/a b", **changes})
+        return retrain(predictions(stands.test, stands), stands)
+
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    assert retrain(source, destination) == (
-        "make local SOURCE='gs://team/a b' DESTINATION=gs://team/registry"
+    here = "make local SOURCE='gs://team/a b' DESTINATION=gs://team/registry MODEL_NAME=letters"
+    assert command() == here
+    assert command(source="a$b").startswith("make local SOURCE='a$$b' ")
+    options = {"class_names": "a,b", "resize": "28x28", "grey": True, "xla": False}
+    assert command(options=options) == (
+        f"{here} CLASS_NAMES=a,b RESIZE=28x28 ARGS='--grey --no-xla'"
     )
-    assert retrain("a$b", "c") == "make local SOURCE='a$$b' DESTINATION=c"
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    assert retrain(source, destination) == (
-        "python -m pipeline submit -p 'source=gs://team/a b' -p destination=gs://team/registry"
+    assert command(options=options) == (
+        "python -m pipeline submit -p 'source=gs://team/a b' -p destination=gs://team/registry "
+        "-p model_name=letters -p class_names=a,b -p resize=28x28 -p grey=True -p xla=False"
     )
+
+
+def test_what_ingest_train_and_evaluate_were_given_travels_with_the_model(quiet: Path) -> None:
+    assert Reference.read(quiet).options == {
+        "validation_size": VALIDATION,
+        "shard_size": 1_000,
+        "max_steps": 300,
+        "min_precision": 0.5,
+        "min_class_recall": 0.2,
+        "max_gap": 0.5,
+    }
