@@ -25,7 +25,7 @@ SHARED = {"summary": "push", "watch": "predict"}  # steps that run in another's 
 
 
 @dataclass(frozen=True)
-class Cluster(Options):
+class ClusterSettings(Options):
     """What only a cluster needs, compiled into the pipeline."""
 
     image: str = Field(
@@ -108,43 +108,43 @@ class Cluster(Options):
     )
 
 
-_current: ContextVar[Cluster | None] = ContextVar("cluster", default=None)
+_current: ContextVar[ClusterSettings | None] = ContextVar("settings", default=None)
 
 
-def image(step: str, cluster: Cluster) -> str:
-    """Returns the image a step runs in.
+def image_address(step: str, settings: ClusterSettings) -> str:
+    """Returns the address of the image a step runs in.
 
     Raises:
         StepError: The file of digests cannot be read, or lacks the step.
     """
-    if not cluster.images:
-        return cluster.image.format(step=step)
+    if not settings.images:
+        return settings.image.format(step=step)
     try:
-        return str(_images(cluster)[step])
+        return str(_images(settings)[step])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StepError(
-            f"{cluster.images}: no image of {step!r} there ({type(error).__name__}: {error}), "
+            f"{settings.images}: no image of {step!r} there ({type(error).__name__}: {error}), "
             'expected JSON as {"train": "registry/name@sha256:…"}; push the images first'
         ) from None
 
 
-def commit(cluster: Cluster) -> str:
+def commit(settings: ClusterSettings) -> str:
     """Returns the commit that the images were built at; empty where their file does not say.
 
     It is no part of the images, whose digests would change with it where their code does not.
     """
-    return str(_images(cluster).get("commit", "")) if cluster.images else ""
+    return str(_images(settings).get("commit", "")) if settings.images else ""
 
 
-def _images(cluster: Cluster) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(cluster.images).read_text(encoding="utf-8"))
+def _images(settings: ClusterSettings) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(settings.images).read_text(encoding="utf-8"))
     return found
 
 
 @contextmanager
-def compiling_for(cluster: Cluster) -> Iterator[None]:
+def compiling_for(settings: ClusterSettings) -> Iterator[None]:
     """Has :func:`configure` give the tasks what a cluster is to give them."""
-    token = _current.set(cluster)
+    token = _current.set(settings)
     try:
         yield
     finally:
@@ -153,57 +153,57 @@ def compiling_for(cluster: Cluster) -> Iterator[None]:
 
 def configure(**tasks: "PipelineTask") -> None:
     """Gives the tasks, by the name of their step, what the cluster is to give them."""
-    cluster = _current.get()
-    if cluster is None:
+    settings = _current.get()
+    if settings is None:
         return
     for step, task in tasks.items():
-        _configure_task(cluster, step, task)
+        _configure_task(settings, step, task)
         if step == "train":
-            _configure_training(cluster, task)
+            _configure_training(settings, task)
 
 
-def _configure_task(cluster: Cluster, step: str, task: "PipelineTask") -> None:
+def _configure_task(settings: ClusterSettings, step: str, task: "PipelineTask") -> None:
     from kfp import kubernetes
 
     training = step == "train"
-    where = image(image_name(step, cluster.gpus), cluster)
-    cpu, memory = cluster.cpu, cluster.memory
-    if training and cluster.nodes == 1:  # with more, this pod only looks after the others
-        cpu, memory = cluster.train_cpu, cluster.train_memory
-    task.set_container_image(where)
+    image = image_address(image_name(step, settings.gpus), settings)
+    cpu, memory = settings.cpu, settings.memory
+    if training and settings.nodes == 1:  # with more, this pod only looks after the others
+        cpu, memory = settings.train_cpu, settings.train_memory
+    task.set_container_image(image)
     task.set_cpu_request(cpu).set_memory_request(memory).set_memory_limit(memory)
-    kubernetes.set_timeout(task, cluster.train_timeout if training else cluster.timeout)
-    kubernetes.set_image_pull_policy(task, cluster.pull_policy)
+    kubernetes.set_timeout(task, settings.train_timeout if training else settings.timeout)
+    kubernetes.set_image_pull_policy(task, settings.pull_policy)
     # Neither of these two is in the backend's cache key: what is reused names the run that made it,
     # and the commit of then, at which the code in the image was the same.
-    if built_at := commit(cluster):
+    if built_at := commit(settings):
         task.set_env_variable(COMMIT, built_at)
     if step not in ("push", "summary"):  # which have it as an argument
         kubernetes.use_field_path_as_env(task, RUN_ID, "metadata.labels['pipeline/runid']")
-    if cluster.pull_secret:
-        kubernetes.set_image_pull_secrets(task, [cluster.pull_secret])
-    if cluster.gcs_secret:
-        kubernetes.use_secret_as_volume(task, cluster.gcs_secret, mount_path=SECRETS)
+    if settings.pull_secret:
+        kubernetes.set_image_pull_secrets(task, [settings.pull_secret])
+    if settings.gcs_secret:
+        kubernetes.use_secret_as_volume(task, settings.gcs_secret, mount_path=SECRETS)
         task.set_env_variable("GOOGLE_APPLICATION_CREDENTIALS", f"{SECRETS}/key.json")
-    if cluster.pvc and step != "summary":
-        kubernetes.mount_pvc(task, cluster.pvc, cluster.pvc_path)
-    if cluster.retries and step != "summary":
-        window = _retry_window(cluster, cluster.train_timeout if training else cluster.timeout)
-        task.set_retry(cluster.retries, f"{cluster.backoff}s", 2.0, f"{window}s")
+    if settings.pvc and step != "summary":
+        kubernetes.mount_pvc(task, settings.pvc, settings.pvc_path)
+    if settings.retries and step != "summary":
+        window = _retry_window(settings, settings.train_timeout if training else settings.timeout)
+        task.set_retry(settings.retries, f"{settings.backoff}s", 2.0, f"{window}s")
     # The backend tells images apart by name: only a digest tells when the code behind it changed.
     # Evaluate is not cached, since the champion is an input that the cache does not know of.
-    pinned = "@sha256:" in where
-    task.set_caching_options(cluster.caching and pinned and step in ("ingest", "train"))
+    pinned = "@sha256:" in image
+    task.set_caching_options(settings.caching and pinned and step in ("ingest", "train"))
 
 
-def _retry_window(cluster: Cluster, timeout: int) -> int:
+def _retry_window(settings: ClusterSettings, timeout: int) -> int:
     """Returns the seconds that all attempts and pauses of a step may take.
 
     Counted from the start of the first attempt, nothing is retried after them, and a retried pod is
     ended there.
     """
-    pauses = cluster.backoff * (2**cluster.retries - 1)
-    return (cluster.retries + 1) * timeout + pauses
+    pauses = settings.backoff * (2**settings.retries - 1)
+    return (settings.retries + 1) * timeout + pauses
 
 
 def image_name(step: str, gpus: int = 0) -> str:
@@ -211,30 +211,30 @@ def image_name(step: str, gpus: int = 0) -> str:
     return "train-gpu" if step == "train" and gpus else SHARED.get(step, step)
 
 
-def _configure_training(cluster: Cluster, task: "PipelineTask") -> None:
+def _configure_training(settings: ClusterSettings, task: "PipelineTask") -> None:
     from kfp import kubernetes
 
-    if cluster.pvc:
-        task.set_env_variable(RUN_VOLUME, cluster.pvc_path)
-    if cluster.nodes > 1:
-        task.set_env_variable(TRAINJOB_SETTINGS, _trainjob_settings(cluster))
-    elif cluster.gpus:
-        task.set_accelerator_type(cluster.gpu_type).set_accelerator_limit(cluster.gpus)
+    if settings.pvc:
+        task.set_env_variable(RUN_VOLUME, settings.pvc_path)
+    if settings.nodes > 1:
+        task.set_env_variable(TRAINJOB_SETTINGS, _trainjob_settings(settings))
+    elif settings.gpus:
+        task.set_accelerator_type(settings.gpu_type).set_accelerator_limit(settings.gpus)
         kubernetes.add_toleration(
-            task, key=cluster.gpu_type, operator="Exists", effect="NoSchedule"
+            task, key=settings.gpu_type, operator="Exists", effect="NoSchedule"
         )
-        kubernetes.empty_dir_mount(task, "shm", "/dev/shm", "Memory", cluster.shm)
-        if cluster.gpu_node:
-            kubernetes.add_node_selector(task, *cluster.gpu_node.split("=", 1))
+        kubernetes.empty_dir_mount(task, "shm", "/dev/shm", "Memory", settings.shm)
+        if settings.gpu_node:
+            kubernetes.add_node_selector(task, *settings.gpu_node.split("=", 1))
 
 
-def _trainjob_settings(cluster: Cluster) -> str:
+def _trainjob_settings(settings: ClusterSettings) -> str:
     shared = ("nodes", "pvc", "pvc_path", "gpus", "gpu_type", "gpu_node", "shm")
-    settings = {name: getattr(cluster, name) for name in shared} | {
-        "image": image(image_name("train", cluster.gpus), cluster),
-        "cpu": cluster.train_cpu,
-        "memory": cluster.train_memory,
-        "timeout": cluster.train_timeout,
-        "commit": commit(cluster),
+    values = {name: getattr(settings, name) for name in shared} | {
+        "image": image_address(image_name("train", settings.gpus), settings),
+        "cpu": settings.train_cpu,
+        "memory": settings.train_memory,
+        "timeout": settings.train_timeout,
+        "commit": commit(settings),
     }
-    return json.dumps(settings)
+    return json.dumps(values)

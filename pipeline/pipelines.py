@@ -1,11 +1,15 @@
 """The pipelines that there are, each described once."""
 
+import inspect
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
 
 from components.config import (
+    SECRET,
     Evaluate,
     Ingest,
     Notification,
@@ -16,6 +20,7 @@ from components.config import (
     Train,
     Watch,
 )
+from components.shared.addresses import redacted_text
 
 
 @dataclass(frozen=True)
@@ -30,19 +35,28 @@ class Pipeline:
     command: str  # of python -m pipeline, that runs it on this machine
     file: str  # that it is compiled to
     latest: str  # the link to the newest run on this machine that had data to work on
-    first: tuple[str, ...]  # options that its help begins with
-    written: tuple[str, ...]  # parameters that name a directory which a step writes
+    first_options: tuple[str, ...]  # that its help begins with
+    written: tuple[str, ...]  # parameters that name a directory which a step writes to
     fills_registry: bool  # or else needs one that is filled
-    skipped: str  # why the last step did not run, where none failed
-    # What starts with a local run, and what it imports while others work; steps that are forked
-    # from a process which has imported TensorFlow.
-    ahead: Mapping[str, Sequence[str]]
+    skip_reason: str  # why the last step did not run, where none failed
+    # Steps whose processes start with a local run, and what each imports while others work; steps
+    # that are forked from a process which has imported TensorFlow.
+    preimports: Mapping[str, Sequence[str]]
     forked: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> tuple[type[Options], ...]:
         """The configurations whose fields are, together, the pipeline's parameters."""
         return (*self.steps, self.whole_run)
+
+    @property
+    def fields(self) -> dict[str, FieldInfo]:
+        """The pipeline's parameters: by name, their type, default and description."""
+        return {
+            name: field
+            for config in self.parameters
+            for name, field in config.__pydantic_fields__.items()  # type: ignore[attr-defined]
+        }
 
     @property
     def step_names(self) -> tuple[str, ...]:
@@ -59,6 +73,40 @@ class Pipeline:
         """Returns what composes the steps, as kfp has it; imports kfp."""
         return pkgutil.resolve_name(self.entry)
 
+    def with_parameters(self, compose: Callable[[dict[str, Any]], None]) -> Callable[..., None]:
+        """Gives a function the pipeline's parameters, so that no list repeats config.py.
+
+        kfp takes a pipeline's parameters from the signature of its function, and calls it with one
+        value for each, in that order.
+
+        Args:
+            compose: Composes the steps from the parameters by name.
+        """
+        parameters = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,  # kfp refuses keyword-only ones
+                default=field.default,
+                annotation=_parameter_type(field.annotation),
+            )
+            for name, field in self.fields.items()
+        ]
+
+        def pipeline(*values: Any) -> None:
+            compose(dict(zip(self.fields, values, strict=True)))
+
+        pipeline.__name__, pipeline.__doc__ = compose.__name__, compose.__doc__
+        pipeline.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return pipeline
+
+
+def _parameter_type(annotation: Any) -> type:
+    """Returns KFP's type for a field of config.py: str, int, float or bool."""
+    if get_origin(annotation) is Literal:
+        annotation = type(get_args(annotation)[0])
+    assert annotation in (str, int, float, bool), f"KFP has no parameters of {annotation}"
+    return annotation
+
 
 MNIST = Pipeline(
     name="mnist",
@@ -69,7 +117,7 @@ MNIST = Pipeline(
     command="local",
     file="pipeline.yaml",
     latest="latest",
-    first=(
+    first_options=(
         "source",
         "tutorial",
         "max_steps",
@@ -83,8 +131,8 @@ MNIST = Pipeline(
     ),
     written=("destination", "checkpoints", "cache"),
     fills_registry=True,
-    skipped="the model is not blessed",
-    ahead={"ingest": ("components.ingest.ingest",)},
+    skip_reason="the model is not blessed",
+    preimports={"ingest": ("components.ingest.ingest",)},
     forked=("train", "evaluate", "push"),
 )
 
@@ -97,14 +145,35 @@ PREDICT = Pipeline(
     command="predict",
     file="predict.yaml",
     latest="latest-predict",
-    first=("source", "span", "until", "destination", "model_name", "version", "webhook", "runner"),
+    first_options=(
+        "source",
+        "span",
+        "until",
+        "destination",
+        "model_name",
+        "version",
+        "webhook",
+        "runner",
+    ),
     written=("cache",),
     fills_registry=False,
-    skipped="nothing new",
-    ahead={
+    skip_reason="nothing new",
+    preimports={
         "predict": ("components.predict.predict", "components.scoring.classifier"),
         "watch": ("components.watch.watch",),
     },
 )
 
 PIPELINES = {pipeline.name: pipeline for pipeline in (MNIST, PREDICT)}
+
+
+def redacted_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a pipeline's parameters as people may see them."""
+    return {
+        name: ("…" if value else "")
+        if name in SECRET
+        else redacted_text(value)
+        if isinstance(value, str)
+        else value
+        for name, value in parameters.items()
+    }

@@ -1,8 +1,10 @@
-"""The pipeline of what came in: predict, and watch where there was something new."""
+"""The prediction pipeline: predict new images, and watch for drift where there were any."""
+
+from typing import Any
 
 from kfp import dsl
 
-from components.config import Notification, Predict, Watch
+from components.config import Predict, Watch
 from components.predict.component import predict
 from components.summary.component import summary
 from components.watch.component import watch
@@ -11,41 +13,20 @@ from pipeline.pipelines import PREDICT
 
 
 @dsl.pipeline(name=PREDICT.name, description=PREDICT.description)
-def predict_and_watch(
-    source: str = Predict.source,
-    class_names: str = Predict.class_names,
-    image_column: str = Predict.image_column,
-    label_column: str = Predict.label_column,
-    grey: bool = Predict.grey,
-    resize: str = Predict.resize,
-    transpose: bool = Predict.transpose,
-    span: int = Predict.span,
-    until: str = Predict.until,
-    shard_size: int = Predict.shard_size,
-    max_rejected: float = Predict.max_rejected,
-    cache: str = Predict.cache,
-    destination: str = Predict.destination,
-    model_name: str = Predict.model_name,
-    version: int = Predict.version,
-    max_ink_psi: float = Watch.max_ink_psi,
-    max_pixel_distance: float = Watch.max_pixel_distance,
-    max_class_change: float = Watch.max_class_change,
-    low_confidence: float = Watch.low_confidence,
-    max_low_confidence: float = Watch.max_low_confidence,
-    webhook: str = Notification.webhook,
-    run_page: str = Notification.run_page,
-) -> None:
+@PREDICT.with_parameters
+def predict_and_watch(parameters: dict[str, Any]) -> None:
     """Composes the steps; the parameters are those of config.py."""
-    given = locals()
-    told = summary(
+    summarized = summary(
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        run_page=run_page,
-        source=source,
-        destination=destination,
-        webhook=webhook,
+        run_page=parameters["run_page"],
+        source=parameters["source"],
+        destination=parameters["destination"],
+        webhook=parameters["webhook"],
     )
-    with dsl.ExitHandler(told):
-        predicted = predict(**Predict.select(given))
+    with dsl.ExitHandler(summarized):
+        predicted = predict(**Predict.select(parameters))
         with dsl.If(predicted.outputs["Output"] > 0, name="images"):
-            watched = watch(predictions=predicted.outputs["predictions"], **Watch.select(given))
-    configure(predict=predicted, watch=watched, summary=told)
+            watched = watch(
+                predictions=predicted.outputs["predictions"], **Watch.select(parameters)
+            )
+    configure(predict=predicted, watch=watched, summary=summarized)

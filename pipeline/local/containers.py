@@ -1,13 +1,17 @@
 """Runs the steps of a local run in their images, on docker or on what speaks its API.
 
-A step sees the run's directory and those directories that parameters name, at their own paths, and
-nothing else of this machine.
+A step sees the run's directory and what parameters name, files and directories at their own paths,
+and nothing else of this machine.
 """
 
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +21,30 @@ from kfp.local import DockerRunner
 
 from components.config import image as default_image
 from components.shared.errors import StepError
-from pipeline.cluster import Cluster, image, image_name
+from pipeline.cluster import ClusterSettings, image_address, image_name
 from pipeline.pipelines import Pipeline
 
 USER = 65532  # of the images
-READ = ("source", "previous", "destination")  # where no step writes there
+READ = ("source", "class_names", "previous", "destination")  # where no step writes there
 NOT_STARTED = 125  # as docker's own command line says it
+IDLE = 600  # seconds after which a podman service ends by itself whose run was killed
 
 
-def runner(pipeline: Pipeline, parameters: dict[str, Any]) -> DockerRunner:
+def runner(
+    pipeline: Pipeline, parameters: dict[str, Any], variables: Mapping[str, str]
+) -> DockerRunner:
     """Returns KFP's runner with what the containers of a run get.
 
     Args:
         pipeline: The pipeline.
         parameters: Its parameters by name; directories to be written are made.
+        variables: Of the environment.
     """
     # Root's files are not the images' user's: he gets into them through root's group.
     user = os.getuid() or USER
     return DockerRunner(
         user=f"{user}:{os.getgid()}",
+        environment=dict(variables),
         working_dir=str(Path.cwd()),
         mounts=_mounts(pipeline, parameters),
         read_only=True,
@@ -46,25 +55,26 @@ def runner(pipeline: Pipeline, parameters: dict[str, Any]) -> DockerRunner:
 
 
 def _mounts(pipeline: Pipeline, parameters: dict[str, Any]) -> list[Mount]:
-    named = (*READ, *pipeline.written)
-    given = {name: _directory(str(parameters.get(name, ""))) for name in named}
-    written = {path for name in pipeline.written if (path := given[name])}
+    written = {path for name in pipeline.written for path in _paths(name, parameters)}
     for path in written:
         share(path)
-    read = {path for name in READ if (path := given[name]) and path.exists()} - written
+    read = {path for name in READ for path in _paths(name, parameters) if path.exists()} - written
     return [
         Mount(str(path), str(path), type="bind", read_only=path in read)
         for path in sorted(read | written)
     ]
 
 
-def _directory(value: str) -> Path | None:
-    """Returns the path on this machine that a parameter names, up to the first wildcard."""
-    if not value or "://" in value:
-        return None
-    path = Path(value).absolute()
-    wild = [bool(re.search(r"[*?[{]", part)) for part in path.parts]
-    return Path(*path.parts[: wild.index(True)]) if any(wild) else path
+def _paths(name: str, parameters: dict[str, Any]) -> Iterator[Path]:
+    """Yields the paths on this machine that a parameter names, each up to its first wildcard."""
+    value = str(parameters.get(name, ""))
+    # As components.sources reads it: what exists may have commas in its name.
+    several = name == "source" and not Path(value).exists()
+    for part in map(str.strip, value.split(",") if several else [value]):
+        if part and "://" not in part:
+            path = Path(part).absolute()
+            wild = [bool(re.search(r"[*?[{]", piece)) for piece in path.parts]
+            yield Path(*path.parts[: wild.index(True)]) if any(wild) else path
 
 
 def share(directory: Path) -> None:
@@ -83,18 +93,20 @@ def share(directory: Path) -> None:
                 path.chmod(path.stat().st_mode | (0o070 if path.is_dir() else 0o060))
 
 
-def names(pipeline: Pipeline, images: str) -> dict[str, str]:
-    """Returns the images by the names that the pipeline has for them, and sees that all are there.
+def find_images(pipeline: Pipeline, images: str) -> dict[str, str]:
+    """Returns the images by the names that the pipeline has for them, once all are here.
 
     Args:
         pipeline: The pipeline.
         images: JSON file of step and image; empty: those that ``make images`` built here.
 
     Raises:
-        StepError: No container engine answers, or an image is not to be had; says what to do.
+        StepError: No container engine answers, or an image cannot be had; says what to do.
     """
     needed = dict.fromkeys(map(image_name, (*pipeline.step_names, "summary")))
-    found = {default_image(name): image(name, Cluster(images=images)) for name in needed}
+    found = {
+        default_image(name): image_address(name, ClusterSettings(images=images)) for name in needed
+    }
     try:
         client = docker.from_env()
     except docker.errors.DockerException as error:
@@ -105,11 +117,11 @@ def names(pipeline: Pipeline, images: str) -> dict[str, str]:
         ) from None
     with contextlib.closing(client):
         for name in found.values():
-            _fetch(client, name)
+            _pull(client, name)
     return found
 
 
-def _fetch(client: docker.DockerClient, name: str) -> None:
+def _pull(client: docker.DockerClient, name: str) -> None:
     try:
         client.images.get(name)
     except docker.errors.ImageNotFound:
@@ -117,7 +129,7 @@ def _fetch(client: docker.DockerClient, name: str) -> None:
             client.images.pull(name)
         except docker.errors.APIError as error:
             raise StepError(
-                f"image {name}: not here and not to be pulled ({error.explanation}); "
+                f"image {name}: not here and cannot be pulled ({error.explanation}); "
                 "'make images' builds it"
             ) from None
 
@@ -162,3 +174,55 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
             yield line.decode(errors="replace") + "\n"
     if rest:
         yield rest.decode(errors="replace")
+
+
+@contextlib.contextmanager
+def podman() -> Iterator[None]:
+    """Names podman's socket in ``DOCKER_HOST``, where docker's client, and kfp's, looks for one.
+
+    A socket that is named there already stays. Where podman listens on none, it does so for the
+    time of the context.
+
+    Raises:
+        StepError: There is neither a socket nor podman, or it cannot be started; says what to do.
+    """
+    with contextlib.ExitStack() as stack:
+        if not os.environ.get("DOCKER_HOST"):
+            socket = _socket() or stack.enter_context(_service())
+            os.environ["DOCKER_HOST"] = f"unix://{socket}"
+            stack.callback(os.environ.pop, "DOCKER_HOST")
+        yield
+
+
+def _socket() -> Path | None:
+    """Returns the socket of the user's podman, or else of root's, where it may be used."""
+    own = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    sockets = [Path(place, "podman/podman.sock") for place in (own, "/run")]
+    return next((socket for socket in sockets if os.access(socket, os.R_OK | os.W_OK)), None)
+
+
+@contextlib.contextmanager
+def _service() -> Iterator[Path]:
+    if not shutil.which("podman"):
+        raise StepError(
+            "podman is not installed and no socket of it is here; install it, or have "
+            "DOCKER_HOST name the socket that 'podman system service --time=0' listens on"
+        )
+    with tempfile.TemporaryDirectory() as directory:
+        socket, log = Path(directory, "podman.sock"), Path(directory, "log")
+        command = ["podman", "system", "service", f"--time={IDLE}", f"unix://{socket}"]
+        with log.open("w", encoding="utf-8") as stderr:
+            # In a session of its own: Ctrl-C is for the run, which needs podman to end its step.
+            process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True
+            )
+        try:
+            while not socket.exists():
+                if process.poll() is not None:
+                    why = " ".join(log.read_text(encoding="utf-8", errors="replace").split())
+                    raise StepError(f"'{' '.join(command)}' does not start: {why}")
+                time.sleep(0.05)
+            yield socket
+        finally:
+            process.terminate()
+            process.wait()

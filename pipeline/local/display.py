@@ -1,10 +1,15 @@
-"""What a person sees of a local run: live on a terminal, plain lines in a log."""
+"""What a person sees of a local run: its steps as they go, and at its end what came of it.
+
+A terminal gets a progress bar and colours, a log plain lines.
+"""
 
 import re
+import shlex
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,7 +25,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from components.shared.environment import RUN_INDEX
 from components.shared.errors import printable
+from components.shared.predictions import Drift
+from pipeline.local.record import DRIFT, OUTPUTS, StepRecord
+from pipeline.pipelines import Pipeline
 
 STATUS_LINE = re.compile(r"Step (\d+): ")
 STYLES = {  # of a line, by how it begins
@@ -36,8 +45,8 @@ STYLES = {  # of a line, by how it begins
 TRACEBACK = "Traceback (most recent call last):"
 
 
-class _Left(TimeRemainingColumn):
-    """The time left, where it can be told."""
+class _TimeLeft(TimeRemainingColumn):
+    """The time left, where it can be said."""
 
     def render(self, task: Task) -> Text:
         """Returns the column's text."""
@@ -66,7 +75,7 @@ class Display:
             BarColumn(),
             TextColumn("{task.fields[status]}"),
             TimeElapsedColumn(),
-            _Left(),
+            _TimeLeft(),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
@@ -108,10 +117,10 @@ class Display:
 
         The name and the line's indentation stand before each part of a long one, too.
         """
-        said = line.lstrip()
-        begins = (style for start, style in STYLES.items() if said.startswith(start))
-        text = Text(printable(said), style=next(begins, ""))
-        margin = f"{self._name:>8} | {' ' * (len(line) - len(said))}"
+        message = line.lstrip()
+        styles = (style for start, style in STYLES.items() if message.startswith(start))
+        text = Text(printable(message), style=next(styles, ""))
+        margin = f"{self._name:>8} | {' ' * (len(line) - len(message))}"
         parts = [text]
         if self._console.is_terminal:
             parts = list(text.wrap(self._console, max(self._console.width - len(margin), 20)))
@@ -133,7 +142,7 @@ class Display:
         self._console.print(f"[bold red]{name} failed[/]: {escape(error.removeprefix('error: '))}")
         self._console.print(f"Log: {escape(str(log))}", soft_wrap=True)
 
-    def watched(self, result: str, moved: list[str], retrain: str) -> None:
+    def drift(self, result: str, moved: list[str], retrain: str) -> None:
         """Says whether all is quiet, or what moved and the command that retrains."""
         if not moved:
             self._console.print(Text(printable(result), style=STYLES["Quiet"]), soft_wrap=True)
@@ -155,3 +164,76 @@ class Display:
             self._console.print(f"{name + ':':<12} {escape(str(place))}", soft_wrap=True)
             if command:
                 self._console.print(f"{'':<12} {escape(command)}", style="dim", soft_wrap=True)
+
+
+def show_outcome(
+    pipeline: Pipeline,
+    display: Display,
+    steps: dict[str, StepRecord],
+    directory: Path,
+    parameters: dict[str, Any],
+) -> None:
+    """Shows what came of every step of a run that is over, and where its outputs lie."""
+    failed = next((name for name, step in steps.items() if step.exit_code), None)
+    rows = []
+    for name in pipeline.step_names:
+        if name not in steps:
+            rows.append((name, "", "not run" if failed else f"skipped: {pipeline.skip_reason}"))
+        else:
+            step = steps[name]
+            rows.append((name, f"{step.seconds:.1f}", "failed" if step.exit_code else step.result))
+    display.table(rows, sum(step.seconds for step in steps.values()))
+    if failed:
+        display.failure(failed, steps[failed].result, directory / failed / "log.txt")
+        return
+    if "watch" in steps:
+        drift = Drift.read(directory / DRIFT)
+        moved = [verdict.reason for verdict in drift.verdicts if not verdict.passed]
+        display.drift(steps["watch"].result, moved, drift.retrain)
+    display.places(_places(steps, directory, parameters))
+
+
+def _places(
+    steps: dict[str, StepRecord], directory: Path, parameters: dict[str, Any]
+) -> Iterator[tuple[str, object, str]]:
+    """Yields where a run's outputs lie: name, place, and the command that opens it."""
+    yield "Run", directory / RUN_INDEX, ""
+    if "train" in steps:
+        report = directory / OUTPUTS["Report of the evaluation"]
+        logs = _logs(directory, parameters)
+        yield "Model", directory / "train" / "model", ""
+        yield "Report", report, _opening(report)
+        yield "TensorBoard", logs, f"make tensorboard LOGS={shlex.quote(str(logs))}"
+    if "watch" in steps:
+        drift = directory / OUTPUTS["What moved"]
+        yield "Predictions", directory / "predict" / "predictions", ""
+        yield "Drift", drift, _opening(drift)
+
+
+def _opening(page: Path) -> str:
+    return f"python3 -m webbrowser {shlex.quote(str(page))}"
+
+
+def show_interrupted(
+    display: Display, step: str, directory: Path, parameters: dict[str, Any]
+) -> None:
+    """Says what an interrupted run leaves, and how another one goes on from there."""
+    logs = _logs(directory, parameters)
+    steps = [int(path.stem.split("-")[-1]) for path in logs.glob("ckpt-*.index")]
+    display.interruption(step)
+    if not steps:
+        display.places([("Kept", directory, "no checkpoint yet; start again")])
+        return
+    command = ["python", "-m", "pipeline", *sys.argv[1:]]
+    if not parameters.get("checkpoints"):
+        command += ["--checkpoints", str(logs)]
+    display.places(
+        [
+            ("Kept", directory, f"with the checkpoint of step {max(steps):,}"),
+            ("To go on", shlex.join(command), ""),
+        ]
+    )
+
+
+def _logs(directory: Path, parameters: dict[str, Any]) -> Path:
+    return Path(parameters.get("checkpoints") or directory / "train" / "logs")

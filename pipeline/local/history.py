@@ -1,4 +1,4 @@
-"""The runs that were: ``python -m pipeline runs`` lists them, or compares two."""
+"""The runs on this machine: ``python -m pipeline runs`` lists them, or compares two."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from rich.table import Table
 from components.shared.command_line import exit_on_error
 from components.shared.errors import StepError, printable
 from components.shared.manifests import SPLITS, Dataset, Evaluation
-from pipeline.local.runs import DRIFT, Run
+from pipeline.local.record import DRIFT, RunRecord
 
 COLOURS = {
     "published": "green",
@@ -45,7 +45,7 @@ def runs(names: tuple[str, ...], runs: str) -> None:
 def _list(console: Console, directory: Path) -> None:
     found = sorted(_read(directory), key=lambda run: run.started)
     if not found:
-        raise StepError(f"{directory}: holds no run; start one: python -m pipeline local")
+        raise StepError(f"{directory}: does not hold a run; start one: python -m pipeline local")
     table = Table(
         *("Run", "Outcome", "Test", "V", "Code", "Source"),
         box=box.SIMPLE_HEAD,
@@ -72,11 +72,11 @@ def _list(console: Console, directory: Path) -> None:
     console.print("Test: precision@1. V: version published or predicted with. +: changed code.")
 
 
-def _read(directory: Path) -> Iterator[Run]:
-    for path in directory.glob(f"*/{Run.FILE}"):
+def _read(directory: Path) -> Iterator[RunRecord]:
+    for path in directory.glob(f"*/{RunRecord.FILE}"):
         if not path.parent.is_symlink():
             try:
-                yield Run.read(path.parent)
+                yield RunRecord.read(path.parent)
             except StepError as error:
                 click.echo(f"warning: {error}", err=True)
 
@@ -86,17 +86,17 @@ def _text(found: object) -> str:
     return escape(printable(str(found)))
 
 
-def _find(directory: Path, name: str) -> tuple[Run, Path]:
+def _find(directory: Path, name: str) -> tuple[RunRecord, Path]:
     whole = directory / name
-    ending = [path.parent for path in directory.glob(f"*{name}/{Run.FILE}")]
-    found = [whole.resolve()] if (whole / Run.FILE).is_file() else ending
+    ending = [path.parent for path in directory.glob(f"*{name}/{RunRecord.FILE}")]
+    found = [whole.resolve()] if (whole / RunRecord.FILE).is_file() else ending
     if len(found) != 1:
         what = "no run" if not found else f"{len(found)} runs"
         raise StepError(f"{directory}: {what} with a name that ends in {name!r}; see: runs")
-    return Run.read(found[0]), found[0]
+    return RunRecord.read(found[0]), found[0]
 
 
-def _compared(one: tuple[Run, Path], other: tuple[Run, Path]) -> Table:
+def _compared(one: tuple[RunRecord, Path], other: tuple[RunRecord, Path]) -> Table:
     table = Table(
         "", _text(one[0].name), _text(other[0].name), title="What differs, and what came of it"
     )
@@ -113,7 +113,7 @@ def _compared(one: tuple[Run, Path], other: tuple[Run, Path]) -> Table:
     return table
 
 
-def _settings(run: Run, directory: Path) -> Iterator[tuple[str, str]]:
+def _settings(run: RunRecord, directory: Path) -> Iterator[tuple[str, str]]:
     yield from ((name, str(value)) for name, value in run.parameters.items())
     yield "code", str(run.code)
     try:
@@ -123,7 +123,7 @@ def _settings(run: Run, directory: Path) -> Iterator[tuple[str, str]]:
     yield "dataset", dataset.fingerprint[:12]
 
 
-def _results(run: Run, directory: Path) -> Iterator[tuple[str, str]]:
+def _results(run: RunRecord, directory: Path) -> Iterator[tuple[str, str]]:
     yield "outcome", run.outcome
     yield "version", _version(run)
     try:
@@ -148,5 +148,5 @@ def _measured(directory: Path) -> Iterator[tuple[str, str]]:
             yield f"{figure.name}, measured", f"{figure.value:.4g}"
 
 
-def _version(run: Run) -> str:
+def _version(run: RunRecord) -> str:
     return run.published.rstrip("/").rpartition("/")[2] or str(run.predicted_with or "")

@@ -6,36 +6,31 @@ import json
 import signal
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import IO, Any
-
-import kfp.local
-from kfp.local import (
-    docker_task_handler,
-    executor_input_utils,
-    placeholder_utils,
-    subprocess_task_handler,
-)
 
 from components.config import SECRET
 from components.shared.addresses import redacted_text
-from components.shared.environment import RUN_ID, RUN_INDEX, RUN_PAGE
+from components.shared.environment import OUTCOMES, RUN_ID, RUN_INDEX, RUN_PAGE
+from components.shared.outcome import Outcome
+from components.shared.predictions import Drift
 from components.shared.process import sigterm_exits
-from components.summary.outcome import Step as Told
+from components.summary.outcome import Step
 from components.summary.summary import write_steps
-from pipeline.local import containers, page
-from pipeline.local.display import Display
-from pipeline.local.outcome import outcome_of, show_interrupted, show_outcome
+from pipeline.local import containers, kfp_patches
+from pipeline.local.display import Display, show_interrupted, show_outcome
 from pipeline.local.processes import Command, Processes, Show
-from pipeline.local.runs import Outcome, Run, Step, point_latest
+from pipeline.local.record import (
+    DRIFT,
+    RunRecord,
+    RunResult,
+    StepRecord,
+    point_latest,
+    write_page,
+)
 from pipeline.pipelines import Pipeline
-
-Execute = Callable[[Show], int]  # runs a step and returns its exit code
-RunStep = Callable[[list[str], Execute], int]
 
 
 @dataclass
@@ -46,19 +41,39 @@ class LocalRun:
     directory: Path
     display: Display
     secrets: list[str]
-    steps: dict[str, Step] = field(default_factory=dict)
-    told: list[Told] = field(default_factory=list)  # what the summary of the run is told of them
+    steps: dict[str, StepRecord] = field(default_factory=dict)
+    summarized: list[Step] = field(default_factory=list)  # what the run's summary gets of them
     running: str = ""  # the step
 
-    def step(self, command: list[str], execute: Execute) -> int:
-        """Runs a step, showing and logging what it prints, and returns its exit code."""
-        self.running, directory = _identify(command)
+    @property
+    def outcomes(self) -> Path:
+        """The directory in which the steps leave what came of them."""
+        return self.directory.absolute() / "outcomes"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables that a step gets besides its parameters."""
+        return {
+            RUN_ID: self.directory.name,
+            RUN_PAGE: f"../../{RUN_INDEX}",
+            OUTCOMES: str(self.outcomes),
+        }
+
+    def step(self, command: list[str], execute: Callable[[Show], int]) -> int:
+        """Runs a step, showing and logging what it prints, and returns its exit code.
+
+        Args:
+            command: KFP's command line for it.
+            execute: Runs it, handing on what it prints, and returns its exit code.
+        """
+        self.running, directory = step_of(command)
         # A source that cannot be read makes no run worth looking at, if there is one already.
-        through = any(not step.exit_code for step in self.steps.values())
-        point_latest(self.directory, self.pipeline.latest, anyhow=through)
+        succeeded = any(not step.exit_code for step in self.steps.values())
+        point_latest(self.directory, self.pipeline.latest, replace=succeeded)
         directory.mkdir(parents=True, exist_ok=True)
+        self.outcomes.mkdir(exist_ok=True)
         if self.running == "summary":
-            write_steps(directory, self.told)
+            write_steps(directory, self.summarized)
         lines: list[str] = []
         start = time.perf_counter()
         with (
@@ -74,10 +89,23 @@ class LocalRun:
             code = execute(show)
         seconds = time.perf_counter() - start
         result = lines[-1].strip() if lines else f"exit code {code}"
-        self.steps[self.running] = Step(seconds=seconds, exit_code=code, result=result)
+        if outcome := Outcome.read(self.outcomes, self.running):
+            result = outcome.message
+        self.steps[self.running] = StepRecord(seconds=seconds, exit_code=code, result=result)
         state = "Failed" if code else "Succeeded"
-        self.told.append(Told(self.running, state, result, lines))
+        self.summarized.append(Step(self.running, state, result, lines))
         return code
+
+    @property
+    def result(self) -> RunResult:
+        """What came of a run that is over."""
+        if any(step.exit_code for step in self.steps.values()):
+            return "failed"
+        if "watch" in self.steps:
+            return "quiet" if Drift.read(self.directory / DRIFT).quiet else "alarm"
+        if "predict" in self.steps:
+            return "nothing new"
+        return "published" if "push" in self.steps else "not blessed"
 
 
 def run(
@@ -106,29 +134,27 @@ def run(
         StepError: There cannot be a run here; or images are asked for, and there is no container
             engine or an image is missing.
     """
-    found = {} if processes else containers.names(pipeline, images)
-    record = Run.begin(runs, pipeline, parameters)
+    found = {} if processes else containers.find_images(pipeline, images)
+    record = RunRecord.begin(runs, pipeline, parameters)
     display = Display(sys.stdout, parameters.get("max_steps", 0), debug)
     secrets = [parameters[name] for name in SECRET if parameters[name]]
     local = LocalRun(pipeline, runs / record.name, display, secrets)
     configured = (
-        _as_processes(record.name, local.step, processes)
-        if processes
-        else _in_containers(local, parameters, found)
+        _in_processes(local, processes) if processes else _in_containers(local, parameters, found)
     )
-    outcome: Outcome = "failed"
+    result: RunResult = "failed"
     try:
-        with sigterm_exits(), configured as runner, _kfp_local(local.directory, runner):
+        with sigterm_exits(), configured as runner, kfp_patches.set_up(local.directory, runner):
             _run_pipeline(local, parameters)
-        outcome = outcome_of(local.steps, local.directory)
+        result = local.result
     except (KeyboardInterrupt, SystemExit) as stop:
-        outcome = "interrupted"
-        show_interrupted(local.display, local.running, local.directory, parameters)
+        result = "interrupted"
+        show_interrupted(display, local.running, local.directory, parameters)
         return 128 + (signal.SIGTERM if isinstance(stop, SystemExit) else signal.SIGINT)
     finally:
-        page.write(local.directory, record.end(local.directory, outcome, local.steps))
-    show_outcome(pipeline, local.display, local.steps, local.directory, parameters)
-    return int(outcome == "failed")
+        write_page(local.directory, record.end(local.directory, result, local.steps))
+    show_outcome(pipeline, display, local.steps, local.directory, parameters)
+    return int(result == "failed")
 
 
 def _run_pipeline(local: LocalRun, parameters: dict[str, Any]) -> None:
@@ -139,46 +165,13 @@ def _run_pipeline(local: LocalRun, parameters: dict[str, Any]) -> None:
             raise  # not a step: kfp itself, or the pipeline
 
 
-@contextlib.contextmanager
-def _kfp_local(directory: Path, runner: Any) -> Iterator[None]:
-    """Sets kfp.local up for a run of this name, and logs what kfp itself prints."""
-    with (
-        (directory / "kfp.log").open("w", encoding="utf-8") as log,
-        contextlib.redirect_stdout(log),
-        warnings.catch_warnings(),
-        _replaced(
-            executor_input_utils, "get_local_pipeline_resource_name", lambda _: directory.name
-        ),
-        # The id that a version in the registry is known by: that of the run's directory.
-        _replaced(placeholder_utils, "make_random_id", lambda: directory.name),
-    ):
-        warnings.filterwarnings("ignore", "You may be attemping to run", RuntimeWarning)
-        kfp.local.init(runner, pipeline_root=str(directory.parent))
-        yield
+def _in_processes(local: LocalRun, processes: Processes) -> contextlib.AbstractContextManager[Any]:
+    """Has kfp.local run its processes as steps of a run; yields the runner for them."""
 
+    def run_process(full_command: list[str], command: Command) -> int:
+        return local.step(full_command, lambda show: processes.run(command, show))
 
-@contextlib.contextmanager
-def _as_processes(name: str, run_step: RunStep, processes: Processes) -> Iterator[Any]:
-    """Has kfp.local run its subprocesses through ``run_step``; yields the runner for them."""
-
-    def run_process(full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
-        source, *options = full_command[full_command.index("-ec") + 2 :]
-        arguments = dict(zip(options[::2], options[1::2], strict=True))
-        command = Command(
-            arguments["--function_to_execute"],
-            source,
-            json.loads(arguments["--executor_input"]),
-            {**(env_vars or {}), RUN_ID: name, RUN_PAGE: f"../../{RUN_INDEX}"},
-        )
-        return run_step(full_command, lambda show: processes.run(command, show))
-
-    with (
-        # KFP's own writes the interpreter's path over every "python3", in parameters too, and
-        # has a shell take it apart: https://github.com/kubeflow/pipelines/issues/14459
-        _replaced(subprocess_task_handler, "replace_python_executable", lambda command, _: command),
-        _replaced(subprocess_task_handler, "run_local_subprocess", run_process),
-    ):
-        yield kfp.local.SubprocessRunner(use_venv=False)
+    return kfp_patches.process_runner(run_process, local.variables)
 
 
 @contextlib.contextmanager
@@ -188,28 +181,19 @@ def _in_containers(
     """Has kfp.local run its containers as steps of a run; yields the runner for them."""
 
     def run_container(client: Any, image: str, command: list[str], **settings: Any) -> int:
-        containers.share(_identify(command)[1])
+        for directory in (local.outcomes, step_of(command)[1]):
+            containers.share(directory)
 
         def execute(show: Show) -> int:
             return containers.run_container(client, found[image], command, show, **settings)
 
         return local.step(command, execute)
 
-    with _replaced(docker_task_handler, "run_docker_container", run_container):
-        yield containers.runner(local.pipeline, parameters)
+    with kfp_patches.container_runner(run_container):
+        yield containers.runner(local.pipeline, parameters, local.variables)
 
 
-@contextlib.contextmanager
-def _replaced(module: ModuleType, name: str, function: Callable) -> Iterator[None]:
-    original = getattr(module, name)
-    setattr(module, name, function)
-    try:
-        yield
-    finally:
-        setattr(module, name, original)
-
-
-def _identify(full_command: list[str]) -> tuple[str, Path]:
+def step_of(full_command: list[str]) -> tuple[str, Path]:
     """Returns a step's name and its directory, which holds one for each output, and the log."""
     arguments = dict(itertools.pairwise(full_command))
     outputs = json.loads(arguments["--executor_input"])["outputs"]

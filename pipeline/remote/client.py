@@ -17,13 +17,13 @@ import urllib3
 
 from components.shared.addresses import redacted
 from components.shared.errors import StepError
-from pipeline.remote.package import Package
+from pipeline.compile import Package
 
 FINISHED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 # What a server that starts anew, or the way to it, answers.
 AWAY = (429, 500, 502, 503, 504)
 
-# It warns of each of its retries; what comes of them is told in one line.
+# It warns of each of its retries; what comes of them is an error of one line.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
@@ -51,7 +51,7 @@ class Connection:
         Raises:
             StepError: The server cannot be reached, refuses, or is too old.
         """
-        with explained(self.host):
+        with api_errors_as_step_error(self.host):
             self._check_health()
             return kfp.Client(
                 host=self.host,
@@ -76,7 +76,7 @@ class Connection:
 
 
 @contextlib.contextmanager
-def explained(host: str) -> Iterator[None]:
+def api_errors_as_step_error(host: str) -> Iterator[None]:
     """Turns what the API says, or that it says nothing, into a StepError; kfp's chatter is cut.
 
     Raises:
@@ -84,8 +84,8 @@ def explained(host: str) -> Iterator[None]:
     """
     server = redacted(host)
 
-    def without_it(said: object) -> str:
-        return str(said).replace(host, server)
+    def redact(text: object) -> str:
+        return str(text).replace(host, server)
 
     advice = {
         401: "it does not know you; give --token or --cookies",
@@ -98,26 +98,25 @@ def explained(host: str) -> Iterator[None]:
             yield
     except kfp_server_api.ApiException as error:
         if not error.status:
-            raise AwayError(f"{server}: {without_it(error.reason)}") from None
-        said = _message(error)
-        hint = advice.get(error.status, "")
-        line = ": ".join(filter(None, [server, f"HTTP {error.status} {error.reason}", said, hint]))
+            raise AwayError(f"{server}: {redact(error.reason)}") from None
+        status, hint = f"HTTP {error.status} {error.reason}", advice.get(error.status, "")
+        line = ": ".join(filter(None, [server, status, _message(error), hint]))
         raise (AwayError if error.status in AWAY else StepError)(line) from None
     except (urllib3.exceptions.HTTPError, OSError, TimeoutError) as error:
-        reason = without_it(getattr(error, "reason", None) or error).splitlines()[0]
+        reason = redact(getattr(error, "reason", None) or error).splitlines()[0]
         raise AwayError(
             f"{server}: cannot be reached ({reason}); check --host, or forward its port first"
         ) from None
     except ValueError as error:
-        raise StepError(f"{server}: {without_it(error)}") from None
+        raise StepError(f"{server}: {redact(error)}") from None
 
 
 def _message(error: kfp_server_api.ApiException) -> str:
     try:
-        said = json.loads(error.body or "")["message"]
+        message = json.loads(error.body or "")["message"]
     except (ValueError, KeyError, TypeError):
         return ""
-    return " ".join(str(said).split())
+    return " ".join(str(message).split())
 
 
 @dataclass(frozen=True)
@@ -141,7 +140,7 @@ def submit(connection: Connection, request: Request) -> tuple[str, str]:
         StepError: The server cannot be reached or refuses.
     """
     client = connection.open()
-    with TemporaryDirectory() as scratch, explained(connection.host):
+    with TemporaryDirectory() as scratch, api_errors_as_step_error(connection.host):
         file = Path(scratch) / "pipeline.yaml"
         request.package.write(file)
         experiment = client.create_experiment(

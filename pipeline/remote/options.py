@@ -10,8 +10,7 @@ from click.core import ParameterSource
 
 from components.shared.addresses import redacted_text
 from components.shared.command_line import build_all
-from pipeline.local.runs import public
-from pipeline.pipelines import MNIST, PIPELINES, Pipeline
+from pipeline.pipelines import MNIST, PIPELINES, Pipeline, redacted_parameters
 
 if TYPE_CHECKING:
     from pipeline.remote.client import Connection, Request
@@ -23,7 +22,7 @@ ENDPOINT = "KF_PIPELINES_ENDPOINT"
 Decorator = Callable[[Callable], Callable]
 
 
-def chosen(context: click.Context) -> Pipeline:
+def selected_pipeline(context: click.Context) -> Pipeline:
     """Returns the pipeline that ``--pipeline`` names."""
     return PIPELINES[context.params["pipeline"]]
 
@@ -41,7 +40,7 @@ def _typed(context: click.Context, _: click.Parameter, pairs: tuple[str, ...]) -
         if not equals:
             raise click.BadParameter(f"{pair!r}, expected name=value, as max_steps=2000.")
         values[name.replace("-", "_")] = value
-    pipeline = chosen(context)
+    pipeline = selected_pipeline(context)
     typed = build_all(pipeline.parameters, values)
     if unknown := sorted(values.keys() - typed):
         raise click.BadParameter(
@@ -51,7 +50,7 @@ def _typed(context: click.Context, _: click.Parameter, pairs: tuple[str, ...]) -
     return typed
 
 
-def _adding(*options: Decorator) -> Decorator:
+def _all_of(*options: Decorator) -> Decorator:
     def decorate(command: Callable) -> Callable:
         for option in reversed(options):
             command = option(command)
@@ -60,8 +59,8 @@ def _adding(*options: Decorator) -> Decorator:
     return decorate
 
 
-# Which pipeline; the others of its options look there.
-choosing = click.option(
+# Which pipeline; callbacks of the other options look there.
+pipeline_option = click.option(
     "--pipeline",
     type=click.Choice(list(PIPELINES)),
     default=MNIST.name,
@@ -71,7 +70,7 @@ choosing = click.option(
 )
 
 # How to reach the server.
-connecting = _adding(
+connection_options = _all_of(
     click.option(
         "--host",
         default="",
@@ -100,7 +99,7 @@ connecting = _adding(
 )
 
 
-def requesting(what: str, name: Callable[[Pipeline], str], default: str) -> Decorator:
+def request_options(what: str, name: Callable[[Pipeline], str], default: str) -> Decorator:
     """Adds the options that say what to run.
 
     Args:
@@ -108,14 +107,14 @@ def requesting(what: str, name: Callable[[Pipeline], str], default: str) -> Deco
         name: Gives it a name, where none is given.
         default: Says in the help what that is.
     """
-    return _adding(
-        choosing,
+    return _all_of(
+        pipeline_option,
         click.option(
             "--file",
             "package",
             default=None,
             show_default=", ".join(pipeline.file for pipeline in PIPELINES.values()),
-            callback=lambda context, _, file: Path(file or chosen(context).file),
+            callback=lambda context, _, file: Path(file or selected_pipeline(context).file),
             type=click.Path(path_type=Path),
             help="The compiled pipeline.",
         ),
@@ -133,14 +132,14 @@ def requesting(what: str, name: Callable[[Pipeline], str], default: str) -> Deco
             "-e",
             default="",
             show_default="the pipeline's name",
-            callback=lambda context, _, name: name or chosen(context).name,
+            callback=lambda context, _, name: name or selected_pipeline(context).name,
             help="Experiment.",
         ),
         click.option(
             "--name",
             default="",
             show_default=default,
-            callback=lambda context, _, given: given or name(chosen(context)),
+            callback=lambda context, _, given: given or name(selected_pipeline(context)),
             help=f"Name of the {what}.",
         ),
         click.option(
@@ -152,7 +151,7 @@ def requesting(what: str, name: Callable[[Pipeline], str], default: str) -> Deco
     )
 
 
-def connection(values: dict[str, Any]) -> "Connection":
+def read_connection(values: dict[str, Any]) -> "Connection":
     """Returns what the options say of the server.
 
     Raises:
@@ -161,48 +160,50 @@ def connection(values: dict[str, Any]) -> "Connection":
     from pipeline.remote.client import Connection
 
     context = click.get_current_context()
-    given = {name: values[name] for name in CONNECTION}
-    # A subcommand takes what stands before it for what does not stand behind.
-    before = context.parent.params if context.parent else {}
-    for name in given.keys() & before.keys():
+    settings = {name: values[name] for name in CONNECTION}
+    # 'schedule --host … list' says it before the subcommand, 'schedule list --host …' behind.
+    group = context.parent.params if context.parent else {}
+    for name in settings.keys() & group.keys():
         if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
-            given[name] = before[name]
-    if not given["host"]:
+            settings[name] = group[name]
+    if not settings["host"]:
         raise click.UsageError(f"Missing option '--host', or the variable {ENDPOINT}.")
-    return Connection(**given)
+    return Connection(**settings)
 
 
-def request(values: dict[str, Any]) -> "Request":
+def read_request(values: dict[str, Any]) -> "Request":
     """Returns what the options say of the run.
 
     Raises:
         click.BadParameter: The compiled pipeline is another than was asked for, or lacks a
             parameter.
-        StepError: The file is no compiled pipeline.
+        StepError: The file is not a compiled pipeline.
     """
+    from pipeline.compile import Package
     from pipeline.remote.client import Request
-    from pipeline.remote.package import Package
 
     package = Package.read(values["package"])
-    # Another's parameters were checked, and its registry; one that is none of ours is its owner's.
-    if (holds := package.name) in PIPELINES.keys() - {chosen(click.get_current_context()).name}:
+    # The options were checked against the selected pipeline; a file that is not of this project at
+    # all is its owner's affair.
+    others = PIPELINES.keys() - {selected_pipeline(click.get_current_context()).name}
+    if (name := package.name) in others:
         raise click.BadParameter(
-            f"{values['package']} holds the pipeline {holds}; add --pipeline {holds}.",
+            f"{values['package']} holds the pipeline {name}; add --pipeline {name}.",
             param_hint="--file",
         )
-    found = Request(package, **{name: values[name] for name in REQUEST})
-    if missing := sorted(found.parameters.keys() - package.inputs.keys()):
+    request = Request(package, **{name: values[name] for name in REQUEST})
+    if missing := sorted(request.parameters.keys() - package.inputs.keys()):
         raise click.BadParameter(
             f"{values['package']} has no parameter {', '.join(missing)}; run 'make compile'.",
             param_hint="-p",
         )
-    return found
+    return request
 
 
-def lost(pipeline: Pipeline, asked: "Request") -> str:
-    """Says, where a registry lies in a pod, and is gone with it or empty, what to do."""
-    package = asked.package
-    destination = str(asked.parameters.get("destination") or package.default("destination"))
+def destination_problem(pipeline: Pipeline, request: "Request") -> str:
+    """Says what to do where the registry would lie in a pod: gone with it, or empty; "" if not."""
+    package = request.package
+    destination = str(request.parameters.get("destination") or package.default("destination"))
     if "://" in destination:
         return ""
     volumes = package.volumes(pipeline.registry_step)
@@ -216,12 +217,12 @@ def lost(pipeline: Pipeline, asked: "Request") -> str:
     )
 
 
-def show(file: Path, asked: "Request", **more: Any) -> None:
+def print_request(file: Path, request: "Request", **more: Any) -> None:
     """Prints what would be sent."""
-    told = {
+    shown = {
         "file": str(file),
-        "experiment": asked.experiment,
-        "name": asked.name,
-        "parameters": public(asked.parameters),
+        "experiment": request.experiment,
+        "name": request.name,
+        "parameters": redacted_parameters(request.parameters),
     }
-    click.echo(json.dumps(told | more, indent=2))
+    click.echo(json.dumps(shown | more, indent=2))

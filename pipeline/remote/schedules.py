@@ -15,8 +15,8 @@ import kfp
 import kfp_server_api
 
 from components.shared.errors import StepError
-from pipeline.remote.client import FINISHED, Connection, Request, explained
-from pipeline.remote.package import UNTIL
+from pipeline.compile import UNTIL
+from pipeline.remote.client import FINISHED, Connection, Request, api_errors_as_step_error
 from pipeline.remote.waiting import patiently
 
 PAGE = 100
@@ -26,7 +26,7 @@ class Created(NamedTuple):
     """A new schedule."""
 
     id: str
-    told: list[str]  # what became of those of the same name, a line each
+    messages: list[str]  # what became of those of the same name, a line each
 
 
 def create(connection: Connection, request: Request, cron: str) -> Created:
@@ -44,7 +44,7 @@ def create(connection: Connection, request: Request, cron: str) -> Created:
     package = request.package
     if UNTIL not in request.parameters:
         package = package.reading_to_schedule_time()
-    with TemporaryDirectory() as scratch, explained(connection.host):
+    with TemporaryDirectory() as scratch, api_errors_as_step_error(connection.host):
         file = Path(scratch) / "pipeline.yaml"
         package.write(file)
         experiment = client.create_experiment(
@@ -62,12 +62,12 @@ def create(connection: Connection, request: Request, cron: str) -> Created:
             service_account=request.service_account or None,
         )
     # Only now: were the new one refused, the old one would still be there.
-    told = [_retire(connection, client, old) for old in before]
-    return Created(str(created.recurring_run_id), told)
+    messages = [_retire(connection, client, old) for old in before]
+    return Created(str(created.recurring_run_id), messages)
 
 
 def _retire(connection: Connection, client: kfp.Client, old: Any) -> str:
-    with explained(connection.host):
+    with api_errors_as_step_error(connection.host):
         client.disable_recurring_run(old.recurring_run_id)
     if running := unfinished(connection, client, old):
         return (
@@ -118,7 +118,7 @@ def _pages(
     found: list[Any] = []
     token = ""
     while True:
-        with explained(connection.host):
+        with api_errors_as_step_error(connection.host):
             page = list_page(page_token=token, page_size=PAGE, **query)
         found += getattr(page, field) or []
         token = page.next_page_token or ""
@@ -140,7 +140,7 @@ def switch(connection: Connection, name: str, action: str) -> None:
     """
     found = _found(connection, name)
     client = connection.open()
-    with explained(connection.host):
+    with api_errors_as_step_error(connection.host):
         if action == "resume":
             client.enable_recurring_run(found[-1].recurring_run_id)
             return
@@ -167,7 +167,7 @@ def delete(connection: Connection, name: str, wait: bool, force: bool, seconds: 
     found = _found(connection, name)
     client = connection.open()
     enabled = [schedule for schedule in found if schedule.status == "ENABLED"]
-    with explained(connection.host):
+    with api_errors_as_step_error(connection.host):
         for schedule in enabled:
             client.disable_recurring_run(schedule.recurring_run_id)
 
@@ -178,7 +178,7 @@ def delete(connection: Connection, name: str, wait: bool, force: bool, seconds: 
         while patiently(running, seconds):
             time.sleep(seconds)
     elif not force and (left := running()):
-        with explained(connection.host):
+        with api_errors_as_step_error(connection.host):
             for schedule in enabled:
                 client.enable_recurring_run(schedule.recurring_run_id)
         raise StepError(
@@ -202,7 +202,7 @@ def _list(runs: list[Any]) -> str:
 
 def _remove(connection: Connection, schedule: Any) -> None:
     # kfp.Client cannot say that the runs are to stay; KFP before 2.16 does not listen either.
-    with connection.api() as api, explained(connection.host):
+    with connection.api() as api, api_errors_as_step_error(connection.host):
         kfp_server_api.RecurringRunServiceApi(api).recurring_run_service_delete_recurring_run(
             schedule.recurring_run_id, propagation_policy="ORPHAN"
         )

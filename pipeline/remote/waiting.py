@@ -12,7 +12,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from components.shared.errors import StepError
 from components.summary.outcome import Outcome, Step, outcome
 from components.summary.workflow import STEPS, steps_of, terminated
-from pipeline.remote.client import FINISHED, AwayError, Connection, explained
+from pipeline.remote.client import FINISHED, AwayError, Connection, api_errors_as_step_error
 
 PATIENCE = 900.0  # seconds that a server may be away, as while it starts anew
 LONGEST_PAUSE = 30.0  # seconds between two looks for it
@@ -59,7 +59,7 @@ def wait(
     states: dict[str, str] = {}
 
     def look() -> Any:
-        with explained(connection.host):
+        with api_errors_as_step_error(connection.host):
             return client.get_run(run_id)
 
     try:
@@ -89,7 +89,7 @@ def _tasks(run: Any) -> list[Any]:
 
 def _outcome(connection: Connection, run: Any) -> Outcome:
     """Reads how a run ended from its workflow, else from the states of its steps."""
-    with connection.api() as api, explained(connection.host):
+    with connection.api() as api, api_errors_as_step_error(connection.host):
         workflow = workflow_of(api, run.run_id)
         if workflow:
             steps = steps_of(workflow, lambda pod: log_of(api, workflow, pod))

@@ -17,12 +17,11 @@ from rich.table import Table
 
 from components.shared.command_line import build, exit_on_error, options
 from components.shared.errors import StepError
-from pipeline.cluster import Cluster
-from pipeline.compile import compile_to
+from pipeline.cluster import ClusterSettings
+from pipeline.compile import Package, compile_to
 from pipeline.pipelines import MNIST
-from pipeline.remote.options import connecting, connection
-from pipeline.remote.package import Package
-from pipeline.remote.submit import SCRATCH
+from pipeline.remote.command_line import SCRATCH
+from pipeline.remote.options import connection_options, read_connection
 from tests.cluster.checks import CHECKS, Hold
 from tests.cluster.installation import Installation, SkippedError
 
@@ -30,7 +29,7 @@ Row = tuple[str, str, str]  # holds, does not hold or not tried; what; what was 
 
 
 @click.command()
-@connecting
+@connection_options
 @click.option("--source", default="", help="Data to train on; empty: MNIST, in the image.")
 @click.option("--destination", default="", help="Registry to publish to; empty: within a pod.")
 @click.option("--poll", default=5.0, show_default=True, help="Seconds between two looks.")
@@ -41,9 +40,9 @@ def main(source: str, destination: str, poll: float, patience: float, **values: 
     """Try on an installation what is promised of it."""
     given = {"destination": destination or SCRATCH} | ({"source": source} if source else {})
     with exit_on_error(), TemporaryDirectory() as scratch:
-        compile_to(f"{scratch}/pipeline.yaml", build(Cluster, values), MNIST)
+        compile_to(f"{scratch}/pipeline.yaml", build(ClusterSettings, values), MNIST)
         package = Package.read(Path(scratch) / "pipeline.yaml")
-        at = Installation(connection(values), package, given, poll, patience)
+        at = Installation(read_connection(values), package, given, poll, patience)
         at.begin()
         try:
             rows = _try_all(at)
@@ -53,7 +52,7 @@ def main(source: str, destination: str, poll: float, patience: float, **values: 
     sys.exit(any(state == "does not hold" for state, *_ in [*rows, *left]))
 
 
-main.params += options(Cluster)
+main.params += options(ClusterSettings)
 
 
 def _try_all(at: Installation) -> list[Row]:

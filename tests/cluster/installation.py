@@ -12,9 +12,9 @@ from components.config import TUTORIAL
 from components.shared.errors import StepError
 from components.summary.outcome import Outcome
 from components.summary.workflow import pods_of
+from pipeline.compile import Package
 from pipeline.remote import client, schedules, waiting
-from pipeline.remote.client import FINISHED, Connection, Request, explained
-from pipeline.remote.package import Package
+from pipeline.remote.client import FINISHED, Connection, Request, api_errors_as_step_error
 
 # Any model goes out: the tutorial's is not the point here.
 LENIENT = {
@@ -48,7 +48,7 @@ class Installation:
     def begin(self) -> None:
         """Makes the experiment that all runs belong to."""
         kfp_client = self.connection.open()
-        with explained(self.connection.host):
+        with api_errors_as_step_error(self.connection.host):
             kfp_client.create_experiment(self.name, namespace=self.connection.namespace or None)
 
     def request(self, name: str, **parameters: Any) -> Request:
@@ -74,7 +74,7 @@ class Installation:
 
     def workflow(self, run_id: str) -> dict[str, Any]:
         """Returns a run's workflow, {} while there is none."""
-        with self.connection.api() as api, explained(self.connection.host):
+        with self.connection.api() as api, api_errors_as_step_error(self.connection.host):
             return waiting.workflow_of(api, run_id)
 
     def pods(self, run_id: str, step: str) -> list[str]:
@@ -86,7 +86,7 @@ class Installation:
         """Returns the log of a step's last attempt."""
         workflow = self.workflow(run_id)
         found = list(pods_of(workflow, step)) if workflow else []
-        with self.connection.api() as api, explained(self.connection.host):
+        with self.connection.api() as api, api_errors_as_step_error(self.connection.host):
             return waiting.log_of(api, workflow, found[-1]).splitlines() if found else []
 
     def until(self, look: Callable[[], T], what: str) -> T:
@@ -109,7 +109,7 @@ class Installation:
     def terminate(self, run_id: str) -> None:
         """Ends a run."""
         kfp_client = self.connection.open()
-        with explained(self.connection.host):
+        with api_errors_as_step_error(self.connection.host):
             kfp_client.terminate_run(run_id)
 
     def kubectl(self, *arguments: str) -> str:
@@ -138,14 +138,14 @@ class Installation:
                     schedules.delete(self.connection, schedule.display_name, False, True, self.poll)
         kfp_client = self.connection.open()
         for run_id in dict.fromkeys(self.runs):
-            with explained(self.connection.host):
+            with api_errors_as_step_error(self.connection.host):
                 if kfp_client.get_run(run_id).state not in FINISHED:
                     kfp_client.terminate_run(run_id)
         for run_id in dict.fromkeys(self.runs):
             waiting.wait(self.connection, run_id, lambda _: None, self.poll)
-            with explained(self.connection.host):
+            with api_errors_as_step_error(self.connection.host):
                 kfp_client.delete_run(run_id)
-        with suppress(ValueError), explained(self.connection.host):
+        with suppress(ValueError), api_errors_as_step_error(self.connection.host):
             namespace = self.connection.namespace or None
             found = kfp_client.get_experiment(experiment_name=self.name, namespace=namespace)
             kfp_client.delete_experiment(found.experiment_id)

@@ -9,7 +9,7 @@ import pytest
 
 from bench import nights
 from components.shared.predictions import Predictions
-from pipeline.local.runs import Run
+from pipeline.local.record import RunRecord
 from pipeline.pipelines import PREDICT
 from tests.conftest import MNIST, Command
 from tests.idx_files import read_mnist
@@ -27,9 +27,9 @@ class Night(NamedTuple):
     heard: list[Any]
 
     @property
-    def run(self) -> Run:
+    def run(self) -> RunRecord:
         """What it says of itself."""
-        return Run.read(self.directory)
+        return RunRecord.read(self.directory)
 
 
 @pytest.fixture(scope="module")

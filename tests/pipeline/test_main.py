@@ -9,14 +9,14 @@ import pytest
 
 from components.config import TUTORIAL
 from pipeline.__main__ import main
-from pipeline.cluster import Cluster
+from pipeline.cluster import ClusterSettings
 from pipeline.pipelines import MNIST, PREDICT
 from tests.pipeline.conftest import Cli
 
 COMMANDS: dict[str, Any] = {
     "local": MNIST.parameters,
     "predict": PREDICT.parameters,
-    "compile": (Cluster,),
+    "compile": (ClusterSettings,),
 }
 
 

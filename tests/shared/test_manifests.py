@@ -18,7 +18,11 @@ from components.shared.manifests import SPLITS, Dataset, Evaluation, Manifest, M
 from components.shared.predictions import Drift, Predictions, Reference
 from components.train.distributed.cluster import Cluster
 from components.train.train import _check
+<<<<<<< HEAD
 from pipeline.local.runs import Run
+=======
+from pipeline.local.record import RunRecord
+>>>>>>> 79976ed (Take a pipeline's parameters from config.py by its signature; name each thing once: package, cluster settings, run record; mount every source of a list and the file of class names)
 from tests.conftest import Command
 
 Json = Any
@@ -144,7 +148,9 @@ def test_a_file_without_a_number_is_of_the_first_format() -> None:
     assert written["written_by"] == VERSION
 
 
-@pytest.mark.parametrize("kind", [Dataset, Model, Evaluation, Reference, Predictions, Drift, Run])
+@pytest.mark.parametrize(
+    "kind", [Dataset, Model, Evaluation, Reference, Predictions, Drift, RunRecord]
+)
 @pytest.mark.parametrize("release", ["9.1.0", None, "a\nb", "9" * 100])
 def test_a_higher_format_is_refused_by_the_release_that_reads_it(
     kind: type[Manifest], release: str | None

@@ -69,7 +69,7 @@ def test_traceback_is_shown_only_in_debug() -> None:
 def test_an_alarm_says_what_moved_and_the_command_to_copy() -> None:
     output = io.StringIO()
     display = Display(output, 1, debug=False)
-    display.watched(
+    display.drift(
         "Alarm: the ink", ["the ink [of] all", "a class"], "make local SOURCE=" + "d" * 90
     )
     assert output.getvalue().splitlines() == [
@@ -81,7 +81,7 @@ def test_an_alarm_says_what_moved_and_the_command_to_copy() -> None:
 
 def test_a_quiet_night_is_its_last_line() -> None:
     output = io.StringIO()
-    Display(output, 1, debug=False).watched("Quiet: all 5 rules hold", [], "")
+    Display(output, 1, debug=False).drift("Quiet: all 5 rules hold", [], "")
     assert output.getvalue() == "Quiet: all 5 rules hold\n"
 
 

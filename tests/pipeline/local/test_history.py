@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.local.runs import Run, Step, point_latest
+from pipeline.local.record import RunRecord, StepRecord, point_latest
 from pipeline.pipelines import MNIST
 from tests.pipeline.conftest import Cli
 
@@ -14,16 +14,16 @@ from tests.pipeline.conftest import Cli
 def runs(tmp_path: Path, evaluation: Path) -> Path:
     """Two runs of other settings, the first published."""
     for source, seed in (("fake://1", 0), ("fake://[2]", 1)):
-        run = Run.begin(tmp_path, MNIST, {"source": source, "seed": seed, "max_steps": 7})
+        run = RunRecord.begin(tmp_path, MNIST, {"source": source, "seed": seed, "max_steps": 7})
         directory = tmp_path / run.name
         shutil.copytree(evaluation, directory / "evaluate" / "evaluation")
-        steps = {"train": Step(seconds=1.25, exit_code=seed, result="Trained")}
+        steps = {"train": StepRecord(seconds=1.25, exit_code=seed, result="Trained")}
         if not seed:
             (directory / "push").mkdir()
             told = '{"parameterValues": {"Output": "registry/digits/12"}}'
             (directory / "push" / "executor_output.json").write_text(told)
         run.end(directory, "failed" if seed else "published", steps)
-        point_latest(directory, MNIST.latest, anyhow=True)
+        point_latest(directory, MNIST.latest, replace=True)
     return tmp_path
 
 

@@ -47,8 +47,8 @@ def test_the_steps_of_a_night_have_their_imports_done_and_watch_without_tensorfl
     tmp_path: Path,
 ) -> None:
     told: dict[str, list[str]] = {}
-    with Processes(PREDICT.ahead, PREDICT.forked) as processes:
-        for name, modules in PREDICT.ahead.items():
+    with Processes(PREDICT.preimports, PREDICT.forked) as processes:
+        for name, modules in PREDICT.preimports.items():
             asked = {
                 "inputs": {"parameterValues": {"expected": " ".join(modules)}},
                 "outputs": {"outputFile": str(tmp_path / name / "output.json")},

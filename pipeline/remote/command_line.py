@@ -1,5 +1,6 @@
-"""The command line of recurring runs on a cluster."""
+"""The command lines of runs on a cluster: ``submit`` for one, ``schedule`` for recurring ones."""
 
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -9,13 +10,70 @@ import click
 
 from components.shared.command_line import exit_on_error
 from components.shared.errors import log_line
-from pipeline.pipelines import PIPELINES
-from pipeline.remote.options import connecting, connection, lost, request, requesting, show
+from pipeline.pipelines import PIPELINES, Pipeline
+from pipeline.remote.options import (
+    connection_options,
+    destination_problem,
+    print_request,
+    read_connection,
+    read_request,
+    request_options,
+)
+
+# Where a first try publishes to that names no registry: a pod can write there, and nowhere else.
+SCRATCH = "/tmp/registry"
 
 ZONE_REASON = (
     "a schedule has no time zone of its own: the installation reads all of them in one, UTC unless "
     "its operator has set CRON_SCHEDULE_TIMEZONE; write the time of day in that one"
 )
+
+
+def _destination(pipeline: Pipeline, request: Any) -> None:
+    """Sees that a registry that is named outlives the run.
+
+    Raises:
+        click.BadParameter: It would not.
+    """
+    if problem := destination_problem(pipeline, request):
+        if request.parameters.get("destination") or not pipeline.fills_registry:
+            raise click.BadParameter(problem, param_hint="-p")
+        request.parameters["destination"] = SCRATCH
+        click.echo(
+            "warning: no destination is given: the model is published within a pod and gone with "
+            "it; to keep it, give -p destination=gs://bucket/registry",
+            err=True,
+        )
+
+
+@click.command()
+@connection_options
+@request_options(
+    "run",
+    lambda pipeline: f"{pipeline.name} {datetime.now():%Y-%m-%d %H:%M:%S}",
+    "the pipeline's name and the time",
+)
+@click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 where the run failed.")
+@click.option(
+    "--poll", default=5.0, show_default=True, help="Seconds between two looks while waiting."
+)
+def submit(pipeline: str, wait: bool, poll: float, dry_run: bool, **values: Any) -> None:
+    """Run a pipeline on a cluster."""
+    with exit_on_error():
+        server, request = read_connection(values), read_request(values)
+        _destination(PIPELINES[pipeline], request)
+        if dry_run:
+            print_request(values["package"], request)
+            return
+        from pipeline.remote import client, waiting
+
+        run_id, link = client.submit(server, request)
+        click.echo(f"Run: {link}")
+        if not wait:
+            return
+        ended = waiting.wait(server, run_id, log_line, poll)
+    log_line(ended.sentence)
+    sys.exit(not ended.succeeded)
 
 
 def _cron(_: click.Context, __: click.Parameter, cron: str) -> str:
@@ -36,8 +94,8 @@ def _time_zone(_: click.Context, __: click.Parameter, zone: str) -> str:
 
 
 @click.group(invoke_without_command=True)
-@connecting
-@requesting(
+@connection_options
+@request_options(
     "schedule; one of the same name is replaced",
     lambda pipeline: f"{pipeline.name}-schedule",
     "the pipeline's name, -schedule",
@@ -67,42 +125,42 @@ def schedule(
     if not cron:
         raise click.UsageError("Missing option '--cron'.")
     with exit_on_error():
-        server, asked = connection(values), request(values)
-        if problem := lost(PIPELINES[pipeline], asked):
+        server, request = read_connection(values), read_request(values)
+        if problem := destination_problem(PIPELINES[pipeline], request):
             raise click.BadParameter(problem, param_hint="-p")
         from pipeline.remote.cron import next_times
 
         times = next_times(cron)
         if dry_run:
-            _show(values["package"], asked, cron, times)
+            _print_schedule(values["package"], request, cron, times)
             return
         from pipeline.remote import schedules
 
-        created = schedules.create(server, asked, cron)
-    click.echo(f"Schedule {asked.name}: {server.address}/#/recurringrun/details/{created.id}")
-    for line in created.told:
+        created = schedules.create(server, request, cron)
+    click.echo(f"Schedule {request.name}: {server.address}/#/recurringrun/details/{created.id}")
+    for line in created.messages:
         log_line(line)
     for time in times:
         click.echo(f"  {time:%a %Y-%m-%d %H:%M:%S} UTC")
 
 
-def _show(file: Path, asked: Any, cron: str, times: list[datetime]) -> None:
-    from pipeline.remote.package import UNTIL
+def _print_schedule(file: Path, request: Any, cron: str, times: list[datetime]) -> None:
+    from pipeline.compile import UNTIL
 
     until = {}
-    if UNTIL in asked.package.inputs and UNTIL not in asked.parameters:
+    if UNTIL in request.package.inputs and UNTIL not in request.parameters:
         until = {UNTIL: f"the time a run is due, first {times[0]:%Y-%m-%dT%H:%M:%SZ}"}
-    show(file, asked, **until, cron=cron, next=[time.isoformat() for time in times])
+    print_request(file, request, **until, cron=cron, next=[time.isoformat() for time in times])
 
 
 @schedule.command("list")
-@connecting
+@connection_options
 def list_schedules(**values: Any) -> None:
     """Show the schedules."""
     with exit_on_error():
         from pipeline.remote import schedules
 
-        for found in schedules.every(connection(values)):
+        for found in schedules.every(read_connection(values)):
             cron = found.trigger.cron_schedule.cron if found.trigger.cron_schedule else "-"
             log_line(f"{found.display_name}  {(found.status or '').lower()}  {cron}")
 
@@ -110,12 +168,12 @@ def list_schedules(**values: Any) -> None:
 def _switching(action: str, done: str, help_text: str) -> Callable:
     @schedule.command(action, help=help_text)
     @click.argument("name")
-    @connecting
+    @connection_options
     def command(name: str, **values: Any) -> None:
         with exit_on_error():
             from pipeline.remote import schedules
 
-            schedules.switch(connection(values), name, action)
+            schedules.switch(read_connection(values), name, action)
         click.echo(f"{done} {name}")
 
     return command
@@ -127,7 +185,7 @@ _switching("resume", "Resumed", "Start runs again.")
 
 @schedule.command("delete")
 @click.argument("name")
-@connecting
+@connection_options
 @click.option("--wait", is_flag=True, help="Start no more runs, and wait until none is running.")
 @click.option(
     "--force",
@@ -142,5 +200,5 @@ def delete(name: str, wait: bool, force: bool, poll: float, **values: Any) -> No
     with exit_on_error():
         from pipeline.remote import schedules
 
-        count = schedules.delete(connection(values), name, wait, force, poll)
+        count = schedules.delete(read_connection(values), name, wait, force, poll)
     click.echo(f"Deleted {name}" + (f" ({count} of them)" if count > 1 else ""))

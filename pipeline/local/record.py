@@ -1,21 +1,22 @@
-"""The directory of a local run, and what it says of itself: ``run.json``."""
+"""The directory of a local run, and what it says of itself: ``run.json``, and a page of it."""
 
 import datetime
 import json
 import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
+from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
-from components.config import SECRET
-from components.shared.addresses import redacted_text
 from components.shared.code import Code, this_code
+from components.shared.environment import RUN_INDEX
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Manifest
-from pipeline.pipelines import Pipeline
+from components.shared.storage import write_text
+from pipeline.pipelines import Pipeline, redacted_parameters
 
-Outcome = Literal[
+RunResult = Literal[
     "unfinished",
     "published",
     "not blessed",
@@ -26,19 +27,28 @@ Outcome = Literal[
     "interrupted",
 ]
 
-
 DRIFT = Path("watch", "drift")  # in a run's directory: what watch wrote
+OUTPUTS = {  # what there is to look at in a run's directory, by name
+    "Report of the evaluation": "evaluate/evaluation/report.html",
+    "Statistics of the dataset": "ingest/examples/statistics.html",
+    "Model card": "evaluate/evaluation/model_card.md",
+    "Predictions": "evaluate/evaluation/predictions.parquet",
+    "Model": "train/model/",
+    "What moved": "watch/drift/drift.html",
+    "What the model says of each image": "predict/predictions/",
+    "Checkpoints and TensorBoard's events": "train/logs/",
+}
 
 
-class Step(BaseModel):
-    """What came of a step."""
+class StepRecord(BaseModel):
+    """How a step of a run went."""
 
     seconds: float
     exit_code: int
     result: str  # the last line it printed
 
 
-class Run(Manifest):
+class RunRecord(Manifest):
     """``run.json``: what was run, on what, by which code, and what came of it."""
 
     FILE: ClassVar[str] = "run.json"
@@ -49,8 +59,8 @@ class Run(Manifest):
     version: str  # of the code, as commit and dirty are
     commit: str
     dirty: bool
-    outcome: Outcome = "unfinished"  # and unfinished still, where it was killed
-    steps: dict[str, Step] = Field(default_factory=dict)
+    outcome: RunResult = "unfinished"  # and unfinished still, where it was killed
+    steps: dict[str, StepRecord] = Field(default_factory=dict)
     precision: float | None = None  # precision@1 on the test split
     published: str = ""  # where the version lies
     predicted_with: int = 0  # the version that said what the images show; 0: none did
@@ -67,7 +77,7 @@ class Run(Manifest):
         run = cls(
             name=f"{pipeline.name}-{started:%Y-%m-%d-%H-%M-%S-%f}",
             started=started,
-            parameters=public(parameters),
+            parameters=redacted_parameters(parameters),
             version=code.version,
             commit=code.commit,
             dirty=code.dirty,
@@ -75,8 +85,8 @@ class Run(Manifest):
         latest = runs / pipeline.latest
         if latest.exists() and not latest.is_symlink():
             raise StepError(
-                f"{latest}: is no link, expected one to the newest run; move it, or name another "
-                "directory with --runs"
+                f"{latest}: is not a link, expected one to the newest run; move it, or name "
+                "another directory with --runs"
             )
         try:
             (runs / run.name).mkdir(parents=True)
@@ -92,7 +102,7 @@ class Run(Manifest):
         """Which code ran."""
         return Code(self.version, self.commit, self.dirty)
 
-    def end(self, directory: Path, outcome: Outcome, steps: dict[str, Step]) -> Self:
+    def end(self, directory: Path, outcome: RunResult, steps: dict[str, StepRecord]) -> Self:
         """Writes what came of the run into its directory, and returns it."""
         ended = self.model_copy(
             update={
@@ -107,16 +117,30 @@ class Run(Manifest):
         return ended
 
 
-def public(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Returns a pipeline's parameters as people may see them."""
-    return {
-        name: ("…" if value else "")
-        if name in SECRET
-        else redacted_text(value)
-        if isinstance(value, str)
-        else value
-        for name, value in parameters.items()
-    }
+def write_page(directory: Path, run: RunRecord) -> None:
+    """Writes ``index.html`` into a run's directory: what came of it, with links to its outputs."""
+    from components.shared import (
+        pages,  # jinja2's import is for whoever runs, and not for who lists
+    )
+
+    page = pages.render(
+        "pipeline.local",
+        ".",
+        "run.html.j2",
+        run=run,
+        made={name: path for name, path in OUTPUTS.items() if (directory / path).exists()},
+        logs={step: f"{step}/log.txt" for step in run.steps},
+        version=_link(directory, run.published),
+        directory=directory,
+    )
+    write_text(directory / RUN_INDEX, page)
+
+
+def _link(directory: Path, published: str) -> str:
+    """Returns the link from a page in a directory to a version; empty where it is not on disk."""
+    if not published or not Path(published).is_dir():
+        return ""
+    return quote(os.path.relpath(published, directory.resolve())) + "/"
 
 
 def _precision(directory: Path) -> float | None:
@@ -128,17 +152,17 @@ def _precision(directory: Path) -> float | None:
 
 
 def _published(directory: Path) -> str:
-    told = _told(directory / "push")
-    return str(told["parameterValues"]["Output"]) if told else ""
+    output = _executor_output(directory / "push")
+    return str(output["parameterValues"]["Output"]) if output else ""
 
 
 def _predicted_with(directory: Path) -> int:
-    told = _told(directory / "predict")
-    made = told["artifacts"]["predictions"]["artifacts"] if told else []
+    output = _executor_output(directory / "predict")
+    made = output["artifacts"]["predictions"]["artifacts"] if output else []
     return next((int(each["metadata"].get("version", 0)) for each in made), 0)
 
 
-def _told(step: Path) -> Any:
+def _executor_output(step: Path) -> Any:
     """Returns what a step that succeeded handed on to kfp; None where none did."""
     try:
         return json.loads((step / "executor_output.json").read_text("utf-8"))
@@ -146,16 +170,16 @@ def _told(step: Path) -> Any:
         return None
 
 
-def point_latest(directory: Path, name: str, anyhow: bool) -> None:
+def point_latest(directory: Path, name: str, replace: bool) -> None:
     """Lets a link name a run, in one step; also where another run does so at this moment.
 
     Args:
         directory: The run's.
-        name: The link's, beside it.
-        anyhow: Otherwise only where it names none yet.
+        name: The link's, next to it.
+        replace: Also where it names a run already.
     """
     link = directory.parent / name
-    if link.exists() and not anyhow:
+    if link.exists() and not replace:
         return
     partial = directory.parent / f".{name}-{directory.name}"
     partial.symlink_to(directory.name, target_is_directory=True)

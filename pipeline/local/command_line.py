@@ -1,0 +1,127 @@
+"""The command lines that run a pipeline on this machine: ``local`` and ``predict``."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from components.config import TUTORIAL
+from components.shared.command_line import Place, build_all, exit_on_error, flag, options
+from pipeline.local.processes import Processes
+from pipeline.pipelines import Pipeline
+
+
+def _use_tutorial(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        context.default_map = {**(context.default_map or {}), **TUTORIAL}
+
+
+TUTORIAL_OPTION = click.Option(
+    ["--tutorial"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_use_tutorial,
+    help="Train as TensorFlow Mechanics 101 does: "
+    + ", ".join(f"{flag(name)} {value}" for name, value in TUTORIAL.items())
+    + ".",
+)
+
+RUN_OPTIONS = [
+    click.Option(
+        ["--runs"],
+        type=Place(),
+        default="runs",
+        show_default=True,
+        help="Directory under which every run gets its own.",
+    ),
+    click.Option(
+        ["--runner"],
+        type=click.Choice(["subprocess", "docker", "podman"]),
+        default="subprocess",
+        show_default=True,
+        help="What a step runs in: a process of this environment, or a container of its image, on "
+        "docker or podman (DOCKER_HOST: where neither has its socket). A container sees the run's "
+        "directory and the files and directories that parameters name, and can only read of those "
+        "that it does not fill.",
+    ),
+    click.Option(
+        ["--images"],
+        type=Place(),
+        default="",
+        help="JSON file of step and image by digest, for --runner docker or podman; empty: what "
+        "'make images' built here.",
+    ),
+    click.Option(["--debug"], is_flag=True, help="Show a failed step's traceback."),
+]
+
+
+class RunCommand(click.Command):
+    """Runs a pipeline on this machine; its help groups the options, those used first and by step.
+
+    Args:
+        pipeline: Which one.
+        help_text: Says what it does.
+        more: Options besides those of its parameters and of any run.
+    """
+
+    def __init__(self, pipeline: Pipeline, help_text: str, *more: click.Option) -> None:
+        configured = (option for config in pipeline.parameters for option in options(config))
+        super().__init__(
+            pipeline.command,
+            callback=partial(run_here, pipeline),
+            help=help_text,
+            params=[*more, *configured, *RUN_OPTIONS],
+        )
+        self._pipeline = pipeline
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the options, each in one group."""
+        parameters = {str(parameter.name): parameter for parameter in self.get_params(ctx)}
+        for title, names in _groups(self._pipeline, list(parameters)):
+            records = [record for n in names if (record := parameters[n].get_help_record(ctx))]
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+def _groups(pipeline: Pipeline, names: list[str]) -> Iterator[tuple[str, list[str]]]:
+    first = [name for name in pipeline.first_options if name in names]
+    yield "Used first", first
+    left = [name for name in names if name not in first]
+    for step in pipeline.steps:
+        of_step = step.names()
+        yield step.__name__, [name for name in left if name in of_step]
+        left = [name for name in left if name not in of_step]
+    yield "The run itself", left
+
+
+def run_here(
+    pipeline: Pipeline, runs: str, debug: bool, runner: str, images: str, **values: Any
+) -> None:
+    """Runs a pipeline on this machine, and exits."""
+    parameters = build_all(pipeline.parameters, values)
+    with exit_on_error(debug):
+        if not Path(parameters["source"]).exists():  # else this import need not be waited for
+            from components.sources.files import check_exists
+
+            check_exists(parameters["source"])
+        with _processes(pipeline, runner) as processes:
+            from pipeline.local.run import run  # imports kfp, while processes import for the steps
+
+            sys.exit(run(pipeline, parameters, Path(runs), debug, images, processes))
+
+
+def _processes(pipeline: Pipeline, runner: str) -> AbstractContextManager[Processes | None]:
+    """Returns what the steps run in; None: containers, on the engine that docker's client finds."""
+    if runner == "podman":
+        from pipeline.local.containers import podman
+
+        return podman()
+    if runner == "subprocess":
+        return Processes(pipeline.preimports, pipeline.forked)
+    return nullcontext()

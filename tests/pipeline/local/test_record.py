@@ -1,0 +1,70 @@
+"""The directory of a run, its page, and the link to the latest."""
+
+from pathlib import Path
+
+import pytest
+
+from components.shared.errors import StepError
+from pipeline.local.record import RunRecord, StepRecord, point_latest, write_page
+from pipeline.pipelines import MNIST
+
+
+def test_a_run_says_what_it_is_from_the_start(tmp_path: Path) -> None:
+    run = RunRecord.begin(tmp_path / "runs", MNIST, {"max_steps": 7})
+    assert RunRecord.read(tmp_path / "runs" / run.name) == run
+    assert run.outcome == "unfinished" and run.parameters == {"max_steps": 7}
+
+
+def test_a_runs_file_has_no_secrets(tmp_path: Path) -> None:
+    given = {"source": "https://me:secret@example.com/", "webhook": "https://hooks/secret"}
+    run = RunRecord.begin(tmp_path, MNIST, given)
+    assert "secret" not in (tmp_path / run.name / RunRecord.FILE).read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("runs", "a file"), ("runs/latest", "a file"), ("runs/latest/x", "")]
+)
+def test_where_no_run_can_be_one_line_says_so(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(content)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StepError, match=r"runs.*; .*name another directory with --runs"):
+        RunRecord.begin(tmp_path / "runs", MNIST, {})
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_latest_moves_where_it_is_wanted_and_never_is_nothing(tmp_path: Path) -> None:
+    one, two = (tmp_path / RunRecord.begin(tmp_path, MNIST, {}).name for _ in range(2))
+    point_latest(one, MNIST.latest, replace=False)
+    assert (tmp_path / "latest").resolve() == one
+    point_latest(two, MNIST.latest, replace=False)
+    assert (tmp_path / "latest").resolve() == one
+    point_latest(two, MNIST.latest, replace=True)
+    assert (tmp_path / "latest").readlink() == Path(two.name)
+    assert {path.name for path in tmp_path.iterdir()} == {one.name, two.name, "latest"}
+
+
+def test_page_tells_what_came_of_a_run_and_links_what_is_there(tmp_path: Path) -> None:
+    run = RunRecord.begin(tmp_path, MNIST, {"source": "fake://<3>", "max_steps": 7})
+    directory = tmp_path / run.name
+    (directory / "train/model").mkdir(parents=True)
+    failed = StepRecord(seconds=1.25, exit_code=1, result="error: <no> class")
+    write_page(directory, run.end(directory, "failed", {"train": failed}))
+    written = (directory / "index.html").read_text(encoding="utf-8")
+    assert run.name in written and "Failed" in written
+    assert "fake://&lt;3&gt;" in written and "error: &lt;no&gt; class" in written
+    assert 'href="train/model/"' in written and 'href="train/log.txt"' in written
+    assert "report.html" not in written  # is not there
+    assert "http" not in written and "src=" not in written
+
+
+def test_page_leads_to_the_version_where_that_is_on_disk(tmp_path: Path) -> None:
+    version = tmp_path / "the registry/digits/3"
+    version.mkdir(parents=True)
+    run = RunRecord.begin(tmp_path / "runs", MNIST, {})
+    directory = tmp_path / "runs" / run.name
+    for published, link in ((str(version), True), ("gs://bucket/digits/3", False)):
+        write_page(directory, run.model_copy(update={"published": published}))
+        written = (directory / "index.html").read_text(encoding="utf-8")
+        assert f"<code>{published}</code>" in written
+        assert ('href="../../the%20registry/digits/3/"' in written) is link
