@@ -7,7 +7,6 @@ handler, which gets no outputs of the steps before it.
 Source: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Literal, Self
@@ -65,6 +64,16 @@ class Outcome(BaseModel):
         except FileNotFoundError:
             return None
 
+    def write(self, directory: Path) -> None:
+        """Writes it into the directory of a run's outcomes.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        write_text(
+            directory / f"{self.step}.json", self.model_dump_json(exclude_defaults=True) + "\n"
+        )
+
 
 def report_outcome(outcome: Outcome) -> None:
     """Prints what came of a step, and writes it where the run's reporters look.
@@ -78,11 +87,12 @@ def report_outcome(outcome: Outcome) -> None:
     )
     if outcome.result != "failed":
         log_line(outcome.message)
-    text = json.dumps(outcome.model_dump(exclude_defaults=True), ensure_ascii=False)
     try:
         if directory := os.environ.get(OUTCOMES):
-            write_text(Path(directory) / f"{outcome.step}.json", text + "\n")
+            outcome.write(Path(directory))
         elif os.environ.get(IN_CLUSTER) and TERMINATION_MESSAGE.exists():
-            TERMINATION_MESSAGE.write_text(text, encoding="utf-8")
+            TERMINATION_MESSAGE.write_text(
+                outcome.model_dump_json(exclude_defaults=True), encoding="utf-8"
+            )
     except OSError as error:
         log_line(f"warning: the step's outcome cannot be written ({error.strerror})")

@@ -1,7 +1,6 @@
 """The directory of a local run, and what it says of itself: ``run.json``, and a page of it."""
 
 import datetime
-import json
 import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -12,21 +11,14 @@ from pydantic import BaseModel, Field
 from components.shared.code import Code, this_code
 from components.shared.environment import RUN_INDEX
 from components.shared.errors import StepError
-from components.shared.manifests import Evaluation, Manifest
+from components.shared.manifests import Manifest
+from components.shared.outcome import Outcome, Result
 from components.shared.storage import write_text
 from pipeline.pipelines import Pipeline, redacted_parameters
 
-RunResult = Literal[
-    "unfinished",
-    "published",
-    "not blessed",
-    "quiet",
-    "alarm",
-    "nothing new",
-    "failed",
-    "interrupted",
-]
+RunResult = Result | Literal["interrupted", "unfinished"]
 
+OUTCOMES_DIRECTORY = "outcomes"  # in a run's directory
 DRIFT = Path("watch", "drift")  # in a run's directory: what watch wrote
 OUTPUTS = {  # what there is to look at in a run's directory, by name
     "Report of the evaluation": "evaluate/evaluation/report.html",
@@ -45,7 +37,7 @@ class StepRecord(BaseModel):
 
     seconds: float
     exit_code: int
-    result: str  # the last line it printed
+    result: str  # what came of it, in a line
 
 
 class RunRecord(Manifest):
@@ -104,13 +96,17 @@ class RunRecord(Manifest):
 
     def end(self, directory: Path, outcome: RunResult, steps: dict[str, StepRecord]) -> Self:
         """Writes what came of the run into its directory, and returns it."""
+        evaluated, pushed, predicted = (
+            Outcome.read(directory / OUTCOMES_DIRECTORY, step)
+            for step in ("evaluate", "push", "predict")
+        )
         ended = self.model_copy(
             update={
                 "outcome": outcome,
                 "steps": steps,
-                "precision": _precision(directory),
-                "published": _published(directory),
-                "predicted_with": _predicted_with(directory),
+                "precision": evaluated.precision_at_1 if evaluated else None,
+                "published": pushed.address if pushed else "",
+                "predicted_with": predicted.version or 0 if predicted else 0,
             }
         )
         ended.write(directory)
@@ -141,33 +137,6 @@ def _link(directory: Path, published: str) -> str:
     if not published or not Path(published).is_dir():
         return ""
     return quote(os.path.relpath(published, directory.resolve())) + "/"
-
-
-def _precision(directory: Path) -> float | None:
-    try:
-        judged = Evaluation.read(directory / "evaluate" / "evaluation")
-    except StepError:
-        return None
-    return judged.splits["test"].precision_at_1
-
-
-def _published(directory: Path) -> str:
-    output = _executor_output(directory / "push")
-    return str(output["parameterValues"]["Output"]) if output else ""
-
-
-def _predicted_with(directory: Path) -> int:
-    output = _executor_output(directory / "predict")
-    made = output["artifacts"]["predictions"]["artifacts"] if output else []
-    return next((int(each["metadata"].get("version", 0)) for each in made), 0)
-
-
-def _executor_output(step: Path) -> Any:
-    """Returns what a step that succeeded handed on to kfp; None where none did."""
-    try:
-        return json.loads((step / "executor_output.json").read_text("utf-8"))
-    except OSError:
-        return None
 
 
 def point_latest(directory: Path, name: str, replace: bool) -> None:

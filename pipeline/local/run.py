@@ -15,7 +15,6 @@ from components.config import SECRET
 from components.shared.addresses import redacted_text
 from components.shared.environment import OUTCOMES, RUN_ID, RUN_INDEX, RUN_PAGE
 from components.shared.outcome import Outcome
-from components.shared.predictions import Drift
 from components.shared.process import sigterm_exits
 from components.summary.outcome import Step
 from components.summary.summary import write_steps
@@ -23,7 +22,7 @@ from pipeline.local import containers, kfp_patches
 from pipeline.local.display import Display, show_interrupted, show_outcome
 from pipeline.local.processes import Command, Processes, Show
 from pipeline.local.record import (
-    DRIFT,
+    OUTCOMES_DIRECTORY,
     RunRecord,
     RunResult,
     StepRecord,
@@ -47,8 +46,8 @@ class LocalRun:
 
     @property
     def outcomes(self) -> Path:
-        """The directory in which the steps leave what came of them."""
-        return self.directory.absolute() / "outcomes"
+        """The directory where each step leaves what came of it."""
+        return self.directory.absolute() / OUTCOMES_DIRECTORY
 
     @property
     def variables(self) -> dict[str, str]:
@@ -88,24 +87,32 @@ class LocalRun:
 
             code = execute(show)
         seconds = time.perf_counter() - start
-        result = lines[-1].strip() if lines else f"exit code {code}"
-        if outcome := Outcome.read(self.outcomes, self.running):
-            result = outcome.message
+        result = self._result(code, lines[-1].strip() if lines else "")
         self.steps[self.running] = StepRecord(seconds=seconds, exit_code=code, result=result)
         state = "Failed" if code else "Succeeded"
         self.summarized.append(Step(self.running, state, result, lines))
         return code
 
+    def _result(self, code: int, last_line: str) -> str:
+        """Returns what came of the step in a line.
+
+        A step that is killed, for want of memory as it may be, leaves no outcome: then that is it.
+        """
+        outcome = Outcome.read(self.outcomes, self.running)
+        if code and not (outcome and outcome.result == "failed"):
+            message = last_line.removeprefix("error: ") or f"exit code {code}"
+            outcome = Outcome(step=self.running, result="failed", message=message)
+            outcome.write(self.outcomes)
+        return outcome.message if outcome else last_line
+
     @property
     def result(self) -> RunResult:
-        """What came of a run that is over."""
+        """What came of a run that is through: that of its last step, or of the one that failed."""
         if any(step.exit_code for step in self.steps.values()):
             return "failed"
-        if "watch" in self.steps:
-            return "quiet" if Drift.read(self.directory / DRIFT).quiet else "alarm"
-        if "predict" in self.steps:
-            return "nothing new"
-        return "published" if "push" in self.steps else "not blessed"
+        ran = [name for name in self.pipeline.step_names if name in self.steps]
+        outcome = Outcome.read(self.outcomes, ran[-1])
+        return outcome.result if outcome else "unfinished"
 
 
 def run(

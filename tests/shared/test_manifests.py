@@ -18,11 +18,7 @@ from components.shared.manifests import SPLITS, Dataset, Evaluation, Manifest, M
 from components.shared.predictions import Drift, Predictions, Reference
 from components.train.distributed.cluster import Cluster
 from components.train.train import _check
-<<<<<<< HEAD
-from pipeline.local.runs import Run
-=======
 from pipeline.local.record import RunRecord
->>>>>>> 79976ed (Take a pipeline's parameters from config.py by its signature; name each thing once: package, cluster settings, run record; mount every source of a list and the file of class names)
 from tests.conftest import Command
 
 Json = Any

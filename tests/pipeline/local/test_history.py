@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from components.shared.outcome import Outcome
 from pipeline.local.record import RunRecord, StepRecord, point_latest
 from pipeline.pipelines import MNIST
 from tests.pipeline.conftest import Cli
@@ -18,10 +19,13 @@ def runs(tmp_path: Path, evaluation: Path) -> Path:
         directory = tmp_path / run.name
         shutil.copytree(evaluation, directory / "evaluate" / "evaluation")
         steps = {"train": StepRecord(seconds=1.25, exit_code=seed, result="Trained")}
+        outcomes = [Outcome(step="evaluate", result="blessed", message="", precision_at_1=0.98)]
         if not seed:
-            (directory / "push").mkdir()
-            told = '{"parameterValues": {"Output": "registry/digits/12"}}'
-            (directory / "push" / "executor_output.json").write_text(told)
+            address = "registry/digits/12"
+            outcomes += [Outcome(step="push", result="published", message="", address=address)]
+        (directory / "outcomes").mkdir()
+        for outcome in outcomes:
+            outcome.write(directory / "outcomes")
         run.end(directory, "failed" if seed else "published", steps)
         point_latest(directory, MNIST.latest, replace=True)
     return tmp_path
@@ -32,24 +36,24 @@ def test_list_has_every_run_once_with_what_came_of_it(cli: Cli, runs: Path) -> N
     names = sorted(path.name for path in runs.glob("mnist-*"))
     rows = [line for line in lines if line.lstrip().startswith("mnist-")]
     assert [row.split()[0] for row in rows] == names
-    assert rows[0].split()[1] == "published" and rows[0].split()[3] == "12"
+    assert rows[0].split()[1:4] == ["published", "0.9800", "12"]
     assert rows[1].split()[1] == "failed"
 
 
 def test_two_runs_are_compared_by_what_differs(cli: Cli, runs: Path) -> None:
     first = min(path.name for path in runs.glob("mnist-*"))
-    told = cli("runs", "--runs", runs, first[-9:], "latest").output
-    assert "seed" in told and "fake://[2]" in told
-    assert "max_steps" not in told
-    assert "test precision@1" in told and "train, seconds" in told
+    output = cli("runs", "--runs", runs, first[-9:], "latest").output
+    assert "seed" in output and "fake://[2]" in output
+    assert "max_steps" not in output
+    assert "test precision@1" in output and "train, seconds" in output
 
 
 def test_what_a_manifest_says_steers_no_terminal(cli: Cli, runs: Path) -> None:
     for path in runs.glob("mnist-*/run.json"):
         path.write_text(path.read_text().replace("fake://", "\\u001b[2Jfake://"))
     first = min(path.name for path in runs.glob("mnist-*"))
-    told = cli("runs", "--runs", runs, first[-9:], "latest").output
-    assert "[2Jfake" in told and "\x1b" not in told + cli("runs", "--runs", runs).output
+    output = cli("runs", "--runs", runs, first[-9:], "latest").output
+    assert "[2Jfake" in output and "\x1b" not in output + cli("runs", "--runs", runs).output
 
 
 @pytest.mark.parametrize("names", [("none", "latest"), ("", "latest")])
