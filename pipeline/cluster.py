@@ -131,7 +131,7 @@ def image_address(step: str, settings: ClusterSettings) -> str:
 def commit(settings: ClusterSettings) -> str:
     """Returns the commit that the images were built at; empty where their file does not say.
 
-    It is no part of the images, whose digests would change with it where their code does not.
+    It is not in the images, whose digests would change with it where their code does not.
     """
     return str(_images(settings).get("commit", "")) if settings.images else ""
 

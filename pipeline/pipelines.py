@@ -104,7 +104,7 @@ def _parameter_type(annotation: Any) -> type:
     """Returns KFP's type for a field of config.py: str, int, float or bool."""
     if get_origin(annotation) is Literal:
         annotation = type(get_args(annotation)[0])
-    assert annotation in (str, int, float, bool), f"KFP has no parameters of {annotation}"
+    assert annotation in (str, int, float, bool), f"KFP has no parameter type for {annotation}"
     return annotation
 
 

@@ -1,4 +1,4 @@
-"""The environment variables by which a runner tells a step what is no parameter of the pipeline.
+"""The environment variables by which a runner gives a step what is not a pipeline parameter.
 
 Parameters are part of a cluster's cache key: with a run's own name among them, no step would ever
 be found in the cache.

@@ -39,7 +39,7 @@ def next_times(cron: str, count: int = 5, after: datetime | None = None) -> list
         after: The time to start from, now if None.
 
     Raises:
-        ValueError: It is no such expression; says what it would have to be.
+        ValueError: It is not such an expression; says what is expected.
     """
     parts = cron.split()
     if len(parts) == 5:
@@ -68,13 +68,14 @@ def _values(text: str, field: _Field) -> set[int]:
         span, _, step = part.partition("/")
         first, dash, last = span.partition("-")
         if dash and first in ("*", "?"):
-            raise ValueError(f"{part!r} is no {field.name}")
+            raise ValueError(f"{part!r}: not a valid {field.name}")
         low = field.low if first in ("*", "?") else _number(first, field)
         high = field.high if first in ("*", "?") or (step and not dash) else low
         high = _number(last, field) if dash else high
         if not field.low <= low <= high <= field.high:
             raise ValueError(
-                f"{part!r} is no {field.name} from {field.low} to {field.high}, the lower first"
+                f"{part!r}: not a valid {field.name}, expected {field.low} to {field.high}, "
+                "the lower first"
             )
         found.update(range(low, high + 1, _step(part, step) if "/" in part else 1))
     if not found:
@@ -86,11 +87,11 @@ def _number(text: str, field: _Field) -> int:
     if text.lower() in field.names:
         return field.low + field.names.index(text.lower())
     if not (text.isascii() and text.isdigit()):
-        raise ValueError(f"{text!r} is no {field.name}")
+        raise ValueError(f"{text!r}: not a valid {field.name}")
     return int(text)
 
 
 def _step(part: str, step: str) -> int:
     if not (step.isascii() and step.isdigit()) or int(step) == 0:
-        raise ValueError(f"{part!r}: {step!r} is no step")
+        raise ValueError(f"{part!r}: {step!r} is not a step")
     return int(step)

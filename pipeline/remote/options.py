@@ -175,8 +175,7 @@ def read_request(values: dict[str, Any]) -> "Request":
     """Returns what the options say of the run.
 
     Raises:
-        click.BadParameter: The compiled pipeline is another than was asked for, or lacks a
-            parameter.
+        click.BadParameter: The compiled pipeline is not the selected one, or lacks a parameter.
         StepError: The file is not a compiled pipeline.
     """
     from pipeline.compile import Package

@@ -27,31 +27,31 @@ def _parsed(*arguments: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_explains_every_option(cli: Cli, name: str) -> None:
-    told = " ".join(cli(name, "--help").output.split())
+    shown = " ".join(cli(name, "--help").output.split())
     for config in COMMANDS[name]:
         for field_name, field in config.__pydantic_fields__.items():
-            assert "--" + field_name.replace("_", "-") in told
+            assert "--" + field_name.replace("_", "-") in shown
             assert field.description and field.description.endswith(".")
 
 
 def test_help_of_local_has_ten_options_first_and_every_option_once(cli: Cli) -> None:
-    told = cli("local", "-h").output
-    assert told == cli("local", "--help").output
-    first = told[told.index("Used first:") : told.index("Ingest:")]
-    listed = [line.split()[0] for line in told.splitlines() if line.startswith("  -")]
+    shown = cli("local", "-h").output
+    assert shown == cli("local", "--help").output
+    first = shown[shown.index("Used first:") : shown.index("Ingest:")]
+    listed = [line.split()[0] for line in shown.splitlines() if line.startswith("  -")]
     assert sum(line.startswith("  -") for line in first.splitlines()) == 10
     assert len(listed) == len(set(listed)) == len(main.commands["local"].params) + 1
     titles = ("Used first:", "Ingest:", "Train:", "Evaluate:", "Push:", "The run itself:")
-    places = [told.index(title) for title in titles]
+    places = [shown.index(title) for title in titles]
     assert places == sorted(places)
 
 
 def test_help_of_predict_has_its_options_in_groups(cli: Cli) -> None:
-    told = cli("predict", "--help").output
-    places = [told.index(f"{title}:") for title in ("Used first", "Predict", "Watch")]
+    shown = cli("predict", "--help").output
+    places = [shown.index(f"{title}:") for title in ("Used first", "Predict", "Watch")]
     assert places == sorted(places)
-    assert told.index("--max-ink-psi") > places[2] > told.index("--resize") > places[1]
-    assert told.index("--source") < places[1]
+    assert shown.index("--max-ink-psi") > places[2] > shown.index("--resize") > places[1]
+    assert shown.index("--source") < places[1]
 
 
 @pytest.mark.parametrize("name", ["local", "predict", "compile", "submit", "schedule"])
@@ -108,6 +108,6 @@ def test_help_needs_neither_kfp_nor_tensorflow(command: Any) -> None:
 
 @pytest.mark.parametrize("source", ["missing", "s3://bucket/digits", "fake://many"])
 def test_a_source_that_is_not_there_makes_no_run(cli: Cli, tmp_path: Path, source: str) -> None:
-    told = cli("local", "--runs", tmp_path / "runs", "--source", source, expect=1).stderr
-    assert told.startswith(f"error: {source}: ") and told.count("\n") == 1
+    shown = cli("local", "--runs", tmp_path / "runs", "--source", source, expect=1).stderr
+    assert shown.startswith(f"error: {source}: ") and shown.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

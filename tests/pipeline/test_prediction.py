@@ -73,9 +73,9 @@ def test_a_registry_within_a_pod_is_refused(
     kfp_server: FakeKfp, cli: Cli, command: tuple[str, ...], given: tuple[str, ...]
 ) -> None:
     arguments = (*command, "--pipeline", "predict", "--host", kfp_server.url, *given)
-    told = cli(*arguments, expect=2).stderr
-    assert "where no model is published" in told
-    assert "-p destination=gs://bucket/registry" in told
+    shown = cli(*arguments, expect=2).stderr
+    assert "where no model is published" in shown
+    assert "-p destination=gs://bucket/registry" in shown
     assert not kfp_server.runs and not kfp_server.recurring
 
 
@@ -89,14 +89,14 @@ def test_a_registry_may_lie_on_the_volume(kfp_server: FakeKfp, cli: Cli, tmp_pat
 
 def test_another_pipelines_parameter_is_none_of_its_own(kfp_server: FakeKfp, cli: Cli) -> None:
     arguments = ("submit", "--pipeline", "predict", "--host", kfp_server.url, *REGISTRY)
-    told = cli(*arguments, "-p", "max_steps=20", expect=2).stderr
-    assert "no parameter max_steps; 'python -m pipeline predict --help'" in " ".join(told.split())
+    shown = cli(*arguments, "-p", "max_steps=20", expect=2).stderr
+    assert "no parameter max_steps; 'python -m pipeline predict --help'" in " ".join(shown.split())
 
 
 def test_a_file_of_the_other_pipeline_is_refused(kfp_server: FakeKfp, cli: Cli) -> None:
     file = ROOT / "predict.yaml"
-    told = cli("submit", "--host", kfp_server.url, "--file", file, expect=2).stderr
-    assert "holds the pipeline predict; add --pipeline predict" in told
+    shown = cli("submit", "--host", kfp_server.url, "--file", file, expect=2).stderr
+    assert "holds the pipeline predict; add --pipeline predict" in shown
     assert not kfp_server.runs
 
 
@@ -107,11 +107,11 @@ def test_waiting_shows_both_steps(kfp_server: FakeKfp, cli: Cli) -> None:
         {"predict": "SUCCEEDED", "watch": "SUCCEEDED"},
     ]
     arguments = ("submit", "--pipeline", "predict", "--host", kfp_server.url, *REGISTRY)
-    told = cli(*arguments, "--wait", "--poll", "0.01").stdout.splitlines()
-    assert told[1:-1] == [
+    shown = cli(*arguments, "--wait", "--poll", "0.01").stdout.splitlines()
+    assert shown[1:-1] == [
         " predict | running",
         " predict | succeeded",
         "   watch | running",
         "   watch | succeeded",
     ]
-    assert told[-1].startswith("Run succeeded: predicted")
+    assert shown[-1].startswith("Run succeeded: predicted")

@@ -24,11 +24,11 @@ print(json.dumps([threads, "tensorflow" in sys.modules, steps]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked elsewhere")
 def test_a_fork_finds_libraries_and_no_thread_that_it_would_miss() -> None:
-    # OpenBLAS, told to take one thread, starts none; jemalloc sees to forks itself.
-    told = subprocess.check_output(
+    # OpenBLAS, set to take one thread, starts none; jemalloc sees to forks itself.
+    shown = subprocess.check_output(
         [sys.executable, "-c", THREADS], cwd=ROOT, text=True, env={"OPENBLAS_NUM_THREADS": "1"}
     )
-    threads, tensorflow, steps = json.loads(told)
+    threads, tensorflow, steps = json.loads(shown)
     assert tensorflow and steps == []
     assert sorted(set(threads) - {"jemalloc_bg_thd"}) == ["python"]
     assert threads.count("python") == 1
@@ -46,16 +46,16 @@ def {name}(expected: str):
 def test_the_steps_of_a_night_have_their_imports_done_and_watch_without_tensorflow(
     tmp_path: Path,
 ) -> None:
-    told: dict[str, list[str]] = {}
+    shown: dict[str, list[str]] = {}
     with Processes(PREDICT.preimports, PREDICT.forked) as processes:
         for name, modules in PREDICT.preimports.items():
-            asked = {
+            executor_input = {
                 "inputs": {"parameterValues": {"expected": " ".join(modules)}},
                 "outputs": {"outputFile": str(tmp_path / name / "output.json")},
             }
             lines: list[str] = []
-            command = Command(name, ASKS.format(name=name), asked, {})
+            command = Command(name, ASKS.format(name=name), executor_input, {})
             assert processes.run(command, lines.extend) == 0, lines
-            told[name] = [line.strip() for line in lines]
-    assert "missing" in told["predict"] and "tensorflow True" in told["predict"]
-    assert "missing" in told["watch"] and "tensorflow False" in told["watch"]
+            shown[name] = [line.strip() for line in lines]
+    assert "missing" in shown["predict"] and "tensorflow True" in shown["predict"]
+    assert "missing" in shown["watch"] and "tensorflow False" in shown["watch"]

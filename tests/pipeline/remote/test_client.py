@@ -106,7 +106,7 @@ def test_a_failure_without_a_log_has_the_clusters_reason(
     assert result.stdout.splitlines()[-1] == sentence
 
 
-def test_a_push_that_was_skipped_is_told_with_the_reason(kfp_server: FakeKfp, cli: Cli) -> None:
+def test_a_push_that_was_skipped_is_shown_with_the_reason(kfp_server: FakeKfp, cli: Cli) -> None:
     kfp_server.workflow = workflow("not-blessed")
     said = "  FAIL min_precision: …\nNot blessed: test precision@1 0.9030 is below 0.978\n"
     kfp_server.logs = dict.fromkeys(pods_of(workflow("not-blessed"), "evaluate"), said)
@@ -143,8 +143,8 @@ def test_waiting_ends_when_the_server_stays_away(
 
 def test_a_dry_run_sends_nothing(kfp_server: FakeKfp, cli: Cli) -> None:
     arguments = ("-p", "max_steps=20", "-p", "destination=gs://bucket/registry", "--dry-run")
-    told = json.loads(cli("submit", "--host", kfp_server.url, *arguments).output)
-    assert told["parameters"] == {"max_steps": 20, "destination": "gs://bucket/registry"}
+    shown = json.loads(cli("submit", "--host", kfp_server.url, *arguments).output)
+    assert shown["parameters"] == {"max_steps": 20, "destination": "gs://bucket/registry"}
     assert not kfp_server.runs and not kfp_server.experiments
 
 
@@ -222,10 +222,10 @@ def test_the_address_may_come_from_the_environment(
 
 @pytest.mark.parametrize("target", ["submit", "schedule"])
 def test_make_takes_the_address_from_the_environment_too(target: str) -> None:
-    told = subprocess.check_output(
+    shown = subprocess.check_output(
         ["make", "--dry-run", target], cwd=ROOT, text=True, stderr=subprocess.STDOUT
     )
-    assert f"pipeline {target}" in told and "--host" not in told
+    assert f"pipeline {target}" in shown and "--host" not in shown
 
 
 def test_a_first_try_needs_no_registry(kfp_server: FakeKfp, cli: Cli) -> None:

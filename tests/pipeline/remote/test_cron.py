@@ -36,16 +36,16 @@ def test_six_fields_fire_when_they_say(cron: str, first: str, second: str) -> No
         ("nightly", "expected 'second minute hour day month weekday'"),
         ("@daily", "expected 'second minute hour day month weekday'"),
         ("0 0 3 * * * 2026", "expected 'second minute hour day month weekday'"),
-        ("0 0 25 * * *", "'25' is no hour from 0 to 23"),
-        ("0 0 22-2 * * *", "'22-2' is no hour"),
-        ("0 0 3 * * 7", "'7' is no weekday (0 is Sunday) from 0 to 6"),
-        ("0 0 3 * * 5-7", "'5-7' is no weekday"),
-        ("0 0 3 0 * *", "'0' is no day from 1 to 31"),
-        ("0 0 3 L * *", "'L' is no day"),
-        ("0 0 3 jan * *", "'jan' is no day"),
-        ("0 0 3 1-2-3 * *", "'2-3' is no day"),
-        ("0 */0 3 * * *", "'0' is no step"),
-        ("0 0/5/3 3 * * *", "'5/3' is no step"),
+        ("0 0 25 * * *", "'25': not a valid hour, expected 0 to 23"),
+        ("0 0 22-2 * * *", "'22-2': not a valid hour"),
+        ("0 0 3 * * 7", "'7': not a valid weekday (0 is Sunday), expected 0 to 6"),
+        ("0 0 3 * * 5-7", "'5-7': not a valid weekday"),
+        ("0 0 3 0 * *", "'0': not a valid day, expected 1 to 31"),
+        ("0 0 3 L * *", "'L': not a valid day"),
+        ("0 0 3 jan * *", "'jan': not a valid day"),
+        ("0 0 3 1-2-3 * *", "'2-3': not a valid day"),
+        ("0 */0 3 * * *", "'0' is not a step"),
+        ("0 0/5/3 3 * * *", "'5/3' is not a step"),
         ("0 0 3 , * *", "names no day"),
         ("0 0 3 31 2 *", "failed to find next date"),
     ],
@@ -59,5 +59,5 @@ def test_what_the_backend_refuses_or_never_fires_says_what_is_right(
 
 def test_a_time_zone_is_refused_with_the_reason(cli: Cli) -> None:
     arguments = ("schedule", "--cron", "0 0 3 * * *", "--time-zone", "Europe/Berlin")
-    told = cli(*arguments, expect=2).stderr
-    assert "no time zone of its own" in told and "CRON_SCHEDULE_TIMEZONE" in told
+    shown = cli(*arguments, expect=2).stderr
+    assert "no time zone of its own" in shown and "CRON_SCHEDULE_TIMEZONE" in shown

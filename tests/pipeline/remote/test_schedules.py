@@ -201,9 +201,9 @@ def test_a_schedule_that_is_not_there_is_one_line(kfp_server: FakeKfp, cli: Cli)
 
 
 def test_a_dry_run_shows_the_times_and_sends_nothing(kfp_server: FakeKfp, cli: Cli) -> None:
-    told = json.loads(cli(*at(kfp_server), "--cron", NIGHTLY, "--dry-run").output)
-    assert len(told["next"]) == 5
-    assert told["next"][0].removesuffix("+00:00") + "Z" in told["until"]
+    shown = json.loads(cli(*at(kfp_server), "--cron", NIGHTLY, "--dry-run").output)
+    assert len(shown["next"]) == 5
+    assert shown["next"][0].removesuffix("+00:00") + "Z" in shown["until"]
     assert not kfp_server.recurring
 
 
