@@ -262,4 +262,4 @@ def test_kfps_own_command_line_takes_the_documented_flags(
 
 def test_a_file_that_is_no_pipeline_is_one_line(kfp_server: FakeKfp, cli: Cli) -> None:
     error = cli("submit", "--host", kfp_server.url, "--file", "Makefile", expect=1).stderr
-    assert "Makefile: no compiled pipeline" in error
+    assert "Makefile: not a compiled pipeline" in error
