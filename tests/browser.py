@@ -1,15 +1,15 @@
 """A real headless Chromium for the tests of pages; ``make browser`` installs it."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+
+from tests.services import unavailable
 
 FLAGS = (
     "--headless",
@@ -58,10 +58,7 @@ def open_browser(profile: Path) -> Iterator[Browser]:
     """Starts Chromium with a fresh profile; without one the test is skipped, in CI it fails."""
     chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not chromedriver:
-        missing = "chromium and chromedriver are not installed; make browser installs them"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        unavailable("Chromium, or its driver,", "browser")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for argument in (*FLAGS, f"--user-data-dir={profile}"):

@@ -1,6 +1,7 @@
 """What the tests share: a small real source, and what each step makes of it."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,10 +14,10 @@ from bench.trained import publish
 from components.shared.environment import OUTCOMES
 from components.shared.outcome import Outcome
 from tests.idx_files import read_mnist, write_source
+from tests.services import ROOT, pytest_terminal_summary
 
-__all__ = ["publish"]
+__all__ = ["ROOT", "publish", "pytest_terminal_summary"]
 
-ROOT = Path(__file__).resolve().parent.parent
 MNIST = ROOT / "data" / "mnist"
 # Enough to learn something from in a second: the splits of the small source.
 TRAIN, VALIDATION, TEST = 4_000, 500, 1_000
@@ -27,6 +28,12 @@ settings.register_profile(
     "fuzz", max_examples=FUZZ, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("fuzz")
+
+
+def pytest_configure() -> None:
+    """Lets tests send Ctrl-C: who is started by nohup, or by a script, has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Outcomes = Callable[[str], Outcome | None]  # by the name of the step

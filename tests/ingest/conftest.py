@@ -24,7 +24,7 @@ from components.sources.filesystem import open_directory
 from components.sources.images import Records, join
 from components.sources.open_source import open_source
 from components.sources.source import Source, record_location
-from tests.conftest import ROOT
+from tests.services import program
 
 Array = npt.NDArray[np.uint8]
 Serve = Callable[..., int]
@@ -89,21 +89,6 @@ def read_all(config: Ingest, directory: Path, labelled: bool = True) -> tuple[So
             assert record_location(source.location(part), part, record.position)
         read.append(records)
     return source, join(read)
-
-
-def unavailable(reason: str) -> None:
-    """Skips a test that needs what is not there; in CI that is a failure."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def program(name: str, target: str) -> Path:
-    """A program that a make target installs."""
-    path = ROOT / "build" / "bin" / name
-    if not path.exists():
-        unavailable(f"{name} is not there; install it with: make {target}")
-    return path
 
 
 @pytest.fixture

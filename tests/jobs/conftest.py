@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.ingest.conftest import digits, serve, unavailable, write_parquet
+from tests.ingest.conftest import digits, serve, write_parquet
+from tests.services import unavailable
 
 __all__ = ["serve"]
 
@@ -28,7 +29,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def flink(tmp_path: Path) -> list[str]:
     """Beam's flags for two slots of a Flink inside the job server, workers in the caller."""
     if not FLINK_JAR.exists() or not shutil.which("java"):
-        unavailable(f"{FLINK_JAR} or java is not there; install with: make flink-job-server")
+        unavailable(f"{FLINK_JAR}, or java,", "flink-job-server")
     return [
         "--runner=FlinkRunner",
         f"--flink_job_server_jar={FLINK_JAR}",

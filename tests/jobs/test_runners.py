@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Command
-from tests.ingest.conftest import Serve, dataset_digest, program
+from tests.ingest.conftest import Serve, dataset_digest
+from tests.services import program
 
 
 @pytest.fixture(scope="module", params=["ingest", "predict"])

@@ -13,6 +13,7 @@ from components.registry.registry import Registry, Release
 from components.registry.state import Validation
 from components.registry.storage import Storage
 from tests.registry.fake_gcs import FaultProxy, find_server, make_bucket, running_server
+from tests.services import unavailable
 
 NAMES = itertools.count()
 
@@ -34,10 +35,7 @@ def gcs_server() -> Iterator[str]:
     """The address of a running fake-gcs-server."""
     executable = find_server()
     if executable is None:
-        reason = "no fake-gcs-server here; install it with: make fake-gcs-server"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        unavailable("fake-gcs-server", "fake-gcs-server")
     with running_server(executable) as address:
         yield address
 
