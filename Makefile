@@ -7,7 +7,8 @@ CRON ?= 0 0 3 * * *
 FUZZ ?= 2000
 SUITES ?= bookworm trixie
 
-BIN := $(VENV)/bin
+quoted = '$(subst ','\'',$(1))'
+BIN := $(call quoted,$(VENV)/bin)
 PYTHON := $(BIN)/python
 BUILD_BIN := $(CURDIR)/build/bin
 BEAM := 2.77.0
@@ -15,10 +16,12 @@ FAKE_GCS_SERVER ?= v1.56.1
 KSERVE ?= v0.15.2
 CYCLONEDX := cyclonedx-bom==7.5.0
 
-# What is installed is known by the contents of the lock files, so that clones may share an environment.
-content = $(shell cat install.sh requirements-uv.lock $(1) | cksum | cut -d ' ' -f 1)
-INSTALLED := $(VENV)/installed-$(call content,requirements.lock)
-DEVELOPED := $(VENV)/developed-$(call content,requirements.lock requirements-dev.lock)
+# What is installed is known by the contents of the lock file, so that clones may share an environment.
+content := $(shell cat install.sh uv.lock | cksum | cut -d ' ' -f 1)
+space := $() $()
+escaped := $(subst $(space),\ ,$(VENV))
+INSTALLED := $(escaped)/installed-$(content)
+DEVELOPED := $(escaped)/developed-$(content)
 
 # A variable on the command line is one that the target knows: an option of the program behind it, as
 # SOURCE=data/mnist for --source data/mnist, or one of those listed here. Any other would be ignored in silence.
@@ -52,7 +55,6 @@ endif
 endif
 
 lower = $(shell echo $(1) | tr 'A-Z_' 'a-z-')
-quoted = '$(subst ','\'',$(1))'
 OPTIONS = $(foreach name,$(OTHER),--$(call lower,$(name))=$(call quoted,$($(name)))) $(ARGS)
 
 .DEFAULT_GOAL := help
@@ -99,9 +101,10 @@ test-cluster: $(INSTALLED) ## Try what is promised on an installation: make test
 
 sbom: $(DEVELOPED) ## Write the bill of materials of each image to build/sbom, as CycloneDX
 	@mkdir -p build/sbom
+	@PATH=$(BIN):$$PATH docker/locks.sh build/locks
 	@for step in ingest train train-gpu evaluate push predict; do \
 		$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header \
-			--python-version 3.11 --python-platform x86_64-manylinux_2_36 docker/$$step.lock docker/kfp.lock \
+			--python-version 3.11 --python-platform x86_64-manylinux_2_36 build/locks/$$step.txt build/locks/kfp.txt \
 		| $(BIN)/uv tool run --quiet --from $(CYCLONEDX) cyclonedx-py requirements --output-reproducible \
 			--output-file build/sbom/$$step.json - && echo "Wrote build/sbom/$$step.json" || exit 1; done
 
@@ -126,23 +129,16 @@ format: $(DEVELOPED) ## Mend what the style check can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# Every version, with hashes: pip and uv refuse a package that is not exactly the one locked. An image
-# holds those versions of requirements.lock that its step needs; only train-gpu has more of its own.
-COMPILE := pip compile --universal --python-version 3.11 --quiet --generate-hashes --no-emit-index-url --no-header
-COMPILE_IMAGE := $(COMPILE) --no-annotate --constraints requirements-dev.lock
-RUNS := pipeline ingest train evaluate push predict serve
+# uv.lock has every version; requirements.txt says the same for pip, what runs first and the rest below.
+EXPORT = $(BIN)/uv export --quiet --frozen --no-default-groups --no-emit-project --no-annotate --no-header --extra all
 
-lock: $(DEVELOPED) ## Resolve the dependencies anew
-	@$(BIN)/uv $(COMPILE) --no-strip-extras pyproject.toml --all-extras --output-file requirements-dev.lock
-	@$(BIN)/uv $(COMPILE) pyproject.toml $(RUNS:%=--extra %) --constraints requirements-dev.lock \
-		--output-file requirements.lock
-	@echo uv | $(BIN)/uv $(COMPILE) - --output-file requirements-uv.lock
-	@for step in ingest train evaluate "push --extra export" predict; do \
-		$(BIN)/uv $(COMPILE_IMAGE) pyproject.toml --extra $$step --output-file docker/$${step%% *}.lock; done
-	@$(BIN)/uv $(COMPILE_IMAGE) pyproject.toml --group train-gpu --output-file docker/train-gpu.lock
-	@sed -n 's/^\(tensorflow.*\) \\$$/\1/p' docker/train.lock \
-		| $(BIN)/uv $(COMPILE_IMAGE) - --output-file docker/tensorflow.lock
-	@echo kfp | $(BIN)/uv $(COMPILE_IMAGE) - --no-deps --output-file docker/kfp.lock
+lock: $(DEVELOPED) ## Resolve the dependencies anew: make lock ARGS=--upgrade
+	@$(BIN)/uv lock --quiet --python $(PYTHON) $(ARGS)
+	@$(EXPORT) >build/requirements.txt
+	@{ echo "# Exported from uv.lock by make lock: pip install --require-hashes -r requirements.txt"; \
+		cat build/requirements.txt; echo "# Tests, lints and push --export need these besides"; \
+		$(EXPORT) --extra export --group dev | awk 'NR == FNR { seen[$$0] = 1; next } \
+			/^[^ ]/ { on = !($$0 in seen) } on' build/requirements.txt -; } >requirements.txt
 
 development: $(DEVELOPED) ## Install what tests, lints and --export need beside what runs
 
@@ -240,7 +236,7 @@ podman: ## Install podman, and what test-containers needs beside it (Debian, as 
 
 .PHONY: clean clean-runs clean-registry
 clean: ## Remove the environment, builds and caches; runs and published models stay
-	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(call quoted,$(VENV)) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 clean-runs: ## Remove every run in runs/
 	rm -rf runs
@@ -253,10 +249,12 @@ help:
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s:\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
+INSTALL = VENV=$(call quoted,$(VENV)) BASE_PYTHON=$(call quoted,$(BASE_PYTHON)) INSTALLER=$(INSTALLER) ./install.sh
+
 $(INSTALLED):
-	@VENV=$(call quoted,$(VENV)) BASE_PYTHON=$(call quoted,$(BASE_PYTHON)) INSTALLER=$(INSTALLER) ./install.sh requirements.lock
-	@rm -f $(VENV)/installed-* $(VENV)/developed-* && touch $@
+	@$(INSTALL)
+	@rm -f $(call quoted,$(VENV))/installed-* $(call quoted,$(VENV))/developed-* && touch "$@"
 
 $(DEVELOPED): $(INSTALLED)
-	@VENV=$(call quoted,$(VENV)) INSTALLER=$(INSTALLER) ./install.sh requirements-dev.lock
-	@touch $@
+	@$(INSTALL) --development
+	@touch "$@"

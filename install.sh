@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Installs what a lock file names into an environment: make calls it. VENV is the environment, BASE_PYTHON the
-# interpreter to make it with, INSTALLER=pip spares uv.
+# Installs the versions of uv.lock into an environment: what runs, or with --development what tests and lints besides.
+# make calls it. VENV is the environment, BASE_PYTHON the interpreter to make it with, INSTALLER=pip spares uv.
 set -euo pipefail
 cd "$(dirname "$0")"
-lock=$1
 venv=${VENV:-.venv}
 python=$venv/bin/python
 # UV_SYSTEM_CERTS: the certificates that this machine trusts, a company's own among them.
@@ -25,12 +24,20 @@ find_python() {
   done
 }
 
+# The lines of requirements.txt for packages: entries NAME…
+entries() { awk -v names=" $* " '/^[^ ]/ { split($1, pin, "=="); on = index(names, " " pin[1] " ") } on' requirements.txt; }
+
+# Those of all packages to be installed; the last part of the file is for development.
+wanted() {
+  if [ "$development" ]; then cat requirements.txt; else sed '/^# Tests/,$d' requirements.txt; fi
+}
+
 # uv brings a Python of its own. Where there is no uv, any Python that makes environments can install it.
 with_uv() {
   uv=$(command -v uv || true)
   if [ -z "$uv" ] && runs python3 "import venv, ensurepip"; then
     python3 -m venv build/uv
-    build/uv/bin/python -m pip install --quiet --require-hashes -r requirements-uv.lock
+    build/uv/bin/python -m pip install --quiet --require-hashes -r <(entries uv)
     uv=build/uv/bin/uv
   fi
   [ -n "$uv" ] && "$uv" venv --quiet --seed --clear --python 3.12 "$venv"
@@ -56,19 +63,50 @@ make_environment() {
   fi
 }
 
-install_with_uv() {
-  [ "${INSTALLER:-uv}" = uv ] || return 1
-  "$python" -m pip install --quiet --require-hashes -r requirements-uv.lock || return 1
-  quiet=--quiet
-  [ ! -t 2 ] || quiet=--color=auto # a terminal gets uv's own progress
-  # Bytecode now: an import of TensorFlow takes half the time, and some places let none be written later.
-  "$venv/bin/uv" pip install "$quiet" --compile-bytecode --python "$python" --require-hashes -r "$lock"
+# Runs a command that says nothing for a while, with a dot every few seconds.
+with_dots() {
+  while sleep 3 >/dev/null 2>&1; do printf . >&2; done &
+  dots=$!
+  trap 'kill $dots' EXIT
+  status=0
+  "$@" || status=$?
+  trap - EXIT
+  kill $dots
+  echo >&2
+  return $status
 }
 
+# Without build isolation, which would take the newest setuptools of the hour: kfp-server-api comes as source alone, and
+# the setuptools that is locked builds it.
+pip_install() { "$python" -m pip install --no-build-isolation --require-hashes "$@"; }
+
+# By names and hashes from uv.lock, and not from where it has them, as uv sync does: from this machine's index.
+uv_install() {
+  extras=(--extra all)
+  [ -z "$development" ] || extras+=(--extra export --group dev)
+  "$venv/bin/uv" export --quiet --frozen --python "$python" --no-default-groups --no-emit-project "${extras[@]}" \
+    | "$venv/bin/uv" pip install --python "$python" --no-build-isolation --require-hashes -r - "$@"
+}
+
+install_with_uv() {
+  [ "${INSTALLER:-uv}" = uv ] || return 1
+  pip_install --quiet -r <(entries setuptools uv) || return 1
+  if [ -t 2 ]; then uv_install --color=auto; else with_dots uv_install --quiet; fi || return 1 # a terminal gets uv's own progress
+  # Bytecode now: an import of TensorFlow takes half the time, and some places let none be written later.
+  echo "Compiling their modules, so that they start fast" >&2
+  with_dots uv_install --quiet --compile-bytecode
+}
+
+[ "${1:-}" = --development ] && development=yes || development=
+case $(uname -sm) in
+  "Linux x86_64" | "Linux aarch64" | "Darwin arm64") ;;
+  *) fail "$(uname -sm): no packages of TensorFlow; there are some for Linux on x86-64 and arm64, and for macOS on Apple silicon" ;;
+esac
 runs "$python" "$version_fits" || make_environment
-echo "Installing $(grep -c '^[a-z]' "$lock") packages into $venv, with $("$python" --version): $lock" >&2
+echo "Installing $(wanted | grep -c '^[a-z]') packages into $venv, with $("$python" --version)" >&2
 if ! install_with_uv; then
   # For a mirror, a certificate or a proxy that only pip is set up for.
   echo "Installing with pip, which takes a few minutes" >&2
-  "$python" -m pip install --progress-bar on --require-hashes -r "$lock" | { grep -v '^Requirement already' || true; }
+  pip_install --quiet -r <(entries setuptools)
+  pip_install --progress-bar on -r <(wanted) | { grep -v '^Requirement already' || true; }
 fi

@@ -64,7 +64,7 @@ push() { # NAME; prints the name by digest
 commit() {
   [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$PWD" ] || return 0
   local dirty=
-  [ -z "$(git status --porcelain -- components docker)" ] || dirty=-dirty  # what images are built from
+  [ -z "$(git status --porcelain -- components docker uv.lock)" ] || dirty=-dirty  # what images are built from
   echo "$(git rev-parse HEAD)$dirty"
 }
 

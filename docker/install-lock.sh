@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs exactly the packages of a lock file into the image's environment, and compiles them: install-lock.sh LOCK
+# Installs exactly the packages of a file into the image's environment, as they come, and compiles their modules:
+# install-lock.sh FILE
 set -eu
-/tools/with-index.sh /tools/venv/bin/uv pip install --no-deps --require-hashes --requirement "$1"
+/tools/with-index.sh /tools/venv/bin/uv pip install --no-deps --no-build --require-hashes --requirement "$1"
 python /tools/compile.py "$VIRTUAL_ENV"

@@ -62,13 +62,16 @@ def test_a_variable_that_a_target_does_not_know_is_refused_by_name(
 
 
 def test_a_directory_may_have_a_space() -> None:
-    assert "--logdir 'my logs'" in make("tensorboard", "LOGS=my logs")
+    said = make("tensorboard", "LOGS=my logs", "VENV=my venv")
+    assert "'my venv/bin'/tensorboard --logdir 'my logs'" in said
+    assert "VENV='my venv' " in said and 'touch "my venv/installed-' in said
+    assert "rm -rf 'my venv' build" in make("clean", "VENV=my venv")
 
 
 def test_clean_keeps_runs_and_published_models() -> None:
     removed = make("clean").split()
     assert not {"runs", "registry"} & set(removed)
-    assert ".venv" in removed
+    assert "'.venv'" in removed
     assert make("clean-registry") == "rm -rf registry\n"
 
 

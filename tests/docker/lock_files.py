@@ -1,52 +1,81 @@
-"""The lock files of the images."""
+"""What is locked: for this machine, and for each image as its build reads it from uv.lock."""
 
+import os
 import re
+import subprocess
+import tempfile
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from uv import find_uv_bin
 
 from tests.conftest import ROOT
 
 STEPS = ("ingest", "train", "evaluate", "push", "predict")
-REQUIREMENTS = ROOT / "requirements-dev.lock"  # of the local environment, tests and lints included
-RUNNING = ROOT / "requirements.lock"  # what `make local` installs
-EXTRAS = {"push": ("push", "export")}  # where an image holds more than the extra of its name
+Pins = dict[str, set[str]]  # requirement, and its hashes
 
 
-def lock_file(name: str) -> Path:
-    """Returns the lock file of an image, or of a layer."""
-    return ROOT / "docker" / f"{name}.lock"
+def uv(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs uv in the project, with no index but the default one."""
+    return subprocess.run(
+        [find_uv_bin(), *arguments],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("UV_")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
-def pins(path: Path) -> dict[str, set[str]]:
-    """Returns what a lock file holds: requirement and hashes."""
-    found: dict[str, set[str]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+@cache
+def _images() -> dict[str, str]:
+    search = f"{Path(find_uv_bin()).parent}{os.pathsep}{os.environ['PATH']}"
+    with tempfile.TemporaryDirectory() as directory:
+        command = [str(ROOT / "docker" / "locks.sh"), directory]
+        subprocess.run(command, env={**os.environ, "PATH": search}, check=True)
+        return {path.stem: path.read_text("utf-8") for path in Path(directory).iterdir()}
+
+
+def lock_of(image: str) -> str:
+    """Returns what an image, or a layer, installs, as its build writes it."""
+    return _images()[image]
+
+
+def running() -> str:
+    """Returns what ``make local`` installs: the first part of requirements.txt."""
+    return developing().partition("# Tests")[0]
+
+
+def developing() -> str:
+    """Returns all that ``make test`` installs."""
+    return (ROOT / "requirements.txt").read_text(encoding="utf-8")
+
+
+def uv_lock() -> Any:
+    """Returns uv.lock."""
+    return tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))
+
+
+def pins(text: str) -> Pins:
+    """Returns what a file of requirements holds: requirement and hashes."""
+    found: Pins = {}
+    for line in text.splitlines():
         if pin := re.match(r"[a-z0-9].*?(?= \\$)", line):
-            hashes = found.setdefault(_without_marker(pin[0]), set())
+            hashes = found.setdefault(pin[0].split(" ; ")[0], set())
         elif digest := re.match(r" +--hash=(\S+)", line):
             hashes.add(digest[1])
     return found
 
 
-def _without_marker(pin: str) -> str:
-    """Drops marker and extra: they tell for whom a package is there, and not which it is."""
-    return re.sub(r"\[.*?\]", "", pin.split(";")[0]).strip()
-
-
-def packages(path: Path) -> dict[str, str]:
-    """Returns the packages, with their versions, that a lock file has for this machine."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    requirements = [Requirement(line.rstrip(" \\")) for line in lines if re.match("[a-z0-9]", line)]
+def packages(text: str, python: str = "3.11.9") -> dict[str, str]:
+    """Returns the packages, with their versions, that a file of requirements has for a Python."""
+    lines = [line.rstrip(" \\") for line in text.splitlines() if re.match("[a-z0-9]", line)]
+    version = {"python_version": ".".join(python.split(".")[:2]), "python_full_version": python}
     return {
         requirement.name: str(requirement.specifier).removeprefix("==")
-        for requirement in requirements
-        if requirement.marker is None or requirement.marker.evaluate({"python_version": "3.11"})
+        for requirement in map(Requirement, lines)
+        if requirement.marker is None or requirement.marker.evaluate(version)
     }
-
-
-def project() -> Any:
-    """Returns pyproject.toml."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

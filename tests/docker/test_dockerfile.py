@@ -11,7 +11,7 @@ import pytest
 
 from components.config import Ingest
 from tests.conftest import ROOT
-from tests.docker.lock_files import lock_file, packages
+from tests.docker.lock_files import lock_of, packages
 
 # Whose functions run in an image.
 STEPS = {
@@ -176,14 +176,14 @@ def test_a_build_sees_neither_the_pipeline_nor_the_tests() -> None:
     first, *rest = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()[1:]
     seen = {line[1:].split("/")[0] for line in rest if line.startswith("!")}
     assert first == "*"
-    assert seen == {"components", "data", "docker", "requirements-uv.lock"}
+    assert seen == {"components", "data", "docker", "pyproject.toml", "requirements.txt", "uv.lock"}
 
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_an_image_has_the_packages_that_its_steps_import(image: str) -> None:
     _, modules = reached(image)
     owners = packages_distributions()
-    held = packages(lock_file(image)).keys() | packages(lock_file("kfp")).keys()
+    held = packages(lock_of(image)).keys() | packages(lock_of("kfp")).keys()
     same = {"tensorflow-cpu": "tensorflow"} if image == "train-gpu" else {}
     for module in modules:
         found = {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners[module]}

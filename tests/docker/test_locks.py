@@ -1,39 +1,49 @@
-"""What an image holds: the versions of the local environment, and no more than its step needs."""
+"""What is locked: one version of a package everywhere, and no more in an image than it needs."""
 
 import re
-from pathlib import Path
+import tomllib
+from urllib.parse import urlsplit
 
 import pytest
 from packaging.requirements import Requirement
 
+from tests.conftest import ROOT
 from tests.docker.lock_files import (
-    EXTRAS,
-    REQUIREMENTS,
-    RUNNING,
     STEPS,
-    lock_file,
+    developing,
+    lock_of,
     packages,
     pins,
-    project,
+    running,
+    uv,
+    uv_lock,
 )
 
-ALL = ("kfp", "tensorflow", "train-gpu", *STEPS)
+IMAGES = (*STEPS, "train-gpu")
 
 
-@pytest.mark.parametrize("name", ["kfp", "tensorflow", *STEPS])
-def test_an_image_holds_the_versions_of_the_local_environment(name: str) -> None:
-    local = pins(REQUIREMENTS)
-    assert pins(lock_file(name)).items() <= local.items(), "run: make lock"
+def test_the_lock_is_what_the_project_asks_for() -> None:
+    process = uv("lock", "--check", "--offline", "--no-cache")
+    assert process.returncode == 0, f"run: make lock\n{process.stderr}"
 
 
-def test_what_runs_is_a_part_of_what_is_developed_with() -> None:
-    running, developing = pins(RUNNING), pins(REQUIREMENTS)
-    assert running.items() <= developing.items(), "run: make lock"
-    assert not {"pytest", "mypy", "selenium", "polars", "onnxruntime"} & packages(RUNNING).keys()
+def test_the_file_for_pip_says_what_the_lock_says() -> None:
+    export = ["export", "--frozen", "--no-default-groups", "--no-emit-project", "--extra", "all"]
+    what_runs = uv(*export).stdout
+    everything = uv(*export, "--extra", "export", "--group", "dev").stdout
+    assert pins(running()) == pins(what_runs) != {}, "run: make lock"
+    assert pins(developing()) == pins(everything), "run: make lock"
+    assert not {"pytest", "mypy", "selenium", "polars", "onnxruntime"} & packages(running()).keys()
+
+
+@pytest.mark.parametrize("image", ["kfp", "tensorflow", *STEPS])
+def test_an_image_holds_the_versions_of_the_local_environment(image: str) -> None:
+    assert pins(lock_of(image))
+    assert pins(lock_of(image)).items() <= pins(developing()).items()
 
 
 def test_training_on_gpus_differs_by_what_tensorflow_needs_there() -> None:
-    extra, local = pins(lock_file("train-gpu")), pins(REQUIREMENTS)
+    extra, local = pins(lock_of("train-gpu")), pins(developing())
     own = {pin for pin in extra if pin not in local}
     assert own and all(pin.startswith("nvidia-") for pin in own)
     shared = extra.keys() & local.keys()
@@ -41,34 +51,22 @@ def test_training_on_gpus_differs_by_what_tensorflow_needs_there() -> None:
 
 
 def test_training_on_gpus_asks_for_the_same_as_training() -> None:
-    wanted = {Requirement(text) for text in project()["dependency-groups"]["train-gpu"]}
-    train = {Requirement(text) for text in project()["project"]["optional-dependencies"]["train"]}
-    others = {requirement for requirement in train if "tensorflow" not in requirement.name}
-    assert others < wanted
-    (tensorflow,) = wanted - others
-    assert tensorflow.specifier == next(
-        requirement.specifier for requirement in train if requirement.name == "tensorflow"
-    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    train = set(extras["train"]) - {"mnist-pipeline[tensorflow]"}
+    wanted = set(project["dependency-groups"]["train-gpu"])
+    assert train < wanted
+    (tensorflow,) = map(Requirement, wanted - train)
+    assert {tensorflow.specifier} == {Requirement(one).specifier for one in extras["tensorflow"]}
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_an_image_holds_what_its_step_asks_for(step: str) -> None:
-    asked = project()["project"]
-    extras = [asked["optional-dependencies"][extra] for extra in EXTRAS.get(step, (step,))]
-    requirements = [Requirement(text) for text in sum(extras, asked["dependencies"])]
-    held = packages(lock_file(step))
-    for requirement in requirements:
-        if requirement.marker is None or requirement.marker.evaluate():
-            assert held[requirement.name] in requirement.specifier, "run: make lock"
-
-
-@pytest.mark.parametrize("step", ["train", "evaluate", "push"])
-def test_the_layer_of_tensorflow_holds_nothing_that_a_step_does_not_need(step: str) -> None:
-    assert pins(lock_file("tensorflow")).items() <= pins(lock_file(step)).items()
+@pytest.mark.parametrize("image", ["train", "evaluate", "push", "predict"])
+def test_the_layer_of_tensorflow_holds_nothing_that_a_step_does_not_need(image: str) -> None:
+    assert pins(lock_of("tensorflow")).items() <= pins(lock_of(image)).items()
 
 
 @pytest.mark.parametrize(
-    ("step", "foreign"),
+    ("image", "foreign"),
     [
         ("ingest", {"tensorflow", "tensorflow-cpu", "tensorboard", "kubernetes"}),
         ("train", {"apache-beam", "onnxruntime", "google-cloud-storage", "pyarrow"}),
@@ -77,14 +75,29 @@ def test_the_layer_of_tensorflow_holds_nothing_that_a_step_does_not_need(step: s
         ("push", {"apache-beam", "kubernetes", "pyarrow"}),
     ],
 )
-def test_an_image_holds_nothing_of_other_steps(step: str, foreign: set[str]) -> None:
-    held = packages(lock_file(step)).keys()
+def test_an_image_holds_nothing_of_other_steps(image: str, foreign: set[str]) -> None:
+    held = packages(lock_of(image)).keys()
     assert not foreign & held
     assert not {"kfp", "pytest", "mypy", "pip", "uv"} & held
 
 
-@pytest.mark.parametrize("path", [RUNNING, REQUIREMENTS, *map(lock_file, ALL)])
-def test_every_version_has_hashes_and_no_lock_names_an_index(path: Path) -> None:
-    assert all(pins(path).values())
-    text = path.read_text(encoding="utf-8")
-    assert not re.search(r"--(extra-)?index-url|--find-links|://", text)
+def test_what_installs_names_no_index_and_has_a_hash_for_everything() -> None:
+    texts = [developing(), *map(lock_of, IMAGES)]
+    assert all(all(pins(text).values()) for text in texts)
+    assert not any(re.search(r"index-url|--find-links|://", text) for text in texts)
+
+
+def test_the_lock_is_of_the_public_index_and_of_no_mirror() -> None:
+    packages = [one for one in uv_lock()["package"] if "registry" in one["source"]]
+    files = [file for one in packages for file in (*one.get("wheels", ()), one.get("sdist", {}))]
+    urls = {one["source"]["registry"] for one in packages} | {file.get("url") for file in files}
+    hosts = {urlsplit(url).hostname for url in urls if url}
+    assert hosts == {"pypi.org", "files.pythonhosted.org"}, "run make lock without a mirror"
+
+
+def test_only_one_package_that_is_installed_is_built_here() -> None:
+    # Which install.sh does with the setuptools that is locked.
+    sources = {one["name"] for one in uv_lock()["package"] if "wheels" not in one}
+    assert sources & packages(developing()).keys() == {"kfp-server-api"}
+    assert not any(sources & packages(lock_of(image)).keys() for image in IMAGES)
+    assert "setuptools" in packages(running())

@@ -18,7 +18,7 @@ from docker.models.containers import Container
 
 from components.shared.code import this_code
 from tests.conftest import ROOT, Command
-from tests.docker.lock_files import STEPS, lock_file, packages
+from tests.docker.lock_files import STEPS, lock_of, packages
 
 pytestmark = pytest.mark.containers
 
@@ -234,7 +234,7 @@ def test_an_image_holds_exactly_what_is_locked(engine: docker.DockerClient, step
         "print(json.dumps({re.sub(r'[-_.]+', '-', d.name).lower(): d.version "
         "for d in distributions()}))"
     )
-    expected = packages(lock_file(step)) | packages(lock_file("kfp"))
+    expected = packages(lock_of(step)) | packages(lock_of("kfp"))
     assert in_image(engine, step, code) == expected
 
 
