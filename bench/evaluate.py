@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from bench.trained import trained
 from components.evaluate.figures import Tally
-from components.evaluate.predictions import Predictions
+from components.evaluate.outputs import PredictionWriter
 from components.evaluate.scoring import Batch, Observer, read, score
 from components.scoring.classifier import classifier, load
 from components.shared.manifests import SPLITS, Dataset
@@ -107,7 +107,7 @@ def this_on_shards(
     def run() -> int:
         with (
             tempfile.TemporaryDirectory() as scratch,
-            Predictions(Path(scratch) / "p", DIGITS) as rows,
+            PredictionWriter(Path(scratch) / "p", DIGITS) as rows,
         ):
             observers = [rows] if predictions else []
             return sum(

@@ -1,7 +1,7 @@
 """The rules by which a model may go out."""
 
 from components.config import Evaluate
-from components.shared.evaluation import Champion, Serving, SplitEvaluation, Verdict
+from components.shared.evaluation import Comparison, Serving, SplitEvaluation, Verdict
 
 SIGNIFICANT = 0.05  # a p-value below this is not put down to chance
 
@@ -9,7 +9,7 @@ SIGNIFICANT = 0.05  # a p-value below this is not put down to chance
 def judge(
     config: Evaluate,
     splits: dict[str, SplitEvaluation],
-    champion: Champion | None,
+    champion: Comparison | None,
     serving: Serving,
 ) -> list[Verdict]:
     """Judges a model by its figures, rule by rule."""
@@ -33,7 +33,9 @@ def _min_precision(config: Evaluate, test: SplitEvaluation) -> Verdict:
     )
 
 
-def _max_regression(config: Evaluate, test: SplitEvaluation, champion: Champion | None) -> Verdict:
+def _max_regression(
+    config: Evaluate, test: SplitEvaluation, champion: Comparison | None
+) -> Verdict:
     rule = "max_regression"
     if champion is None:
         alone = "judged for itself, without the champion" if config.no_champion else ""

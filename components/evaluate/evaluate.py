@@ -12,22 +12,20 @@ import numpy as np
 import tensorflow as tf
 
 from components.config import Evaluate, Train
-from components.evaluate import model_card, predictions, reference, report, samples
+from components.evaluate import report
 from components.evaluate.blessing import judge
-from components.evaluate.champion import compare
+from components.evaluate.comparison import compare
 from components.evaluate.figures import RocTally, Tally
 from components.evaluate.mistakes import Mistakes
-from components.evaluate.predictions import Predictions
+from components.evaluate.outputs import Outputs
 from components.evaluate.progress import Progress
-from components.evaluate.reference import Profiles
 from components.evaluate.report import Pictures
 from components.evaluate.robustness import Robustness
-from components.evaluate.samples import Samples
 from components.evaluate.scoring import Observer, read, score
 from components.evaluate.serving import check
 from components.scoring.classifier import classifier, load
 from components.shared.errors import StepError, log_line
-from components.shared.evaluation import Champion, Mistake, Roc, Serving, Slice, SplitEvaluation
+from components.shared.evaluation import Comparison, Mistake, Roc, Serving, Slice, SplitEvaluation
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model, Score
 from components.shared.outcome import Outcome, report_outcome
 from components.shared.storage import atomic_directory, sha256_of_directory
@@ -40,17 +38,9 @@ class Measured(NamedTuple):
     serving: Serving
     splits: dict[str, SplitEvaluation]
     robustness: list[Slice]
-    champion: Champion | None
+    champion: Comparison | None
     mistakes: list[Mistake]
     roc: Roc
-
-
-class Kept(NamedTuple):
-    """What looks at the examples for the files beside the manifest."""
-
-    rows: Predictions
-    samples: Samples
-    profiles: dict[str, Profiles]  # by split
 
 
 def evaluate(
@@ -81,14 +71,12 @@ def evaluate(
     dataset, manifest = Dataset.read(examples), Model.read(model)
     _check_classes(dataset, manifest)
     with atomic_directory(output, Evaluation.FILE) as directory:
-        with Predictions(directory / predictions.FILE, dataset.class_names) as rows:
-            kept = Kept(rows, Samples(), {split: Profiles() for split in SPLITS})
+        with Outputs(directory, dataset) as outputs:
             saved_model, other = model / "saved_model", None if config.no_champion else champion
             progress = Progress(str(saved_model), config.model_timeout)
             measured, pictures = progress.watch(
-                lambda: _measure(dataset, examples, saved_model, other, kept, progress)
+                lambda: _measure(dataset, examples, saved_model, other, outputs, progress)
             )
-        kept.samples.write(directory / samples.FILE)
         evaluation = Evaluation(
             verdicts=judge(config, measured.splits, measured.champion, measured.serving),
             warnings=_warnings(dataset, manifest),
@@ -103,16 +91,15 @@ def evaluate(
             **measured._asdict(),
         )
         evaluation.write(directory)
-        train, test = (kept.profiles[split].result() for split in ("train", "test"))
         options = {
             **dataset.options,
             **Train.changed(manifest.config),
             **Evaluate.changed({**evaluation.config, "no_champion": False}),
         }
-        reference.write(directory, dataset, evaluation.model_sha256, options, train, test)
+        outputs.write(evaluation.model_sha256, options)
         report.write(directory / report.FILE, evaluation, manifest, dataset, model, pictures, name)
-        model_card.write(directory / model_card.FILE, evaluation, manifest, dataset, name)
-    _tell(evaluation)
+        report.write_model_card(directory / report.MODEL_CARD, evaluation, manifest, dataset, name)
+    _log(evaluation)
     return evaluation
 
 
@@ -121,7 +108,7 @@ def _measure(
     examples: Path,
     saved_model: Path,
     champion: Path | None,
-    kept: Kept,
+    outputs: Outputs,
     progress: Progress,
 ) -> tuple[Measured, Pictures]:
     """Reads every split once and returns the evaluation's figures, and pictures for the report."""
@@ -132,12 +119,12 @@ def _measure(
         comparison = compare(champion, dataset) if champion else None
         progress.made()
     robustness, mistakes, roc = Robustness(classify), Mistakes(), RocTally()
-    on_test: list[Observer] = [kept.samples, robustness, mistakes, roc]
+    on_test: list[Observer] = [robustness, mistakes, roc]
     on_test += [comparison] if comparison else []
     splits = {}
     for split in SPLITS:
         tally = Tally(dataset.class_names)
-        observers: list[Observer] = [tally, kept.rows, kept.profiles[split]]
+        observers: list[Observer] = [tally, outputs]
         observers += on_test if split == "test" else []
         with _timed(seconds, split):
             for batch in score(classify, split, read(dataset, examples, split)):
@@ -146,7 +133,7 @@ def _measure(
                 progress.made()
         splits[split] = tally.result()
     with _timed(seconds, "serving"):
-        serving = check(loaded, classify, kept.samples.first)
+        serving = check(loaded, classify, outputs.samples)
     measured = Measured(
         seconds=seconds,
         serving=serving,
@@ -185,7 +172,7 @@ def _warnings(dataset: Dataset, model: Model) -> list[str]:
     ]
 
 
-def _tell(evaluation: Evaluation) -> None:
+def _log(evaluation: Evaluation) -> None:
     for split, result in evaluation.splits.items():
         score = Score(examples=result.examples, correct=result.correct)
         print(f"{split.capitalize()} Data Eval:\n  {score}")

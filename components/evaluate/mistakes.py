@@ -1,14 +1,20 @@
-"""The worst mistakes of a split: those the model is surest of."""
+"""What is taken for what: the mistakes that a model is surest of, and its confusion matrix."""
 
 import heapq
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from components.evaluate.scoring import Batch
-from components.shared.evaluation import Mistake
+from components.shared.evaluation import Mistake, SplitEvaluation
 
 KEPT = 40
+TABLE = 20  # classes at most whose matrix is a table of counts; that of more is a picture
+PAIRS = 12  # listed, the most frequent first
+CELL = 11  # user units of the picture, as all that follows
+LETTER = 5.6  # width of a letter of a name
+NAME = 18  # letters of a name at most that the picture has room for
 
 Worst = tuple[float, int, Mistake, npt.NDArray[np.uint8]]
 
@@ -44,3 +50,59 @@ class Mistakes:
     def images(self) -> list[npt.NDArray[np.uint8]]:
         """The images, uint8 ``[height, width]``, of those mistakes."""
         return [image for *_, image in self._worst]
+
+
+@dataclass(frozen=True)
+class ConfusionCell:
+    """How often a class was taken for another, or for itself."""
+
+    label: str
+    predicted: str
+    count: int
+    share: float  # of the label's examples
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
+class ConfusionMatrix:
+    """The picture of a matrix of many classes: a square for each cell that is not empty."""
+
+    names: list[str]  # of the classes, cut where they are long
+    cells: list[ConfusionCell]
+    margin: float  # left of the matrix and above it, for the names
+    cell: int = CELL
+
+    @property
+    def size(self) -> float:
+        """Width and height."""
+        return self.margin + CELL * len(self.names)
+
+
+def cells(split: SplitEvaluation) -> list[ConfusionCell]:
+    """Lists the cells of a confusion matrix that are not empty, row by row."""
+    names = [one.name for one in split.classes]
+    return [
+        ConfusionCell(
+            names[row], names[column], count, count / split.classes[row].examples, row, column
+        )
+        for row, counts in enumerate(split.confusion)
+        for column, count in enumerate(counts)
+        if count
+    ]
+
+
+def most_confused(split: SplitEvaluation) -> list[ConfusionCell]:
+    """Lists the mistakes made most often."""
+    mistakes = [cell for cell in cells(split) if cell.row != cell.column]
+    return sorted(mistakes, key=lambda cell: -cell.count)[:PAIRS]
+
+
+def confusion_matrix(split: SplitEvaluation) -> ConfusionMatrix | None:
+    """Lays out the matrix of many classes; None where a table of counts is as clear."""
+    if len(split.classes) <= TABLE:
+        return None
+    names = [
+        one.name if len(one.name) <= NAME else f"{one.name[: NAME - 1]}…" for one in split.classes
+    ]
+    return ConfusionMatrix(names, cells(split), margin=10 + LETTER * max(map(len, names)))

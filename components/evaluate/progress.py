@@ -3,7 +3,8 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from concurrent.futures import Future, wait
+from typing import TypeVar
 
 from components.shared.errors import StepError
 
@@ -30,40 +31,26 @@ class Progress:
     def watch(self, work: Callable[[], Result]) -> Result:
         """Does work that says again and again that something was done.
 
-        TensorFlow cannot be interrupted, so the work has a thread of its own, which is left behind.
+        TensorFlow cannot be interrupted, so the work has a thread of its own, which is left behind;
+        an executor's thread would keep the process from ending.
 
         Raises:
             StepError: Nothing was done for too long.
         """
-        running = _Work(work)
+        future: Future[Result] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+                future.set_exception(error)
+
         self.made()
-        running.start()
-        while not running.done.wait(min(1.0, self._seconds)):
+        threading.Thread(target=run, daemon=True).start()
+        while not wait([future], min(1.0, self._seconds)).done:
             if time.monotonic() - self._last > self._seconds:
                 raise StepError(
                     f"{self._name}: no answer within {self._seconds:g} s (--model-timeout); train "
                     "it anew, or give it longer"
                 )
-        return running.result()
-
-
-class _Work(threading.Thread, Generic[Result]):
-    def __init__(self, work: Callable[[], Result]) -> None:
-        super().__init__(daemon=True)
-        self._work = work
-        self._outcome: list[Result] = []
-        self._error: BaseException | None = None
-        self.done = threading.Event()
-
-    def run(self) -> None:
-        try:
-            self._outcome.append(self._work())
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-            self._error = error
-        finally:
-            self.done.set()
-
-    def result(self) -> Result:
-        if self._error is not None:
-            raise self._error
-        return self._outcome[0]
+        return future.result()

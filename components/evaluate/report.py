@@ -1,18 +1,16 @@
-"""``report.html``: the evaluation as a page that needs nothing but itself."""
+"""``report.html`` and ``model_card.md``: the evaluation for people, and the model for its users.
 
-import base64
-import os
-from datetime import UTC, datetime
+Source of the card's sections: Mitchell et al., "Model Cards for Model Reporting", 2019.
+"""
+
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
-from components.evaluate import confusion
-from components.evaluate.templates import render
-from components.shared.environment import RUN_ID, RUN_PAGE
+from components.evaluate.mistakes import confusion_matrix, most_confused
+from components.shared import pages
 from components.shared.evaluation import ClassFigures
 from components.shared.history import HISTORY, Row, read_history
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model
@@ -24,8 +22,10 @@ from components.shared.pages.charts import (
     square_chart,
     thin,
 )
+from components.shared.pages.pictures import grey
 
 FILE = "report.html"
+MODEL_CARD = "model_card.md"
 POINTS = 400  # of a learning curve at most
 WINDOW = 10  # status lines that the loss is averaged over
 
@@ -60,38 +60,45 @@ def write(
     """
     test = evaluation.splits["test"]
     history = read_history(model_directory / HISTORY)
-    page = render(
+    page = pages.render(
+        __package__ or "",
         "report.html.j2",
         evaluation=evaluation,
         name=name,
-        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        run=os.environ.get(RUN_ID, ""),
-        run_page=os.environ.get(RUN_PAGE, ""),
-        test=test,
         model=model,
         dataset=dataset,
-        mistakes=list(zip(evaluation.mistakes, map(_data_uri, pictures.mistakes), strict=True)),
-        original=_data_uri(pictures.original),
-        changes=list(zip(evaluation.robustness, map(_data_uri, pictures.changes), strict=True)),
+        mistakes=list(zip(evaluation.mistakes, map(grey, pictures.mistakes), strict=True)),
+        original=grey(pictures.original),
+        changes=list(zip(evaluation.robustness, map(grey, pictures.changes), strict=True)),
         loss=_loss_chart(history),
         precision=_precision_chart(history),
         square=square_chart(),
-        confusion=confusion.picture(test),
-        confused=confusion.most_confused(test),
+        confusion=confusion_matrix(test),
+        confused=most_confused(test),
         bar_low=_bar_low(test.classes),
     )
     path.write_text(page, encoding="utf-8")
+
+
+def write_model_card(
+    path: Path, evaluation: Evaluation, model: Model, dataset: Dataset, name: str = ""
+) -> None:
+    """Renders the card of a model that was evaluated; its name may not be known."""
+    card = pages.render(
+        __package__ or "",
+        "model_card.md.j2",
+        evaluation=evaluation,
+        model=model,
+        dataset=dataset,
+        name=name,
+    )
+    path.write_text(card, encoding="utf-8")
 
 
 def _bar_low(classes: list[ClassFigures]) -> float:
     """Returns where the classes' bars start: close enough below the weakest to tell them apart."""
     weakest = min(one.recall for one in classes if one.examples)
     return 0.9 if weakest > 0.92 else 0.5 if weakest > 0.55 else 0.0
-
-
-def _data_uri(image: npt.NDArray[np.uint8]) -> str:
-    png = tf.io.encode_png(image[..., None]).numpy()
-    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def _series(history: list[Row], name: str) -> Points:

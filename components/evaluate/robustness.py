@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from components.evaluate.figures import make_slice
 from components.evaluate.scoring import Batch
-from components.evaluate.slices import make_slice
 from components.scoring.classifier import Classifier
 from components.shared.evaluation import Slice
 

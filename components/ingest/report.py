@@ -1,15 +1,11 @@
 """``statistics.html``: what is in a dataset, as a page that needs nothing but itself."""
 
-import os
-from datetime import UTC, datetime
-
 import numpy as np
 from PIL import Image
 from pyarrow import fs
 
 from components.shared import pages
 from components.shared.code import this_code
-from components.shared.environment import RUN_ID, RUN_PAGE
 from components.shared.manifests import Dataset
 from components.shared.pages.pictures import data_uri
 from components.shared.records import Images, decode
@@ -25,13 +21,9 @@ def render(dataset: Dataset, directory: fs.FileSystem) -> str:
     """Renders the page of a dataset whose shards are written."""
     return pages.render(
         "components.ingest",
-        ".",
         "statistics.html.j2",
         dataset=dataset,
-        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         code=str(this_code()),
-        run=os.environ.get(RUN_ID, ""),
-        run_page=os.environ.get(RUN_PAGE, ""),
         samples={
             name: [_strip(images) for images in _samples(dataset, name, directory)]
             for name in dataset.splits

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
@@ -96,10 +95,8 @@ def render(registry: Registry, run_page: Callable[[str], str] = lambda _: "") ->
     rows = _with_drift(rows)
     return pages.render(
         __package__ or "",
-        ".",
         "registry.html.j2",
         location=registry.location,
-        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         champion=next((row for row in rows if row.state == "champion"), None),
         rows=rows[::-1],
         foreign=[version for version in manifests if version not in known],

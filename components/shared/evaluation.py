@@ -71,7 +71,7 @@ class SplitEvaluation(BaseModel):
     calibration: list[CalibrationBin]  # those with examples
 
 
-class Champion(BaseModel):
+class Comparison(BaseModel):
     """The champion on the same test split, beside the model that was judged."""
 
     name: str

@@ -23,7 +23,7 @@ from components.config import VERSION
 from components.shared.code import Code
 from components.shared.errors import StepError
 from components.shared.evaluation import (
-    Champion,
+    Comparison,
     Mistake,
     Roc,
     Serving,
@@ -375,7 +375,7 @@ class Evaluation(Manifest):
     serving: Serving
     splits: dict[str, SplitEvaluation]
     robustness: list[Slice]  # the test split, changed
-    champion: Champion | None  # None where none is published yet
+    champion: Comparison | None  # None where none is published yet
     mistakes: list[Mistake]  # of the test split, the surest first
     roc: Roc  # of the test split
 

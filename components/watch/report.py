@@ -1,8 +1,6 @@
 """``drift.html``: what came in beside what the model was trained on, as one page."""
 
-import os
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +10,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from components.shared import pages
-from components.shared.environment import RUN_ID, RUN_PAGE
 from components.shared.pages.charts import LineChart, Points, line_chart
 from components.shared.pages.pictures import data_uri
 from components.shared.predictions import Drift, LeastSure, Predictions, Reference
@@ -71,14 +68,10 @@ def write(path: Path, drift: Drift, predictions: Predictions, reference: Referen
     classes = _classes(reference.class_names, came, test)
     page = pages.render(
         "components.watch",
-        ".",
         "drift.html.j2",
         drift=drift,
         predictions=predictions,
         reference=reference,
-        made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        run=os.environ.get(RUN_ID, ""),
-        run_page=os.environ.get(RUN_PAGE, ""),
         figures=list(zip(drift.figures, drift.verdicts, strict=True)),
         samples=[("What came in", _samples(came)), ("Training split", _samples(train))],
         means=_means(came, train),

@@ -121,7 +121,6 @@ def write_page(directory: Path, run: RunRecord) -> None:
 
     page = pages.render(
         "pipeline.local",
-        ".",
         "run.html.j2",
         run=run,
         made={name: path for name, path in OUTPUTS.items() if (directory / path).exists()},

@@ -8,7 +8,7 @@ import pytest
 
 from components.config import Evaluate
 from components.evaluate.blessing import judge
-from components.shared.evaluation import Champion, Serving, SplitEvaluation, Verdict
+from components.shared.evaluation import Comparison, Serving, SplitEvaluation, Verdict
 from components.shared.manifests import Evaluation
 from components.shared.significance import mcnemar
 from tests.conftest import ROOT
@@ -38,7 +38,7 @@ def judged(figures: Evaluation) -> Judged:
         theirs = None
         if champion is not None:
             precision, gained, lost = champion
-            theirs = Champion(
+            theirs = Comparison(
                 name="version 7",
                 test=scored(precision),
                 gained=gained,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from components.evaluate.templates import render
+from components.shared import pages
 from components.shared.manifests import Dataset, Evaluation, Model
 
 TRICKS = [
@@ -44,7 +44,8 @@ def card(made: tuple[Evaluation, Model, Dataset], name: str) -> str:
     """Renders the card of data that somebody gave such a name."""
     evaluation, model, dataset = made
     verdicts = [each.model_copy(update={"reason": name}) for each in evaluation.verdicts]
-    return render(
+    return pages.render(
+        "components.evaluate",
         "model_card.md.j2",
         evaluation=evaluation.model_copy(update={"warnings": [name], "verdicts": verdicts}),
         model=model.model_copy(update={"versions": {name: name}}),

@@ -1,27 +1,31 @@
-"""The dress that all pages share, and how they are made from templates."""
+"""What all pages have in common, and how they are made from templates."""
 
 import html
+import os
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from components.shared.environment import RUN_ID, RUN_PAGE
 from components.shared.errors import printable
 
 # Within a word, as in min_precision, an underscore is only that.
 _MARKDOWN = re.compile(r"[\\`*\[\]{}|~#!]|(?<=\])\(|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
-def render(package: str, folder: str, template: str, **values: Any) -> str:
+def render(package: str, template: str, **values: Any) -> str:
     """Renders a template; what goes into HTML or Markdown is escaped.
 
     Args:
         package: Whose template.
-        folder: Where in the package.
-        template: Its name; it may include ``page.css``, and import ``charts.html.j2``.
-        values: What it is filled with, all that it names.
+        template: Its name; an HTML page extends ``base.html.j2``, and has the macros of
+            ``parts.html.j2`` and ``charts.html.j2``.
+        values: What it is filled with. The time (``made``), the run's name (``run``) and the
+            address of its page (``run_page``), both empty outside a run, are there anyway.
     """
-    loaders = [PackageLoader(package, folder), PackageLoader(__name__, ".")]
+    loaders = [PackageLoader(package, "."), PackageLoader(__name__, ".")]
     environment = Environment(
         loader=ChoiceLoader(loaders),
         autoescape=select_autoescape(["html.j2"]),
@@ -34,6 +38,11 @@ def render(package: str, folder: str, template: str, **values: Any) -> str:
     environment.filters |= {
         "share": lambda value: f"{value:.4f}",
         "count": lambda value: f"{value:,}",
+    }
+    environment.globals |= {
+        "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "run": os.environ.get(RUN_ID, ""),
+        "run_page": os.environ.get(RUN_PAGE, ""),
     }
     return environment.get_template(template).render(values)
 

@@ -7,12 +7,12 @@ from components.evaluate.figures import Tally
 from components.evaluate.scoring import Batch
 from components.scoring.classifier import Classifier, classifier, load
 from components.shared.errors import StepError
-from components.shared.evaluation import Champion
+from components.shared.evaluation import Comparison
 from components.shared.manifests import Dataset, Model
 from components.shared.significance import mcnemar
 
 
-class Comparison:
+class ComparisonTally:
     """Scores the champion on the batches that the model is scored on."""
 
     def __init__(self, classify: Classifier, name: str, class_names: Sequence[str]) -> None:
@@ -29,9 +29,9 @@ class Comparison:
         self._gained += int((ours & ~theirs).sum())
         self._lost += int((theirs & ~ours).sum())
 
-    def result(self) -> Champion:
+    def result(self) -> Comparison:
         """Returns the champion's figures and how the models differ."""
-        return Champion(
+        return Comparison(
             name=self._name,
             test=self._tally.result(),
             gained=self._gained,
@@ -40,7 +40,7 @@ class Comparison:
         )
 
 
-def compare(saved_model: Path, dataset: Dataset) -> Comparison:
+def compare(saved_model: Path, dataset: Dataset) -> ComparisonTally:
     """Returns what will compare a model with the champion on a data set.
 
     Args:
@@ -49,7 +49,7 @@ def compare(saved_model: Path, dataset: Dataset) -> Comparison:
         dataset: What both are scored on.
 
     Raises:
-        StepError: The champion is no model for this data set.
+        StepError: The champion is not a model for this data set.
     """
     name = f"version {saved_model.name}"
     try:
@@ -62,4 +62,4 @@ def compare(saved_model: Path, dataset: Dataset) -> Comparison:
             f"the champion cannot be compared: {error}; judge the model for itself with "
             "--no-champion"
         ) from None
-    return Comparison(classifier(loaded, str(saved_model)), name, dataset.class_names)
+    return ComparisonTally(classifier(loaded, str(saved_model)), name, dataset.class_names)

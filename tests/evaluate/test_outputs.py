@@ -1,4 +1,4 @@
-"""predictions.parquet, as pandas, Polars and DuckDB read it."""
+"""What later steps read: the answers, as pandas, Polars and DuckDB do, samples, a reference."""
 
 import hashlib
 from pathlib import Path
@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from components.shared.manifests import Evaluation
+from components.shared.manifests import Dataset, Evaluation
+from components.shared.predictions import Reference
 from tests.conftest import MNIST, TEST, TRAIN, VALIDATION
 from tests.evaluate.test_figures import Answers
 from tests.idx_files import read_mnist
@@ -62,3 +63,28 @@ def test_the_documented_query_answers_in_duckdb(path: Path, figures: Evaluation)
     np.fill_diagonal(confusion, 0)
     assert rows[0][2] == confusion.max()
     assert confusion[rows[0][0], rows[0][1]] == confusion.max()
+
+
+def test_samples_are_the_first_test_images_with_their_probabilities(evaluation: Path) -> None:
+    with np.load(evaluation / "samples.npz", allow_pickle=False) as samples:
+        images, probabilities = samples["images"], samples["probabilities"]
+    np.testing.assert_array_equal(images, read_mnist(MNIST, "t10k", 100)[0])
+    assert probabilities.shape == (100, 10)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_reference_describes_the_training_split_and_the_answers_on_test(
+    examples: Path, evaluation: Path
+) -> None:
+    reference, judged = Reference.read(evaluation), Evaluation.read(evaluation)
+    train = read_mnist(MNIST, "train", VALIDATION + TRAIN)[0][VALIDATION:].astype(np.float64)
+    assert (reference.train.images, reference.test.images) == (TRAIN, TEST)
+    np.testing.assert_allclose(reference.train.mean_image, train.mean(axis=0))
+    assert reference.pixel_variance == pytest.approx(train.var(axis=0).mean())
+    rows = pq.read_table(evaluation / "predictions.parquet").to_pandas().query("split == 'test'")
+    expected = np.bincount(rows.predicted, minlength=10) / len(rows)
+    assert reference.test.class_shares == pytest.approx(expected.tolist())
+    sure = np.stack(rows.probabilities).max(axis=1)
+    assert reference.test.mean_confidence == pytest.approx(sure.mean(), abs=1e-6)
+    assert reference.model_sha256 == judged.model_sha256
+    assert reference.dataset_fingerprint == Dataset.read(examples).fingerprint

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from components.evaluate.champion import Comparison
+from components.evaluate.comparison import ComparisonTally
 from tests.evaluate.conftest import random_batches
 
 
 def test_both_models_are_counted_example_by_example() -> None:
     ours, theirs = random_batches(3, 200, seed=1), random_batches(3, 200, seed=2)
     answers = iter(batch.probabilities for batch in theirs)
-    comparison = Comparison(lambda images: next(answers), "version 4", list("0123456789"))
+    comparison = ComparisonTally(lambda images: next(answers), "version 4", list("0123456789"))
     for batch in ours:
         comparison.add(batch)
     labels = np.concatenate([batch.labels for batch in ours])

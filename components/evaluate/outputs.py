@@ -1,0 +1,122 @@
+"""What later steps read beside the manifest: every answer, a few samples, and a reference.
+
+``predictions.parquet`` holds what the model says of every example, ``samples.npz`` a few images for
+push to ask again, ``reference.json`` what images and answers look like, for a watch on what comes
+in.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.evaluate.scoring import Batch
+from components.scoring.columns import answer_columns, answers, class_names_metadata, column
+from components.shared.manifests import SPLITS, Dataset
+from components.shared.predictions import Reference
+from components.shared.profile import Profile
+
+PREDICTIONS = "predictions.parquet"
+SAMPLES = "samples.npz"
+SAMPLE_COUNT = 100
+
+
+class PredictionWriter:
+    """Writes ``predictions.parquet`` batch by batch, a row group each."""
+
+    def __init__(self, path: Path, class_names: Sequence[str]) -> None:
+        self._schema = schema(class_names)
+        self._writer = pq.ParquetWriter(path, self._schema, use_dictionary=["split"])
+
+    def add(self, batch: Batch) -> None:
+        """Writes a batch."""
+        examples = len(batch.labels)
+        code = pa.repeat(pa.scalar(0, pa.int8()), examples)
+        columns = [
+            pa.DictionaryArray.from_arrays(code, [batch.split]),
+            pa.array(range(batch.start, batch.start + examples), pa.int64()),
+            pa.array(batch.labels).cast(pa.int8()),
+            *answers(batch.images, batch.probabilities),
+        ]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+
+def schema(class_names: Sequence[str]) -> pa.Schema:
+    """Returns the columns; the names of the classes are in the metadata, as a JSON list."""
+    columns = [
+        column("split", pa.dictionary(pa.int8(), pa.string()), "train, validation or test"),
+        column("index", pa.int64(), "position in the split, from 0"),
+        column("label", pa.int8(), "the true class, as its place in class_names"),
+        *answer_columns(len(class_names)),
+    ]
+    return pa.schema(columns, class_names_metadata(class_names))
+
+
+class Outputs:
+    """Takes in every batch of every split, and writes those files.
+
+    Args:
+        directory: Where to.
+        dataset: The manifest of what is scored.
+    """
+
+    def __init__(self, directory: Path, dataset: Dataset) -> None:
+        self._directory = directory
+        self._dataset = dataset
+        self._predictions = PredictionWriter(directory / PREDICTIONS, dataset.class_names)
+        self._profiles: dict[str, list[Profile]] = {split: [] for split in SPLITS}
+        self._samples: Batch | None = None
+
+    def add(self, batch: Batch) -> None:
+        """Takes in a batch."""
+        self._predictions.add(batch)
+        self._profiles[batch.split].append(Profile.of(batch.images, batch.probabilities))
+        if batch.split == "test":
+            self._samples = self._samples or batch
+
+    @property
+    def samples(self) -> Batch:
+        """The first batch of the test split."""
+        assert self._samples is not None, "a split without examples was refused before"
+        return self._samples
+
+    def write(self, model_sha256: str, options: dict[str, Any]) -> None:
+        """Writes what was added up: the samples and the reference.
+
+        Args:
+            model_sha256: Of the SavedModel.
+            options: Of the steps that it came from, as far as they were not the defaults.
+        """
+        np.savez_compressed(
+            self._directory / SAMPLES,
+            images=self.samples.images[:SAMPLE_COUNT],
+            probabilities=self.samples.probabilities[:SAMPLE_COUNT],
+        )
+        train, test = (Profile.total(self._profiles[split]) for split in ("train", "test"))
+        split = self._dataset.splits["train"]
+        squares = split.pixel_stddev**2 + split.pixel_mean**2
+        Reference(
+            source=self._dataset.source,
+            dataset_fingerprint=self._dataset.fingerprint,
+            model_sha256=model_sha256,
+            class_names=self._dataset.class_names,
+            options=options,
+            pixel_variance=max(0.0, squares - float(np.square(train.mean_image).mean())),
+            train=train,
+            test=test,
+        ).write(self._directory)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._predictions.__exit__()
