@@ -56,6 +56,19 @@ class Outcome(BaseModel):
         except ValidationError:
             return None
 
+    @property
+    def text(self) -> str:
+        """It as JSON, in one line."""
+        return self.model_dump_json(exclude_defaults=True)
+
+    def write(self, directory: Path) -> None:
+        """Writes it into the directory of a run's.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        write_text(directory / f"{self.step}.json", self.text + "\n")
+
     @classmethod
     def read(cls, directory: Path, step: str) -> Self | None:
         """Reads a step's outcome from the directory of a run's; None where it left none."""
@@ -63,16 +76,6 @@ class Outcome(BaseModel):
             return cls.parse((directory / f"{step}.json").read_bytes())
         except FileNotFoundError:
             return None
-
-    def write(self, directory: Path) -> None:
-        """Writes it into the directory of a run's outcomes.
-
-        Raises:
-            OSError: It cannot be written.
-        """
-        write_text(
-            directory / f"{self.step}.json", self.model_dump_json(exclude_defaults=True) + "\n"
-        )
 
 
 def report_outcome(outcome: Outcome) -> None:
@@ -91,8 +94,6 @@ def report_outcome(outcome: Outcome) -> None:
         if directory := os.environ.get(OUTCOMES):
             outcome.write(Path(directory))
         elif os.environ.get(IN_CLUSTER) and TERMINATION_MESSAGE.exists():
-            TERMINATION_MESSAGE.write_text(
-                outcome.model_dump_json(exclude_defaults=True), encoding="utf-8"
-            )
+            TERMINATION_MESSAGE.write_text(outcome.text, encoding="utf-8")
     except OSError as error:
         log_line(f"warning: the step's outcome cannot be written ({error.strerror})")

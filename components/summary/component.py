@@ -21,13 +21,12 @@ def summary(
 
     from components.shared.command_line import exit_on_error
     from components.shared.errors import log_line
+    from components.summary.servers import notify
     from components.summary.summary import summarize
-    from components.summary.webhook import notify
 
     parameters = {"source": source, "destination": destination}
     final = dataclasses.asdict(status)
     with exit_on_error(step="summary"):
         line = summarize(final, run_id, run_page, parameters, Path(summary.path))
-    log_line(line)
     if webhook:
         log_line(notify(webhook, line))

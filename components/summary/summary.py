@@ -1,33 +1,28 @@
 """The run's summary, written last whatever happened before."""
 
 import json
-from dataclasses import asdict
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from components.shared.addresses import redacted
-from components.shared.errors import StepError
+from components.shared.environment import OUTCOMES
+from components.shared.errors import StepError, log_line
+from components.shared.outcome import Outcome, report_outcome
 from components.shared.storage import write_text
-from components.summary.kubernetes import Api
-from components.summary.outcome import Outcome, Step, outcome
-from components.summary.workflow import steps_of, terminated
+from components.summary.run_summary import RunSummary, StepState
+from components.summary.servers import read_outcomes, read_workflow
+from components.summary.workflow import STEPS, steps_of, terminated
 
-# Beside the summary, where the run is on one machine: what its runner knows of the steps.
-STEPS = "steps.json"
 # What a backend's states say for sure; where a step did not run, it says RUNNING.
 BACKEND = {"COMPLETE": "Run succeeded", "SUCCEEDED": "Run succeeded", "FAILED": "Run failed"}
-
-
-def write_steps(directory: Path, steps: list[Step]) -> None:
-    """Leaves the summary of a run on this machine what became of the steps."""
-    write_text(directory / STEPS, json.dumps([asdict(step) for step in steps]) + "\n")
 
 
 def summarize(
     status: dict[str, Any], run_id: str, page: str, parameters: dict[str, Any], output: Path
 ) -> str:
-    """Writes how a run ended.
+    """Writes how a run ended, and reports it.
 
     Args:
         status: KFP's final status, a ``PipelineTaskFinalStatus`` as a dictionary. A backend has no
@@ -40,7 +35,7 @@ def summarize(
     Returns:
         One line for people.
     """
-    ended = _outcome(status, run_id, output.with_name(STEPS))
+    ended = _ended(status, run_id)
     link = page.replace("{run}", run_id)
     summary = {
         "state": ended.state,
@@ -52,18 +47,31 @@ def summarize(
         "parameters": {name: redacted(str(value)) for name, value in parameters.items()},
     }
     write_text(output, json.dumps(summary, indent=2) + "\n")
-    return f"{ended.sentence} ({f'run {run_id} {link}'.strip()})"
+    line = f"{ended.sentence} ({f'run {run_id} {link}'.strip()})"
+    report_outcome(Outcome(step="summary", result="done", message=line))
+    return line
 
 
-def _outcome(status: dict[str, Any], run_id: str, steps: Path) -> Outcome:
-    if steps.is_file():
-        return outcome(Step(**step) for step in json.loads(steps.read_text(encoding="utf-8")))
+def _ended(status: dict[str, Any], run_id: str) -> RunSummary:
+    if directory := os.environ.get(OUTCOMES):
+        return RunSummary.of(_steps_here(Path(directory)))
     try:
-        api = Api.in_cluster()
-        if not api:
-            raise StepError("this is no pod of a cluster")
-        workflow = api.workflow(run_id)
-        return outcome(steps_of(workflow, api.log), terminated(workflow))
+        workflow = read_workflow(run_id)
     except StepError as error:
         known = BACKEND.get(str(status.get("state")), "Run over")
-        return Outcome("unknown", f"{known}; more is not known: {error}")
+        return RunSummary("unknown", f"{known}; more is not known: {error}")
+    try:
+        outcomes = read_outcomes(run_id)
+    except StepError as error:
+        log_line(f"warning: {error}; so what the steps say of themselves is not known")
+        outcomes = {}
+    return RunSummary.of(steps_of(workflow, outcomes), terminated(workflow))
+
+
+def _steps_here(directory: Path) -> list[StepState]:
+    """Returns the steps of a run on this machine, where each leaves an outcome."""
+    found = [outcome for name in STEPS if (outcome := Outcome.read(directory, name))]
+    return [
+        StepState(o.step, "Failed" if o.result == "failed" else "Succeeded", outcome=o)
+        for o in found
+    ]

@@ -5,28 +5,46 @@ step's group are its driver, which resolves inputs, and its executor, the step i
 installation retries groups, each part can have a number of its own.
 """
 
+import base64
+import gzip
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from components.summary.outcome import FAILED, Step
+from components.shared.outcome import Outcome
+from components.summary.run_summary import FAILED, StepState
 
 # Of all pipelines, each in its order.
 STEPS = ("ingest", "train", "evaluate", "push", "predict", "watch")
-TOLD = ("evaluate", "push", "predict", "watch")  # whose last lines say what came of the run
+DRIVER = "-driver"
+POD_NAMES = "workflows.argoproj.io/pod-name-format"
 
-ReadLog = Callable[[str], str]  # takes a pod's name
+Node = Mapping[str, Any]
 
 
-def steps_of(workflow: Mapping[str, Any], read_log: ReadLog) -> list[Step]:
-    """Returns the steps that started, in the pipeline's order.
+def steps_of(
+    workflow: Mapping[str, Any], outcomes: Mapping[str, Outcome] | None = None
+) -> list[StepState]:
+    """Returns the steps that started, in the pipeline's order, then what else failed.
 
     Args:
         workflow: The Workflow, as Kubernetes has it.
-        read_log: Reads the log of a step's container; empty where there is none any more.
+        outcomes: What the steps say came of them, by the id of their node. Of a step that failed,
+            Argo's message has it too.
     """
-    nodes = sorted((workflow["status"].get("nodes") or {}).values(), key=_started)
-    return [step for name in STEPS for step in _step(workflow, nodes, name, read_log)]
+    nodes = _nodes(workflow)
+    phases = {node["displayName"]: node["phase"] for node in nodes}
+    found = [step for name in STEPS if (step := _step(nodes, phases, name, outcomes or {}))]
+    for name, phase in phases.items():
+        group = name.removesuffix(DRIVER)
+        if group != name and group not in STEPS and phase in FAILED:
+            found.append(StepState(name, phase, _reason(_attempts(nodes, name))))
+    status = workflow["status"]
+    if status.get("phase") in FAILED and not any(step.phase in FAILED for step in found):
+        message = status.get("message", "")
+        found.append(StepState("the workflow", status["phase"], message))
+    return found
 
 
 def terminated(workflow: Mapping[str, Any]) -> bool:
@@ -34,40 +52,65 @@ def terminated(workflow: Mapping[str, Any]) -> bool:
     return workflow["spec"].get("activeDeadlineSeconds") == 0
 
 
-def _started(node: Mapping[str, Any]) -> str:
-    return str(node.get("startedAt") or "")
+def pods_of(workflow: Mapping[str, Any], name: str) -> dict[str, Node]:
+    """Returns the nodes of a step's pods, or of its driver's, by the pods' names, one an attempt.
+
+    Argo names a pod by its node's id (version 1, KFP 3.0), or by the workflow, the template and the
+    end of that id.
+    """
+    about = workflow["metadata"]
+    attempts = _attempts(_nodes(workflow), name)
+    if about.get("annotations", {}).get(POD_NAMES) == "v1":
+        return {node["id"]: node for node in attempts}
+    start = about["name"]
+    return {f"{start}-{n['templateName']}-{n['id'].rpartition('-')[2]}": n for n in attempts}
 
 
-def _path(node: Mapping[str, Any]) -> list[str]:
-    return re.sub(r"\(\d+\)", "", node["name"]).split(".")
+def _nodes(workflow: Mapping[str, Any]) -> list[Node]:
+    """Returns the nodes, the earliest first; Argo compresses more than a megabyte of them."""
+    status = workflow["status"]
+    nodes = status.get("nodes") or {}
+    if compressed := status.get("compressedNodes"):
+        nodes = json.loads(gzip.decompress(base64.b64decode(compressed)))
+    return sorted(nodes.values(), key=lambda node: str(node.get("startedAt") or ""))
+
+
+def _attempts(nodes: list[Node], name: str) -> list[Node]:
+    """Returns the pods of a step, or of its driver."""
+
+    def path(node: Node) -> list[str]:
+        return re.sub(r"\(\d+\)", "", node["name"]).split(".")
+
+    return [node for node in nodes if node["type"] == "Pod" and name in path(node)]
 
 
 def _step(
-    workflow: Mapping[str, Any], nodes: list[Mapping[str, Any]], name: str, read_log: ReadLog
-) -> list[Step]:
-    phases = {node["displayName"]: node["phase"] for node in nodes}
-    driver = phases.get(f"{name}-driver", "")
-    # Where its driver fails, a step is omitted, as are those after it.
-    phase = driver if driver in FAILED else phases.get(name, "Omitted")
+    nodes: list[Node], phases: Mapping[str, str], name: str, outcomes: Mapping[str, Outcome]
+) -> StepState | None:
+    driver = phases.get(f"{name}{DRIVER}", "")
+    if driver in FAILED:  # the step is omitted then, as are those after it
+        reason = _reason(_attempts(nodes, f"{name}{DRIVER}"))
+        return StepState(name, driver, f"its driver: {reason}" if reason else "its driver")
+    phase = phases.get(name, "Omitted")
     if phase in ("Omitted", "Skipped"):
-        return []
-    whose = f"{name}-driver" if driver in FAILED else name
-    attempts = pods_of(workflow, whose)
+        return None
+    attempts = _attempts(nodes, name)
     if not attempts:  # it was cached, or has not started yet
-        return [Step(name, phase)]
-    last, node = list(attempts.items())[-1]
-    told = whose in TOLD or phase in FAILED
-    log = read_log(last).splitlines() if told else []
-    reason = node.get("message", "").removeprefix("main: ") if phase in FAILED else ""
-    return [Step(name, phase, f"its driver: {reason}" if driver in FAILED else reason, log)]
+        return StepState(name, phase)
+    outcome = outcomes.get(attempts[-1]["id"]) or _split(attempts[-1])[1]
+    return StepState(name, phase, _reason(attempts) if phase in FAILED else "", outcome)
 
 
-def pods_of(workflow: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:
-    """Returns the pods of a step, or of its driver, by their names, one an attempt.
+def _reason(attempts: list[Node]) -> str:
+    return _split(attempts[-1])[0] if attempts else ""
 
-    Argo names them by the workflow, the template and the end of the node's id.
+
+def _split(node: Node) -> tuple[str, Outcome | None]:
+    """Splits Argo's message into the cluster's reason and the step's termination message.
+
+    They stand in it as ``main: Error (exit code 1): {"step": …}``.
     """
-    nodes = sorted((workflow["status"].get("nodes") or {}).values(), key=_started)
-    mine = [node for node in nodes if node["type"] == "Pod" and name in _path(node)]
-    start = workflow["metadata"]["name"]
-    return {f"{start}-{n['templateName']}-{n['id'].rpartition('-')[2]}": n for n in mine}
+    message = re.sub(r"^(main|wait|init): ", "", node.get("message", ""))
+    reason, _, rest = message.partition(": {")
+    outcome = Outcome.parse("{" + rest)
+    return (reason, outcome) if outcome else (message, None)

@@ -16,8 +16,6 @@ from components.shared.addresses import redacted_text
 from components.shared.environment import OUTCOMES, RUN_ID, RUN_INDEX, RUN_PAGE
 from components.shared.outcome import Outcome
 from components.shared.process import sigterm_exits
-from components.summary.outcome import Step
-from components.summary.summary import write_steps
 from pipeline.local import containers, kfp_patches
 from pipeline.local.display import Display, show_interrupted, show_outcome
 from pipeline.local.processes import Command, Processes, Show
@@ -41,7 +39,6 @@ class LocalRun:
     display: Display
     secrets: list[str]
     steps: dict[str, StepRecord] = field(default_factory=dict)
-    summarized: list[Step] = field(default_factory=list)  # what the run's summary gets of them
     running: str = ""  # the step
 
     @property
@@ -71,8 +68,6 @@ class LocalRun:
         point_latest(self.directory, self.pipeline.latest, replace=succeeded)
         directory.mkdir(parents=True, exist_ok=True)
         self.outcomes.mkdir(exist_ok=True)
-        if self.running == "summary":
-            write_steps(directory, self.summarized)
         lines: list[str] = []
         start = time.perf_counter()
         with (
@@ -89,8 +84,6 @@ class LocalRun:
         seconds = time.perf_counter() - start
         result = self._result(code, lines[-1].strip() if lines else "")
         self.steps[self.running] = StepRecord(seconds=seconds, exit_code=code, result=result)
-        state = "Failed" if code else "Succeeded"
-        self.summarized.append(Step(self.running, state, result, lines))
         return code
 
     def _result(self, code: int, last_line: str) -> str:

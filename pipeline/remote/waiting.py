@@ -2,21 +2,23 @@
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import kfp_server_api
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from components.shared.errors import StepError
-from components.summary.outcome import Outcome, Step, outcome
-from components.summary.workflow import STEPS, steps_of, terminated
+from components.summary.run_summary import RunSummary, StepState
+from components.summary.workflow import STEPS, pods_of, steps_of, terminated
 from pipeline.remote.client import FINISHED, AwayError, Connection, api_errors_as_step_error
 
 PATIENCE = 900.0  # seconds that a server may be away, as while it starts anew
 LONGEST_PAUSE = 30.0  # seconds between two looks for it
 LAST_LINES = 10  # of a failed step's log that are shown
+LAUNCHER = re.compile(r"[IWEF]\d{4} ")  # how a line of KFP's launcher begins
 PHASES = {"SUCCEEDED": "Succeeded", "FAILED": "Failed", "SKIPPED": "Skipped", "RUNNING": "Running"}
 
 T = TypeVar("T")
@@ -39,7 +41,7 @@ def patiently(call: Callable[[], T], seconds: float) -> T:
 
 def wait(
     connection: Connection, run_id: str, show: Callable[[str], None], seconds: float
-) -> Outcome:
+) -> RunSummary:
     """Waits until a run is over.
 
     Args:
@@ -74,9 +76,10 @@ def wait(
             time.sleep(seconds)
     except StepError as error:
         raise StepError(f"{error}; the run {run_id} goes on") from None
-    ended = patiently(lambda: _outcome(connection, run), seconds)
+    ended, log = patiently(lambda: _summary(connection, run), seconds)
     if ended.step:
-        for line in ended.step.log[-LAST_LINES:]:
+        own = [line for line in log.splitlines() if not LAUNCHER.match(line)]
+        for line in own[-LAST_LINES:]:
             show(f"{ended.step.name:>8} | {line}")
     return ended
 
@@ -87,20 +90,30 @@ def _tasks(run: Any) -> list[Any]:
     return [task for task in tasks if task.display_name in (*STEPS, "summary")]
 
 
-def _outcome(connection: Connection, run: Any) -> Outcome:
-    """Reads how a run ended from its workflow, else from the states of its steps."""
+def _summary(connection: Connection, run: Any) -> tuple[RunSummary, str]:
+    """Reads how a run ended, and the log of the step that it ended in, if any.
+
+    What came of the steps lies with their pods, which this API does not show: of a failure, the
+    workflow's messages have it; of a success, the log of the summary, which has read the pods.
+    """
     with connection.api() as api, api_errors_as_step_error(connection.host):
         workflow = workflow_of(api, run.run_id)
         if workflow:
-            steps = steps_of(workflow, lambda pod: log_of(api, workflow, pod))
-            ended = outcome(steps, terminated(workflow))
+            ended = RunSummary.of(steps_of(workflow), terminated(workflow))
         else:
             phases = {t.display_name: PHASES.get(t.state, t.state or "") for t in _tasks(run)}
-            ended = outcome(Step(name, phases[name]) for name in STEPS if name in phases)
+            ended = RunSummary.of(StepState(name, phases[name]) for name in STEPS if name in phases)
+        decisive = ended.step.name if ended.step else "summary"
+        attempts = list(pods_of(workflow, decisive)) if workflow else []
+        log = log_of(api, workflow, attempts[-1]) if attempts else ""
     succeeded = run.state == "SUCCEEDED"
     if ended.state == "unknown" or ended.succeeded != succeeded:
-        return Outcome("succeeded" if succeeded else "failed", f"Run {run.state.lower()}")
-    return ended
+        state: Literal["succeeded", "failed"] = "succeeded" if succeeded else "failed"
+        return RunSummary(state, f"Run {run.state.lower()}"), ""
+    said = re.findall(rf"^(Run .*) \(run {re.escape(run.run_id)}.*\)$", log, re.MULTILINE)
+    if succeeded and said:
+        ended = RunSummary(ended.state, said[-1])
+    return ended, log
 
 
 def workflow_of(api: kfp_server_api.ApiClient, run_id: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from components.config import TUTORIAL
 from components.shared.errors import StepError
-from components.summary.outcome import Outcome
+from components.summary.run_summary import RunSummary
 from components.summary.workflow import pods_of
 from pipeline.compile import Package
 from pipeline.remote import client, schedules, waiting
@@ -64,7 +64,7 @@ class Installation:
         self.runs.append(run_id)
         return run_id
 
-    def wait(self, run_id: str) -> Outcome:
+    def wait(self, run_id: str) -> RunSummary:
         """Waits until a run is over, and sees that its summary told the webhook the same."""
         ended = waiting.wait(self.connection, run_id, lambda _: None, self.poll)
         told = [line for line in self.log(run_id, "summary") if line.startswith("Run ")]

@@ -7,22 +7,34 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from components.summary.outcome import outcome
+from components.shared.outcome import Outcome
+from components.summary.run_summary import RunSummary
 from components.summary.workflow import pods_of, steps_of, terminated
 from pipeline.remote.cron import next_times
 from tests.cluster.checks import TOO_LARGE
 from tests.pipeline.remote.fake_kfp import FakeKfp, RefusedError, serving
-from tests.workflows import workflow
+from tests.workflows import with_failure, workflow
 
 SAID = {
     "train": "Step 100: loss = 2.15 (0.0001 sec)",
-    "evaluate": "Blessed: all 6 rules hold, test precision@1 0.9030 (0.8970 to 0.9087)",
-    "push": "Published test-cluster version 1 to /tmp/registry/test-cluster/1",
 }
-ENDS = {
-    "failed": {"train": "error: the training split has 55000 records, expected at least one batch"},
-    "not-blessed": {"evaluate": "Not blessed: test precision@1 0.9030 is below 1"},
-}
+PUBLISHED = Outcome(
+    step="push",
+    result="published",
+    message="Published test-cluster version 1 to /tmp/registry/test-cluster/1",
+    precision_at_1=0.903,
+)
+NOT_BLESSED = Outcome(
+    step="evaluate",
+    result="not blessed",
+    message="Not blessed: test precision@1 0.9030 is below 1",
+)
+TOO_FEW = Outcome(
+    step="train",
+    result="failed",
+    message="the training split has 55000 records, expected at least one batch",
+)
+ENDS = {"published": PUBLISHED, "not-blessed": NOT_BLESSED, "retried": TOO_FEW}
 
 
 @dataclass
@@ -73,19 +85,23 @@ class Simulated(FakeKfp):
         if "recurring_run_id" in run or asked["max_steps"] > 1_000_000:
             return "terminated"
         if asked["batch_size"] == TOO_LARGE:
-            return "failed"
+            return "retried"
         return "not-blessed" if asked["min_precision"] == 1 else "published"
 
     def _seen(self, run_id: str) -> dict[str, Any]:
         run = self._find(run_id)
         kind = self._kind(run_id)
         if kind != "terminated":
-            run["state"] = "FAILED" if kind == "failed" else "SUCCEEDED"
+            run["state"] = "FAILED" if kind == "retried" else "SUCCEEDED"
         state = run.setdefault("state", "RUNNING")
         return {"run_id": run_id, "created_at": "2026-01-01T00:00:00Z", "state": state}
 
     def _workflow(self, run_id: str) -> dict[str, Any]:
-        found = workflow(self._kind(run_id))
+        scheduled = "inputs" in self._find(run_id)  # its ingest is not cached
+        found = workflow("pod-deleted" if scheduled else self._kind(run_id))
+        found["spec"] = {"activeDeadlineSeconds": 0} if self._kind(run_id) == "terminated" else {}
+        if self._kind(run_id) == "retried":
+            found = with_failure(found, TOO_FEW)
         found["metadata"]["labels"]["pipeline/runid"] = run_id
         if self._find(run_id).get("state") != "FAILED":
             found["spec"] = {}
@@ -97,12 +113,15 @@ class Simulated(FakeKfp):
 
     def _logs(self, run_id: str) -> dict[str, str]:
         kind, found = self._kind(run_id), self._workflow(run_id)
-        said = SAID | ENDS.get(kind, {})
+        said = dict(SAID)
         inputs = self._find(run_id).get("inputs", {})
         said["ingest"] = f'  "until": "{inputs.get("ingest", {}).get("until", "")}"'
         logs = {pod: f"{line}\n" for step, line in said.items() for pod in pods_of(found, step)}
-        steps = steps_of(found, lambda pod: logs.get(pod, ""))
-        told = "Run running" if self.mute else outcome(steps, terminated(found)).sentence
+        outcomes = {}
+        if end := ENDS.get(kind):
+            outcomes = {node["id"]: end for node in pods_of(found, end.step).values()}
+        ended = RunSummary.of(steps_of(found, outcomes), terminated(found))
+        told = "The run is over" if self.mute else ended.sentence
         return logs | dict.fromkeys(pods_of(found, "summary"), f"{told} (run {run_id})\n")
 
     def _start_what_is_due(self) -> None:

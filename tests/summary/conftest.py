@@ -4,7 +4,7 @@ import datetime
 import ipaddress
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,40 +16,42 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from components.summary import kubernetes
+from components.shared.environment import OUTCOMES
+from components.summary import servers
 from tests.json_server import Request, serve_json
 from tests.workflows import RUN
 
 
 @dataclass
 class FakeCluster:
-    """The part of the Kubernetes API that a summary asks."""
+    """The part of the Kubernetes API that a summary reads."""
 
     workflow: dict[str, Any] = field(default_factory=dict)
-    logs: dict[str, str] = field(default_factory=dict)  # by pod
-    forbidden: tuple[str, ...] = ()  # what may not be read: workflows, log
+    pods: list[dict[str, Any]] = field(default_factory=list)
+    forbidden: str = ""  # what may not be listed
+    listed: list[str] = field(default_factory=list)
 
     def answer(self, request: Request) -> tuple[int, Any]:
         """Returns status and body."""
         if request.authorization != "Bearer of-the-pod":
             return 401, {"message": "Unauthorized"}
-        if any(request.path.endswith(what) for what in self.forbidden):
+        if self.forbidden and request.path.endswith(self.forbidden):
             return 403, {"message": "pipeline-runner cannot do that"}
-        if request.path == "/apis/argoproj.io/v1alpha1/namespaces/team/workflows":
-            asked = request.query["labelSelector"] == f"pipeline/runid={RUN}"
-            return 200, {"items": [self.workflow] if asked and self.workflow else []}
-        pod = request.path.removeprefix("/api/v1/namespaces/team/pods/").removesuffix("/log")
-        if pod not in self.logs:
-            return 404, {"message": f'pods "{pod}" not found'}
-        assert request.query["container"] == "main"
-        lines = self.logs[pod].splitlines()[-int(request.query["tailLines"]) :]
-        return 200, "".join(f"{line}\n" for line in lines)
+        self.listed.append(request.path.rpartition("/")[2])
+        of_the_run = request.query["labelSelector"] == f"pipeline/runid={RUN}"
+        match request.path:
+            case "/apis/argoproj.io/v1alpha1/namespaces/team/workflows":
+                return 200, {"items": [self.workflow] if of_the_run and self.workflow else []}
+            case "/api/v1/namespaces/team/pods":
+                return 200, {"items": self.pods if of_the_run else []}
+        return 404, {"message": "the server could not find the requested resource"}
 
 
 class Webhook(HTTPServer):
     """A webhook that gives the answers it is told to, the last one again and again."""
 
     answers: tuple[int, ...] = (200,)
+    headers: Mapping[str, str] = {}
 
     def __init__(self) -> None:
         self.received: list[dict] = []
@@ -72,6 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
         status = self.server.answers[min(count, len(self.server.answers)) - 1]
         if status:  # 0 hangs up without an answer
             self.send_response(status)
+            for name, value in self.server.headers.items():
+                self.send_header(name, value)
             self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -129,7 +133,8 @@ def cluster(
     (account / "token").write_text("of-the-pod\n")
     (account / "namespace").write_text("team")
     (account / "ca.crt").write_bytes(certificate.read_bytes())
-    monkeypatch.setattr(kubernetes, "ACCOUNT", account)
+    monkeypatch.setattr(servers, "ACCOUNT", account)
+    monkeypatch.delenv(OUTCOMES, raising=False)
     fake = FakeCluster()
     with serve_json(fake.answer, certificate) as url:
         parts = urlsplit(url)

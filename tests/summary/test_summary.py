@@ -1,4 +1,4 @@
-"""The run's summary, from what became of the steps."""
+"""The run's summary on one machine, and its sentence, from what became of the steps."""
 
 import json
 from dataclasses import asdict
@@ -8,19 +8,27 @@ from typing import Any
 import pytest
 from kfp.dsl import PipelineTaskFinalStatus
 
-from components.summary.outcome import Step
-from components.summary.summary import summarize, write_steps
-from components.summary.workflow import STEPS, TOLD
+from components.shared.environment import IN_CLUSTER, OUTCOMES
+from components.shared.outcome import Outcome, report_outcome
+from components.summary.run_summary import LOST, RunSummary, StepState
+from components.summary.summary import summarize
+from components.summary.workflow import STEPS, steps_of, terminated
 from pipeline.pipelines import PIPELINES, Pipeline
-
-BLESSED = "Blessed: all 6 rules hold, test precision@1 0.9890 (0.9868 to 0.9908)"
-PUBLISHED = "Published digits version 3 to gs://bucket/registry/digits/3"
-INGEST = Step("ingest", "Succeeded", log=["Wrote 70,000 examples; 0 rejected"])
-TRAIN = Step("train", "Succeeded", log=["Trained 16,500 steps: test precision@1 0.9890"])
-PREDICT = Step(
-    "predict", "Succeeded", "", ["Classes: …", "Predicted 1,000 images with version 3 of digits"]
+from tests.summary.test_component import (
+    ALARM,
+    BLESSED,
+    MOVED,
+    NO_BATCH,
+    NOT_BLESSED,
+    NOTHING_NEW,
+    PREDICTED,
+    PUBLISHED,
+    QUIET,
 )
-MOVED = "the mean image lies 206.5 grey values …; retrain: make local SOURCE=data/mnist"
+from tests.workflows import workflow
+
+INGESTED = Outcome(step="ingest", result="done", message="Wrote 70,000 examples; 0 rejected")
+TRAINED = Outcome(step="train", result="done", message="Trained 16,500 steps", precision_at_1=0.99)
 
 
 def final(state: str) -> dict[str, Any]:
@@ -28,94 +36,70 @@ def final(state: str) -> dict[str, Any]:
     return asdict(PipelineTaskFinalStatus(state, "mnist-x7k2p", "exit-handler-1", None, None))
 
 
-def told(directory: Path, steps: list[Step]) -> tuple[str, dict[str, Any]]:
-    """The line and the file of a run on this machine."""
-    write_steps(directory, steps)
-    line = summarize(final("FAILED"), "run-1", "", {"source": "data"}, directory / "summary")
-    return line, json.loads((directory / "summary").read_text())
-
-
 @pytest.mark.parametrize(
-    ("steps", "state", "sentence"),
+    ("outcomes", "state", "sentence"),
     [
         (
-            [
-                INGEST,
-                TRAIN,
-                Step("evaluate", "Succeeded", "", [BLESSED]),
-                Step("push", "Succeeded"),
-            ],
-            "succeeded",
-            "Run succeeded: published, test precision@1 0.9890",
-        ),
-        (
-            [
-                *(INGEST, TRAIN, Step("evaluate", "Succeeded", "", ["…", BLESSED, "…"])),
-                Step("push", "Succeeded", "", ["Validated in a fresh process: …", PUBLISHED]),
-            ],
+            [INGESTED, TRAINED, BLESSED, PUBLISHED],
             "succeeded",
             "Run succeeded: published digits version 3 to gs://bucket/registry/digits/3, "
             "test precision@1 0.9890",
         ),
         (
-            [
-                *(INGEST, TRAIN),
-                Step("evaluate", "Succeeded", "", ["Not blessed: test precision@1 0.9 is below 1"]),
-            ],
+            [INGESTED, TRAINED, NOT_BLESSED],
             "not blessed",
             "Run succeeded, but the model is not blessed and not published: "
-            "test precision@1 0.9 is below 1",
+            "test precision@1 0.9030 is below 0.978 (and 1 more)",
         ),
-        (
-            [
-                INGEST,
-                Step("train", "Failed", "Error (exit code 1)", ["error: the loss is nan", "…"]),
-            ],
-            "failed",
-            "Run failed: train: the loss is nan",
-        ),
-        (
-            [INGEST, Step("train", "Failed", "OOMKilled (exit code 137)", ["Step 100: loss = 2"])],
-            "failed",
-            "Run failed: train: OOMKilled (exit code 137)",
-        ),
+        ([INGESTED, NO_BATCH], "failed", "Run failed: train: the training split has 55 records"),
         ([], "unknown", "Run over, and it is not known how: no step"),
+        ([INGESTED], "unknown", "Run over, and it is not known how: ingest succeeded"),
         (
-            [PREDICT, Step("watch", "Succeeded", "", ["  pass …", "Quiet: all 5 rules hold"])],
+            [PREDICTED, QUIET],
             "succeeded",
             "Run succeeded: predicted 1,000 images with version 3 of digits, nothing moved",
         ),
         (
-            [PREDICT, Step("watch", "Succeeded")],  # its log is gone
+            [PREDICTED],
             "succeeded",
-            "Run succeeded: predicted 1,000 images with version 3 of digits; whether anything "
-            "moved is not known, see the log of watch",
+            "Run succeeded: predicted 1,000 images with version 3 of digits",
         ),
-        ([PREDICT], "succeeded", "Run succeeded: predicted 1,000 images with version 3 of digits"),
         (
-            [PREDICT, Step("watch", "Succeeded", "", ["  FAIL …", f"Alarm: {MOVED}"])],
+            [PREDICTED, ALARM],
             "alarm",
             f"Run succeeded, but what came in has moved: {MOVED}",
         ),
         (
-            [Step("predict", "Succeeded", "", ["Nothing new: no images in in/{date}, 2026-11-25"])],
+            [NOTHING_NEW],
             "succeeded",
-            "Run succeeded: nothing new: no images in in/{date}, 2026-11-25",
-        ),
-        (
-            [PREDICT, Step("watch", "Failed", "", ["error: no reference.json"])],
-            "failed",
-            "Run failed: watch: no reference.json",
+            "Run succeeded: nothing new: no images in gs://bucket/incoming/{date}, 2026-11-25",
         ),
     ],
 )
 def test_the_sentence_says_what_came_of_the_run(
-    tmp_path: Path, steps: list[Step], state: str, sentence: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    outcomes: list[Outcome],
+    state: str,
+    sentence: str,
 ) -> None:
-    line, summary = told(tmp_path, steps)
+    monkeypatch.setenv(OUTCOMES, str(tmp_path))
+    for outcome in outcomes:
+        report_outcome(outcome)
+    line = summarize(final("FAILED"), "run-1", "", {"source": "data"}, tmp_path / "summary")
     assert line == f"{sentence} (run run-1)"
+    assert capsys.readouterr().out.splitlines()[-1] == line
+    summary = json.loads((tmp_path / "summary").read_text())
     assert (summary["state"], summary["outcome"], summary["run"]) == (state, sentence, "run-1")
     assert summary["parameters"] == {"source": "data"}
+    reported = Outcome.read(tmp_path, "summary")
+    assert reported and reported.message == line
+
+
+def test_a_push_without_an_evaluation_is_told_too() -> None:
+    steps = [StepState("push", "Succeeded", outcome=PUBLISHED)]
+    assert RunSummary.of(steps).sentence.endswith("/digits/3, test precision@1 0.9890")
 
 
 @pytest.mark.parametrize(
@@ -127,8 +111,10 @@ def test_the_sentence_says_what_came_of_the_run(
     ],
 )
 def test_where_the_steps_cannot_be_known_it_says_what_it_knows(
-    tmp_path: Path, state: str, sentence: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, sentence: str
 ) -> None:
+    monkeypatch.delenv(OUTCOMES, raising=False)
+    monkeypatch.delenv(IN_CLUSTER, raising=False)
     page = "https://kfp.example/#/runs/details/{run}"
     line = summarize(final(state), "run-1", page, {}, tmp_path / "summary")
     assert line.startswith(sentence)
@@ -138,4 +124,34 @@ def test_where_the_steps_cannot_be_known_it_says_what_it_knows(
 @pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=PIPELINES)
 def test_every_step_of_every_pipeline_is_looked_for(pipeline: Pipeline) -> None:
     assert [step for step in STEPS if step in pipeline.step_names] == list(pipeline.step_names)
-    assert pipeline.step_names[-1] in TOLD
+    assert pipeline.step_names[-1] in LOST
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        (
+            "root-driver-failed",
+            "Run failed: root-driver: Error (exit code 64): failed to put file: The specified "
+            "bucket does not exist",
+        ),
+        (
+            "pod-deleted",
+            "Run over, and it is not known how: ingest succeeded, train succeeded, "
+            "evaluate running",
+        ),
+    ],
+)
+def test_what_only_the_workflow_says(name: str, sentence: str) -> None:
+    found = workflow(name)
+    assert RunSummary.of(steps_of(found), terminated(found)).sentence == sentence
+
+
+def test_a_workflow_that_fails_without_a_step_has_its_own_message() -> None:
+    found = workflow("root-driver-failed")
+    del found["status"]["nodes"]
+    found["status"]["message"] = "invalid spec: templates.root: no such template"
+    summary = RunSummary.of(steps_of(found), terminated(found))
+    assert summary.sentence == (
+        "Run failed: the workflow: invalid spec: templates.root: no such template"
+    )

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from components.shared.outcome import Outcome
 from components.summary.workflow import pods_of
 from pipeline.remote import waiting
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Cli
 from tests.pipeline.remote.fake_kfp import FakeKfp
-from tests.workflows import workflow
+from tests.workflows import with_failure, workflow
 
 REGISTRY = ("-p", "destination=gs://bucket/registry")
 
@@ -77,14 +78,15 @@ def test_a_failure_is_shown_with_its_reason_and_the_end_of_its_log(
     kfp_server.web = web
     kfp_server.states = [{"ingest": "SUCCEEDED", "train": "FAILED"}]
     kfp_server.outcome = "FAILED"
-    kfp_server.workflow = workflow("failed")
-    (*_, last) = pods_of(workflow("failed"), "train")
-    kfp_server.logs = {last: "Step 100: loss = nan\nerror: the loss is nan at step 100\nF1125 …\n"}
+    failure = Outcome(step="train", result="failed", message="the loss is nan at step 100")
+    kfp_server.workflow = with_failure(workflow("retried"), failure)
+    (*_, last) = pods_of(workflow("retried"), "train")
+    own = ["Step 100: loss = nan", "error: the loss is nan at step 100"]
+    launcher = [f"{letter}1125 00:51:03.481126      21 launcher_v2.go:151] …" for letter in "IWEF"]
+    kfp_server.logs = {last: "\n".join([*own, *launcher * 200]) + "\n"}
     result = cli("submit", "--host", kfp_server.url, *WAITING, expect=1)
-    assert result.stdout.splitlines()[-4:] == [
-        "   train | Step 100: loss = nan",
-        "   train | error: the loss is nan at step 100",
-        "   train | F1125 …",
+    assert result.stdout.splitlines()[-3:] == [
+        *(f"   train | {line}" for line in own),
         "Run failed: train: the loss is nan at step 100",
     ]
 
@@ -92,9 +94,14 @@ def test_a_failure_is_shown_with_its_reason_and_the_end_of_its_log(
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("oom", "Run failed: train: OOMKilled (exit code 137)"),
+        ("oom", "Run failed: train: OOMKilled (exit code 1)"),
         ("timed-out", "Run timed out: train took longer than it may"),
         ("terminated", "Run terminated during train"),
+        (
+            "root-driver-failed",
+            "Run failed: root-driver: Error (exit code 64): failed to put file: The specified "
+            "bucket does not exist",
+        ),
     ],
 )
 def test_a_failure_without_a_log_has_the_clusters_reason(
@@ -106,14 +113,26 @@ def test_a_failure_without_a_log_has_the_clusters_reason(
     assert result.stdout.splitlines()[-1] == sentence
 
 
-def test_a_push_that_was_skipped_is_shown_with_the_reason(kfp_server: FakeKfp, cli: Cli) -> None:
+def test_what_came_of_a_success_is_what_the_summary_said(kfp_server: FakeKfp, cli: Cli) -> None:
     kfp_server.workflow = workflow("not-blessed")
-    said = "  FAIL min_precision: …\nNot blessed: test precision@1 0.9030 is below 0.978\n"
-    kfp_server.logs = dict.fromkeys(pods_of(workflow("not-blessed"), "evaluate"), said)
-    result = cli("submit", "--host", kfp_server.url, *WAITING)
-    assert result.stdout.splitlines()[-1] == (
+    sentence = (
         "Run succeeded, but the model is not blessed and not published: "
         "test precision@1 0.9030 is below 0.978"
+    )
+    said = (
+        f"Run of another kind\n{sentence} (run V2beta1Run-0)\n"
+        + "I1125 launcher_v2.go:151] …\n" * 500
+    )
+    kfp_server.logs = dict.fromkeys(pods_of(workflow("not-blessed"), "summary"), said)
+    result = cli("submit", "--host", kfp_server.url, *WAITING)
+    assert result.stdout.splitlines()[-1] == sentence
+
+
+def test_a_success_whose_summary_is_gone_says_where_to_look(kfp_server: FakeKfp, cli: Cli) -> None:
+    kfp_server.workflow = workflow("published")
+    result = cli("submit", "--host", kfp_server.url, *WAITING)
+    assert result.stdout.splitlines()[-1] == (
+        "Run succeeded: published, where is not known, see the log of push"
     )
 
 
