@@ -30,12 +30,12 @@ def step_seconds(examples: Path, batch_size: int) -> float:
     """
     from components.config import Train
     from components.shared.manifests import Dataset
-    from components.train.batches import open_batches
+    from components.shared.shards import Shards
+    from components.train.batches import Share, open_batches
     from components.train.distributed.cluster import Cluster
     from components.train.distributed.devices import open_strategy
-    from components.train.fit import _share
     from components.train.loop import compile_steps
-    from components.train.state import State
+    from components.train.model import State
 
     cluster, dataset = Cluster.from_environment(), Dataset.read(examples)
     steps = BLOCK + BATCHES.get(batch_size, min(BATCHES.values()))
@@ -45,7 +45,9 @@ def step_seconds(examples: Path, batch_size: int) -> float:
         state = State.initial(config, dataset.image_shape, len(dataset.class_names))
     train = compile_steps(config, dataset.image_shape, state, strategy)
     seconds = []
-    for block in open_batches(config, _share(config, cluster, dataset, examples)).blocks(0):
+    split = Shards.of(dataset, examples, "train")
+    share = Share.of(split, batch_size, cluster.index, cluster.size)
+    for block in open_batches(config, share).blocks(0):
         start = time.perf_counter()
         float(train(block)["loss"])
         seconds.append((time.perf_counter() - start) / BLOCK)

@@ -83,13 +83,13 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
     from components.train.checkpoints import Checkpoints
     from components.train.distributed.cluster import Cluster
     from components.train.fit import _evaluation, _Training
-    from components.train.state import State
+    from components.train.model import State
     from components.train.summaries import Summaries
 
     examples = Path(os.environ["EXAMPLES"])
     dataset = Dataset.read(examples)
     shape = dataset.image_shape
-    share = Share(Shards.of(dataset, examples, "train"), BATCH, worker=0)
+    share = Share.of(Shards.of(dataset, examples, "train"), BATCH)
     config = Train(max_steps=200 + steps, data_path=data_path)
     state = State.initial(config, shape, 10)
     evaluate = _evaluation(dataset, examples, state, data_path == "resident")

@@ -52,7 +52,7 @@ def test_every_contract_is_kept() -> None:
         ("circles", "components/registry/storage.py", "import components.registry.local_storage"),
         ("tensorflow", "components/registry/registry.py", "import tensorflow"),
         ("starts-fast", "components/train/__main__.py", "import components.train.model"),
-        ("starts-fast", "components/train/distributed/launch.py", "import components.train.loop"),
+        ("starts-fast", "components/train/distributed/trainjob.py", "import components.train.loop"),
         ("kfp", "components/train/train.py", "def later() -> None:\n    from kfp import dsl"),
         ("faces", "components/train/__main__.py", "import components.train.component"),
         ("beam", "components/train/batches.py", "import apache_beam.io"),

@@ -1,48 +1,89 @@
-"""Where batches come from: a split held in memory, or streamed from its shards.
+"""Where batches come from: a split held in memory or streamed from its shards, and shifted.
 
 Both give blocks of whole batches. Everything random follows from the seed and the step, so that a
 step number is the whole data position, and a run that goes on sees just what it would have seen.
+
+An image is held as one line of pixels, row after row, between two margins of background. A shifted
+image is then as many pixels in one piece, begun earlier or later; all that is left to do is to
+blank what a shift to the side carries from the end of one row to the start of the next.
 """
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count, pairwise
-from typing import NamedTuple, Protocol
+from itertools import count
+from math import prod
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
 
 from components.config import Train
-from components.shared.shards import Examples, Shards, batch_limit, prefetch
-from components.train import shifts
+from components.shared.records import ImageShape
+from components.shared.shards import Chunk, Examples, Shards, batch_limit, prefetch
 
-CHUNK = 1_024  # records, at most, that streaming reads as one
-POOL = 16  # chunks that it shuffles together
+CHUNK = 1_024  # records, at most, that are read as one
+POOL = 16  # chunks that streaming shuffles together
+DRAWS = 1 << 20  # shifts that a run which goes on draws at a time, to pass those of its past
 
 
 class Block(NamedTuple):
     """Examples, and the order in which some batches visit them."""
 
-    images: tf.Tensor  # uint8 [examples, line], see shifts.lay_out
+    images: tf.Tensor  # uint8 [examples, line], see lay_out
     labels: tf.Tensor  # int32 [examples]
     order: tf.Tensor  # int32 [batches, batch_size]: rows of images
-    shifts: tf.Tensor  # int32 [batches]: where to cut the images, see shifts.cut
+    shifts: tf.Tensor  # int32 [batches]: where to cut the images, see cut
 
 
 @dataclass(frozen=True)
 class Share:
-    """A worker's part of the training split."""
+    """A worker's part of the training split: as many records as every other worker's, nearly.
 
-    shards: Shards
+    All workers begin an epoch at the same step, so that none sees its records more often.
+    """
+
+    shards: Shards  # that hold the worker's records
+    chunks: list[Chunk]  # the worker's records
     batch_size: int  # examples of a batch that are this worker's
+    steps_an_epoch: int  # whole batches; what is left over differs from epoch to epoch
     worker: int
 
+    @classmethod
+    def of(cls, split: Shards, batch_size: int, worker: int = 0, workers: int = 1) -> Self:
+        """Deals a worker its part.
+
+        Args:
+            split: All shards of the training split.
+            batch_size: Examples of a batch, of all workers together.
+            worker: Which worker, from 0.
+            workers: How many there are; the batch size is a multiple of it.
+        """
+        start = split.records * worker // workers
+        stop = split.records * (worker + 1) // workers
+        chunks, first = [], 0
+        for chunk in split.chunks(batch_limit(split.image_shape, CHUNK)):
+            begin, end = max(start, first), min(stop, first + chunk.records)
+            if begin < end:
+                chunks.append(Chunk(chunk.shard, chunk.start + begin - first, end - begin))
+            first += chunk.records
+        files = {chunk.shard.file for chunk in chunks}
+        shards = [shard for shard in split.shards if shard.file in files]
+        return cls(
+            dataclasses.replace(split, shards=shards),
+            chunks,
+            batch_size // workers,
+            split.records // batch_size,
+            worker,
+        )
+
     @property
-    def steps_an_epoch(self) -> int:
-        """Whole batches in the share; what is left over differs from epoch to epoch."""
-        return self.shards.records // self.batch_size
+    def records(self) -> int:
+        """The worker's records."""
+        return sum(chunk.records for chunk in self.chunks)
 
     def generator(self, seed: int, *key: int) -> np.random.Generator:
         """Returns the generator of one of the worker's random orders."""
@@ -63,22 +104,23 @@ class Resident:
     def __init__(self, config: Train, share: Share) -> None:
         self._config = config
         self._share = share
-        self._shifts = shifts.draw(config)
         self._permutation = lru_cache(maxsize=2)(self._shuffle)
+        share.shards.check()
         images, labels = [], []
-        for batch in share.shards.batches():
-            images.append(shifts.lay_out(batch.images, config.shift))
-            labels.append(batch.labels)
+        for examples in prefetch(share.shards.read([chunk]) for chunk in share.chunks):
+            images.append(lay_out(examples.images, config.shift))
+            labels.append(examples.labels)
         self._images = tf.concat(images, 0)
         self._labels = tf.concat(labels, 0)
 
     def blocks(self, step: int) -> Iterator[Block]:
         """See :class:`Batches`."""
-        while step < self._config.max_steps:
-            stop = end_of_block(self._config, step)
-            order = tf.constant(np.stack([self._batch(number) for number in range(step, stop)]))
-            yield Block(self._images, self._labels, order, tf.constant(self._shifts[step:stop]))
-            step = stop
+        shifts = shifts_from(self._config, step)
+        for start, stop in _bounds(self._config, step):
+            order = np.stack([self._batch(number) for number in range(start, stop)])
+            yield Block(
+                self._images, self._labels, tf.constant(order), tf.constant(shifts(stop - start))
+            )
 
     def _batch(self, step: int) -> npt.NDArray[np.int32]:
         epoch, batch = divmod(step, self._share.steps_an_epoch)
@@ -87,7 +129,7 @@ class Resident:
 
     def _shuffle(self, epoch: int) -> npt.NDArray[np.int32]:
         generator = self._share.generator(self._config.seed, epoch)
-        return generator.permutation(self._share.shards.records).astype(np.int32)
+        return generator.permutation(self._share.records).astype(np.int32)
 
 
 class Streaming:
@@ -100,8 +142,6 @@ class Streaming:
     def __init__(self, config: Train, share: Share) -> None:
         self._config = config
         self._share = share
-        self._shifts = shifts.draw(config)
-        self._chunks = share.shards.chunks(batch_limit(share.shards.image_shape, CHUNK))
         share.shards.check()  # now, since its chunks are read in no order
 
     def blocks(self, step: int) -> Iterator[Block]:
@@ -110,28 +150,28 @@ class Streaming:
 
     def _blocks(self, step: int) -> Iterator[Block]:
         size = self._share.batch_size
-        steps = [step]
-        while steps[-1] < self._config.max_steps:
-            steps.append(end_of_block(self._config, steps[-1]))
-        records = [(stop - start) * size for start, stop in pairwise(steps)]
-        cut = _regroup(self._pools(step), records)
-        for (start, stop), examples in zip(pairwise(steps), cut, strict=True):
+        shifts = shifts_from(self._config, step)
+        pools = self._pools(step)
+        held = next(pools)
+        for start, stop in _bounds(self._config, step):
+            examples, held = _take(held, pools, (stop - start) * size)
             yield Block(
-                shifts.lay_out(examples.images, self._config.shift),
+                lay_out(examples.images, self._config.shift),
                 tf.constant(examples.labels),
                 tf.reshape(tf.range(len(examples.labels)), [-1, size]),
-                tf.constant(self._shifts[start:stop]),
+                tf.constant(shifts(stop - start)),
             )
 
     def _pools(self, step: int) -> Iterator[Examples]:
         """Yields the shuffled examples of each pool, from a step on and for ever."""
+        chunks = self._share.chunks
         size, length = self._share.batch_size, self._share.steps_an_epoch
         skip = step % length * size  # examples visited already, and then those of the epoch
         for epoch in count(step // length):
             left = length * size  # what is left over at an epoch's end is not visited
-            order = self._share.generator(self._config.seed, epoch).permutation(len(self._chunks))
+            order = self._share.generator(self._config.seed, epoch).permutation(len(chunks))
             for first in range(0, len(order), POOL):
-                pool = [self._chunks[place] for place in order[first : first + POOL]]
+                pool = [chunks[place] for place in order[first : first + POOL]]
                 records = sum(chunk.records for chunk in pool)
                 if skip < (stop := min(records, left)):
                     generator = self._share.generator(self._config.seed, epoch, first)
@@ -141,22 +181,19 @@ class Streaming:
                 skip, left = max(0, skip - stop), left - stop
 
 
-def _regroup(pieces: Iterator[Examples], sizes: Iterable[int]) -> Iterator[Examples]:
-    """Cuts the examples of some pieces anew, into pieces of the sizes."""
-    held = next(pieces)
-    for size in sizes:
-        parts = [held]
-        while sum(len(part.labels) for part in parts) < size:
-            parts.append(next(pieces))
-        images, labels = map(np.concatenate, zip(*parts, strict=True))
-        yield Examples(images[:size], labels[:size])
-        held = Examples(images[size:], labels[size:])
+def _take(held: Examples, pools: Iterator[Examples], size: int) -> tuple[Examples, Examples]:
+    """Takes so many examples from those held and the pools after; returns them, and the rest."""
+    parts = [held]
+    while sum(len(part.labels) for part in parts) < size:
+        parts.append(next(pools))
+    images, labels = map(np.concatenate, zip(*parts, strict=True))
+    return Examples(images[:size], labels[:size]), Examples(images[size:], labels[size:])
 
 
 def open_batches(config: Train, share: Share) -> Batches:
     """Opens a share of the training split the way the configuration asks for."""
-    line = shifts.line_length(share.shards.image_shape, config.shift)
-    fits = share.shards.records * line <= config.resident_mib << 20
+    line = line_length(share.shards.image_shape, config.shift)
+    fits = share.records * line <= config.resident_mib << 20
     resident = fits if config.data_path == "auto" else config.data_path == "resident"
     return (Resident if resident else Streaming)(config, share)
 
@@ -164,3 +201,76 @@ def open_batches(config: Train, share: Share) -> Batches:
 def end_of_block(config: Train, step: int) -> int:
     """Returns where the block that starts at a step ends: at a status line, or the last step."""
     return min((step // config.log_every + 1) * config.log_every, config.max_steps)
+
+
+def _bounds(config: Train, step: int) -> Iterator[tuple[int, int]]:
+    while step < config.max_steps:
+        stop = end_of_block(config, step)
+        yield step, stop
+        step = stop
+
+
+def shifts_from(config: Train, step: int) -> Callable[[int], npt.NDArray[np.int32]]:
+    """Returns a function that draws the shifts of the next so many steps, from a step on.
+
+    They are consecutive draws of one generator, which draws those of the steps before once more
+    and forgets them: 10⁹ take seconds, and no memory.
+
+    Returns:
+        The function; of each step, which of the (2·radius + 1)² shifts it takes.
+    """
+    number = (2 * config.shift + 1) ** 2
+    generator = np.random.default_rng(config.seed)
+
+    def draw(steps: int) -> npt.NDArray[np.int32]:
+        return generator.integers(number, size=steps, dtype=np.int32)
+
+    for passed in range(0, step, DRAWS):
+        draw(min(DRAWS, step - passed))
+    return draw
+
+
+def line_length(image_shape: ImageShape, radius: int) -> int:
+    """Returns how many pixels an image is held in, for shifts of up to ``radius`` pixels."""
+    return prod(image_shape) + 2 * _margin(image_shape, radius)
+
+
+def lay_out(images: tf.Tensor, radius: int) -> tf.Tensor:
+    """Turns images ``[n, height, width]`` into lines ``[n, line_length(…, radius)]``."""
+    height, width = images.shape[1:]
+    margin = _margin((height, width), radius)
+    return tf.pad(tf.reshape(images, [-1, height * width]), [[0, 0], [margin, margin]])
+
+
+def cut(
+    lines: tf.Tensor, rows: tf.Tensor, shift: tf.Tensor, image_shape: ImageShape, config: Train
+) -> tf.Tensor:
+    """Cuts a batch out of laid-out images, all shifted alike.
+
+    Args:
+        lines: uint8 ``[examples, line_length(image_shape, radius)]``.
+        rows: int32 ``[batch]``: which of the examples.
+        shift: int32 scalar, which of the (2·radius + 1)² shifts: from where an image's first pixel
+            is taken, ``radius`` up and left of it at 0, then on to the right, row by row.
+        image_shape: Height and width of the images.
+        config: Says the radius, and whether XLA compiles this.
+
+    Returns:
+        uint8 ``[batch, height, width]``.
+    """
+    height, width = image_shape
+    radius = config.shift
+    down, right = shift // (2 * radius + 1), shift % (2 * radius + 1)
+    # Compiled, tf.slice would have XLA compile anew for each place that it begins at.
+    window = xla.dynamic_slice if config.xla else tf.slice
+    begin = [0, down * width + right]
+    pixels = window(tf.gather(lines, rows), begin, [rows.shape[0], height * width])
+    images = tf.reshape(pixels, [-1, height, width])
+    if not radius:
+        return images
+    columns = tf.range(width) + right - radius  # where each column is taken from
+    return tf.where((columns >= 0) & (columns < width), images, tf.zeros([], tf.uint8))
+
+
+def _margin(image_shape: ImageShape, radius: int) -> int:
+    return radius * (image_shape[1] + 1)

@@ -1,14 +1,15 @@
-"""Checkpoints: where a run goes on after it stopped."""
+"""Checkpoints: where a run goes on after it stopped; and what TensorFlow says of a disk."""
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
 
 from components.shared.errors import StepError
-from components.train.state import State
-from components.train.writing import writing
+from components.train.model import State
 
 PREFIX = "ckpt"
 # What TensorFlow raises for a checkpoint cut short, damaged or of other variables; its reader maps
@@ -85,3 +86,25 @@ class Checkpoints:
     def age(self) -> float:
         """Seconds since one was written, or since this attempt began."""
         return time.monotonic() - self._saved
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turns what TensorFlow says of a disk that it cannot write to into the project's words.
+
+    Args:
+        place: Where it writes in the block, for messages.
+
+    Raises:
+        StepError: It cannot.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        # "{{node …}} /where/it/writes/part-0; No space left on device [Op:SaveV2]"
+        text = str(error.message).strip().splitlines()[0].partition(" [Op:")[0]
+        reason = text.rpartition("; ")[2].lower()
+        raise StepError(
+            f"{place}: TensorFlow cannot write there: {reason}; make room or name another place, "
+            "and start again to go on from the last checkpoint"
+        ) from None

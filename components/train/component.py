@@ -46,7 +46,7 @@ def train(
         if not (settings := os.environ.get(TRAINJOB_SETTINGS)):
             manifest = train_and_evaluate(config, Path(examples.path), Path(model.path), directory)
         else:
-            from components.train.distributed.launch import launch
+            from components.train.distributed.trainjob import launch
 
             manifest = launch(settings, config, Path(examples.path), Path(model.path), directory)
             report_trained(manifest)

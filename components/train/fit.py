@@ -1,4 +1,4 @@
-"""The training run: restore, take steps, tell, save, export."""
+"""The training run: restore, take steps, report, save, export."""
 
 import contextlib
 import dataclasses
@@ -25,8 +25,8 @@ from components.train.checkpoints import Checkpoints
 from components.train.distributed.cluster import Cluster
 from components.train.distributed.devices import open_strategy, together
 from components.train.loop import compile_score, compile_steps
+from components.train.model import State
 from components.train.saved_model import export
-from components.train.state import State
 from components.train.summaries import Summaries
 
 CACHED_BATCH = 5_000  # examples that an evaluation scores at once, where the splits are in memory
@@ -50,7 +50,8 @@ def fit(
     checkpoints = Checkpoints(logs, state, config.keep_checkpoints)
     if restored := checkpoints.restore():
         print(f"Going on from {restored}", flush=True)
-    batches = open_batches(config, _share(config, cluster, dataset, examples))
+    split = Shards.of(dataset, examples, "train")
+    batches = open_batches(config, Share.of(split, config.batch_size, cluster.index, cluster.size))
     train = _Training(config, cluster, dataset.image_shape, state, strategy, checkpoints)
     if not cluster.chief:
         train.run(batches)
@@ -61,19 +62,13 @@ def fit(
     return _write(config, dataset, state, scores, output, logs)
 
 
-def _share(config: Train, cluster: Cluster, dataset: Dataset, examples: Path) -> Share:
-    split = Shards.of(dataset, examples, "train")
-    shards = dataclasses.replace(split, shards=cluster.share(split.shards))
-    return Share(shards, config.batch_size // cluster.size, cluster.index)
-
-
 def _evaluation(dataset: Dataset, examples: Path, state: State, in_memory: bool) -> Evaluate:
     splits = {split: Shards.of(dataset, examples, split) for split in SPLITS}
     score = compile_score(state)
     if in_memory:
         held = {name: list(_tensors(shards, CACHED_BATCH)) for name, shards in splits.items()}
         return lambda: {name: score(batches) for name, batches in held.items()}
-    for split in SPLITS[1:]:  # a damaged one is told before training; train's have been looked at
+    for split in SPLITS[1:]:  # a damaged one ends it before training; train's have been looked at
         splits[split].check()
     return lambda: {name: score(_tensors(shards, READ_BATCH)) for name, shards in splits.items()}
 
@@ -104,7 +99,7 @@ class _Training:
 
         Args:
             batches: This worker's share.
-            summaries: Given to the chief, which tells and saves.
+            summaries: Given to the chief, which reports and saves.
             evaluate: Scores all splits; given to the chief.
 
         Returns:
@@ -167,7 +162,7 @@ class _Training:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[Callable[[], signal.Signals | None]]:
-    """Yields a function that tells of SIGTERM or Ctrl-C, instead of either ending the process.
+    """Yields a function that returns a SIGTERM or Ctrl-C, instead of either ending the process.
 
     A second Ctrl-C does end it.
     """

@@ -3,22 +3,22 @@
 Loops are written as TensorFlow's: AutoGraph takes as long to look for Python's as XLA to compile.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
-from math import prod
 
 import tensorflow as tf
 
 from components.config import Train
 from components.shared.manifests import Score
 from components.shared.records import ImageShape
-from components.train import model, shifts
-from components.train.batches import Block
-from components.train.state import State
+from components.train import model
+from components.train.batches import Block, cut
+from components.train.model import State
 
 Figures = dict[str, tf.Tensor]  # loss, gradient_norm, learning_rate: float32 scalars
 Norm = Callable[[model.Weights], tf.Tensor]  # of gradients, float32 scalar
-Steps = Callable[[Block], Figures]  # takes one step a batch; tells of the last
+Steps = Callable[[Block], Figures]  # takes one step a batch; figures of the last
 
 
 def learning_rate(config: Train, step: tf.Tensor) -> tf.Tensor:
@@ -41,13 +41,28 @@ def compile_steps(
     return _replicas(config, image_shape, state, strategy)
 
 
-def _bands(image_shape: ImageShape) -> list[slice]:
-    """Returns the bands of pixels that hidden1 is computed in.
+def in_bands(weights: model.Weights, number: int) -> model.Weights:
+    """Cuts hidden1's weights into those of bands of pixels of nearly equal size.
 
     On a CPU, XLA computes side by side what does not depend on each other. The products of the
     pixels are nearly all of the work; of two halves of them, each core has one, with its weights.
     """
-    return model.bands(prod(image_shape), 1 if _on_gpu() else 2)
+    weights1, *others = weights
+    pixels = weights1.shape[0]
+    number = min(number, pixels)
+    ends = [pixels * band // number for band in range(number + 1)]
+    sizes = [end - start for start, end in itertools.pairwise(ends)]
+    return [tf.split(weights1, sizes), *others]
+
+
+def whole(weights: model.Weights) -> model.Weights:
+    """Undoes :func:`in_bands`."""
+    bands, *others = weights
+    return [tf.concat(bands, 0), *others]
+
+
+def _bands() -> int:
+    return 1 if _on_gpu() else 2
 
 
 def _on_gpu() -> bool:
@@ -62,14 +77,12 @@ def _gradients(
     rows: tf.Tensor,
     shift: tf.Tensor,
 ) -> tuple[tf.Tensor, model.Weights]:
-    """Returns the loss over some rows of a block and its gradients; weights are in bands."""
-    pixels = [
-        shifts.cut(block.images, rows, shift, image_shape, config, band)
-        for band in _bands(image_shape)
-    ]
+    """Returns the loss over some rows of a block, and its gradients."""
+    images = cut(block.images, rows, shift, image_shape, config)
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        loss = model.loss(model.inference(weights, *pixels), tf.gather(block.labels, rows))
+        logits = model.inference(weights, model.normalize(images, config.precision))
+        loss = model.loss(logits, tf.gather(block.labels, rows))
     return loss, tape.gradient(loss, weights)
 
 
@@ -86,10 +99,10 @@ def _assign(state: State, parameters: model.Parameters) -> None:
 def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
     """XLA turns the whole loop into one function: weights and batches never leave it.
 
-    Only the last step's gradient norm is told, and each takes a pass over the gradients. On a CPU
+    Only the last step's gradient norm is wanted, and each takes a pass over the gradients. On a CPU
     the step chooses; a GPU would wait for its host to do so, and gets the last step compiled apart.
     """
-    bands, apart = _bands(image_shape), _on_gpu()
+    apart = _on_gpu()
 
     @tf.function(jit_compile=config.xla, autograph=False)
     def steps(block: Block) -> Figures:
@@ -109,23 +122,26 @@ def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
         ) -> tuple[tf.Tensor, model.Parameters, tf.Tensor, tf.Tensor]:
             def norm(gradients: model.Weights) -> tf.Tensor:
                 last = batch == batches - 1
-                return tf.cond(last, lambda: tf.linalg.global_norm(gradients), lambda: before)
+                return tf.cond(last, lambda: _norm(gradients), lambda: before)
 
-            told = step(batch, parameters, (lambda _: before) if apart else norm)
-            return batch + 1, *told
+            return batch + 1, *step(batch, parameters, (lambda _: before) if apart else norm)
 
-        parameters = [model.split(part, bands) for part in _values(state)]
+        parameters = [in_bands(part, _bands()) for part in _values(state)]
         _, parameters, loss, norm = tf.while_loop(
             lambda batch, *_: batch < batches - apart, body, (0, parameters, 0.0, 0.0)
         )
         if apart:
-            parameters, loss, norm = step(batches - 1, parameters, tf.linalg.global_norm)
-        _assign(state, [model.join(part, bands) for part in parameters])
+            parameters, loss, norm = step(batches - 1, parameters, _norm)
+        _assign(state, [whole(part) for part in parameters])
         state.global_step.assign_add(batches)
         rate = learning_rate(config, start + batches - 1)
         return {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
 
     return steps
+
+
+def _norm(gradients: model.Weights) -> tf.Tensor:
+    return tf.linalg.global_norm(tf.nest.flatten(gradients))
 
 
 def _replicas(
@@ -139,10 +155,11 @@ def _replicas(
 
     @tf.function(jit_compile=config.xla, autograph=False)
     def share(weights: model.Weights, block: Block, rows: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-        split = model.split(weights, _bands(image_shape))
-        loss, gradients = _gradients(config, image_shape, split, block, rows, shift)
+        banded = in_bands(weights, _bands())
+        loss, gradients = _gradients(config, image_shape, banded, block, rows, shift)
         # One vector, since every reduction between workers costs a round trip.
-        return tf.concat([tf.reshape(part, [-1]) for part in (*gradients, loss)], 0)
+        parts = tf.nest.flatten([gradients, loss])
+        return tf.concat([tf.reshape(part, [-1]) for part in parts], 0)
 
     def replica(block: Block, batch: tf.Tensor) -> tf.Tensor:
         replica_here = tf.distribute.get_replica_context().replica_id_in_sync_group % here
@@ -158,7 +175,7 @@ def _replicas(
         gradients = [tf.reshape(part, shape) for part, shape in zip(flat, shapes, strict=True)]
         _assign(state, model.training(config, _values(state), gradients, rate))
         state.global_step.assign_add(1)
-        norm = tf.linalg.global_norm(flat)
+        norm = _norm(flat)
         return {"loss": loss[0], "gradient_norm": norm, "learning_rate": rate}
 
     @tf.function(autograph=False)

@@ -5,12 +5,17 @@ Source: TensorFlow Mechanics 101, ``mnist.py``.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import tensorflow as tf
 
 from components.config import Train
+from components.shared.records import ImageShape
 
-Weights = list[tf.Tensor]  # or tf.Variable: weights and biases, layer by layer
+# Weights and biases, layer by layer: tf.Tensor or tf.Variable. Those of hidden1 may be a list: see
+# loop.in_bands.
+Weights = list[Any]
 # The weights; then, of the same shapes, each thing that the optimizer keeps from step to step.
 Parameters = list[Weights]
 
@@ -37,57 +42,41 @@ def variables(units: Sequence[int], seed: int) -> list[tf.Variable]:
 
 
 def normalize(images: tf.Tensor, precision: str = "float32") -> tf.Tensor:
-    """Turns images into the network's input.
+    """Turns uint8 images into the network's input, 0 to 1, of the type matrices are multiplied in.
 
     Args:
-        images: uint8 ``[batch, height, width]``, or a band of their pixels ``[batch, pixels]``.
-        precision: What matrices are multiplied in: ``float32`` or ``bfloat16``.
-
-    Returns:
-        Of that type, ``[batch, pixels]``, 0 to 1.
+        images: uint8 ``[batch, height, width]``.
+        precision: ``float32`` or ``bfloat16``.
     """
-    return tf.cast(tf.reshape(images, [-1, math.prod(images.shape[1:])]), precision) / 255
+    return tf.cast(images, precision) / 255
 
 
-def bands(pixels: int, number: int) -> list[slice]:
-    """Cuts an image's pixels into so many bands of nearly equal size, none of them empty."""
-    number = min(number, pixels)
-    return [slice(pixels * i // number, pixels * (i + 1) // number) for i in range(number)]
-
-
-def split(weights: Weights, bands: Sequence[slice]) -> Weights:
-    """Splits hidden1's weights into those of bands of pixels."""
-    weights1, *others = weights
-    return [*(weights1[band] for band in bands), *others]
-
-
-def join(weights: Weights, bands: Sequence[slice]) -> Weights:
-    """Undoes :func:`split`."""
-    return [tf.concat(weights[: len(bands)], 0), *weights[len(bands) :]]
-
-
-def inference(weights: Weights, *bands: tf.Tensor) -> tf.Tensor:
+def inference(weights: Weights, images: tf.Tensor) -> tf.Tensor:
     """Computes the logits.
 
     Args:
-        weights: float32, layer by layer; hidden1's split into as many bands as there are.
-        bands: float32 or bfloat16, 0 to 1; matrices are multiplied in their type. One of all pixels
-            ``[batch, pixels]``, or several that lie side by side.
+        weights: float32, layer by layer.
+        images: float32 or bfloat16 ``[batch, height, width]``, 0 to 1; matrices are multiplied in
+            their type.
 
     Returns:
         float32 ``[batch, classes]``.
     """
-    weights = [tf.cast(weight, bands[0].dtype) for weight in weights]
-    weights1, (biases1, *deeper) = weights[: len(bands)], weights[len(bands) :]
-    with tf.name_scope("hidden1"):
-        products = [band @ part for band, part in zip(bands, weights1, strict=True)]
-        units = tf.nn.relu(tf.add_n(products) + biases1)
-    *hidden, (last_weights, last_biases) = zip(deeper[::2], deeper[1::2], strict=True)
-    for number, (layer_weights, layer_biases) in enumerate(hidden, start=2):
+    units = tf.reshape(images, [-1, math.prod(images.shape[1:])])
+    weights = tf.nest.map_structure(lambda weight: tf.cast(weight, units.dtype), weights)
+    *hidden, (last_weights, last_biases) = zip(weights[::2], weights[1::2], strict=True)
+    for number, (layer_weights, layer_biases) in enumerate(hidden, start=1):
         with tf.name_scope(f"hidden{number}"):
-            units = tf.nn.relu(units @ layer_weights + layer_biases)
+            units = tf.nn.relu(_product(units, layer_weights) + layer_biases)
     with tf.name_scope("softmax_linear"):
         return tf.cast(units @ last_weights + last_biases, tf.float32)
+
+
+def _product(units: tf.Tensor, weights: tf.Tensor | list[tf.Tensor]) -> tf.Tensor:
+    """Multiplies units with weights, or band by band where they are in bands of their rows."""
+    bands = tf.nest.flatten(weights)
+    parts = tf.split(units, [band.shape[0] for band in bands], axis=1)
+    return tf.add_n([part @ band for part, band in zip(parts, bands, strict=True)])
 
 
 def loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -110,16 +99,52 @@ def training(
     Source of momentum: Polyak, "Some methods of speeding up the convergence of iteration methods",
     1964.
     """
+    each = tf.nest.map_structure
     weights, *kept = parameters
     directions = gradients
     if config.momentum:
         [velocities] = kept
-        directions = [config.momentum * v + g for v, g in zip(velocities, gradients, strict=True)]
+        directions = each(lambda v, g: config.momentum * v + g, velocities, gradients)
         kept = [directions]
-    return [[w - learning_rate * d for w, d in zip(weights, directions, strict=True)], *kept]
+    return [each(lambda w, d: w - learning_rate * d, weights, directions), *kept]
 
 
 def evaluation(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Counts the examples whose most probable class is the label, int32 scalar."""
     predicted = tf.argmax(logits, axis=1, output_type=tf.int32)
     return tf.reduce_sum(tf.cast(predicted == labels, tf.int32))
+
+
+@dataclass(frozen=True)
+class State:
+    """The variables of a run. Everything random follows from the seed and ``global_step``."""
+
+    variables: list[tf.Variable]  # weights and biases, layer by layer
+    slots: list[list[tf.Variable]]  # what the optimizer keeps beside each of them
+    global_step: tf.Variable  # int64 scalar: steps taken
+
+    @classmethod
+    def initial(cls, config: Train, image_shape: ImageShape, classes: int) -> Self:
+        """Creates the state of a run at step 0."""
+        units = (math.prod(image_shape), *config.hidden_units, classes)
+        weights = variables(units, config.seed)
+        return cls(
+            weights,
+            slots(config, weights),
+            tf.Variable(0, name="global_step", dtype=tf.int64),
+        )
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return int(self.global_step.numpy())
+
+    @property
+    def parameters(self) -> list[list[tf.Variable]]:
+        """All that a step changes, as :func:`training` takes it."""
+        return [self.variables, *self.slots]
+
+    @property
+    def weights(self) -> Weights:
+        """The values of the variables, on this worker, as they are now."""
+        return [tf.constant(variable.numpy()) for variable in self.variables]

@@ -6,8 +6,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from components.shared.records import ImageShape
+from components.train.checkpoints import writing
 from components.train.model import Weights, inference, normalize
-from components.train.writing import writing
 
 
 class Classifier(tf.Module):

@@ -1,4 +1,4 @@
-"""What a run tells: status lines for people, TensorBoard events, the history it hands on."""
+"""What a run reports: status lines, TensorBoard events, and the history it hands on."""
 
 import dataclasses
 import time
@@ -22,8 +22,7 @@ from components.shared.history import HISTORY, read_history, text_of
 from components.shared.manifests import SPLITS, Score
 from components.shared.records import ImageShape
 from components.shared.storage import write_text
-from components.train.model import inference, normalize
-from components.train.state import State
+from components.train.model import State, inference, normalize
 
 BUCKETS = 30  # of a histogram, as many as TensorBoard shows
 
@@ -37,18 +36,18 @@ class Summaries:
     Events are made by TensorBoard's own library and written by a thread: tf.summary runs operations
     for each of them, which takes a tenth of the time of training.
 
-    A run that goes on from a checkpoint forgets what the history told of later steps.
+    A run that goes on from a checkpoint drops the rows of later steps from the history.
     """
 
     def __init__(
         self, directory: Path, config: Train, state: State, image_shape: ImageShape
     ) -> None:
         self._batch_size = config.batch_size
-        # TensorBoard drops what an earlier attempt told of later steps when it sees a restart.
+        # TensorBoard drops an earlier attempt's events of later steps when it sees a restart.
         self._events = {split: EventFileWriter(str(directory / split)) for split in SPLITS}
         self._history = _reopen(directory / HISTORY, state.step)
         card = text_pb("configuration", _card(config))
-        self._tell(state.step, hparams_pb(dataclasses.asdict(config)), card)
+        self._add(state.step, hparams_pb(dataclasses.asdict(config)), card)
         graph = _graph(state, image_shape).as_graph_def().SerializeToString()
         self._events["train"].add_event(Event(wall_time=time.time(), graph_def=graph))
 
@@ -61,36 +60,36 @@ class Summaries:
         self._history.close()
 
     def status(self, step: int, figures: dict[str, float], seconds: float) -> None:
-        """Tells of a step: its figures, and the seconds it took on average in its block."""
+        """Reports a step: its figures, and the seconds it took on average in its block."""
         print(f"Step {step}: loss = {figures['loss']:.2f} ({seconds:.4f} sec)", flush=True)
-        told = {**figures, "examples_per_second": self._batch_size / seconds}
-        self._tell(step, *(scalar_pb(name, value) for name, value in told.items()))
+        scalars = {**figures, "examples_per_second": self._batch_size / seconds}
+        self._add(step, *(scalar_pb(name, value) for name, value in scalars.items()))
         self._record(step, figures)
 
     def scores(self, state: State, scores: dict[str, Score]) -> None:
-        """Tells of an evaluation on all splits, and of how the weights are distributed."""
+        """Reports an evaluation on all splits, and how the weights are distributed."""
         for split, score in scores.items():
             print(f"{split.capitalize()} Data Eval:\n  {score}", flush=True)
-        told: dict[str, float] = {}
+        row: dict[str, float] = {}
         for split, score in scores.items():
-            told[f"precision_at_1/{split}"] = score.precision
+            row[f"precision_at_1/{split}"] = score.precision
             figures = {"precision_at_1": score.precision}
             if split != "train" and score.loss is not None:
-                told[f"loss/{split}"] = figures["loss"] = score.loss
+                row[f"loss/{split}"] = figures["loss"] = score.loss
             scalars = [scalar_pb(name, value) for name, value in figures.items()]
-            self._tell(state.step, *scalars, split=split)
+            self._add(state.step, *scalars, split=split)
         weights = [(v.name.removesuffix(":0"), v.numpy()) for v in state.variables]
-        self._tell(state.step, *(_histogram(name, values) for name, values in weights))
-        self._record(state.step, told)
+        self._add(state.step, *(_histogram(name, values) for name, values in weights))
+        self._record(state.step, row)
         self.flush()
 
     def flush(self) -> None:
-        """Makes all that was told readable to others."""
+        """Makes all that was reported readable to others."""
         for events in self._events.values():
             events.flush()
         self._history.flush()
 
-    def _tell(self, step: int, *summaries: Summary, split: str = "train") -> None:
+    def _add(self, step: int, *summaries: Summary, split: str = "train") -> None:
         merged = Summary(value=[value for summary in summaries for value in summary.value])
         self._events[split].add_event(Event(wall_time=time.time(), step=step, summary=merged))
 

@@ -1,6 +1,13 @@
-"""Training: from a dataset to a SavedModel, exactly resumable at every checkpoint."""
+"""Training: from a dataset to a SavedModel, exactly resumable at every checkpoint.
 
-from collections.abc import Iterator
+Here stands all that is looked at before TensorFlow is imported, which takes seconds: the data, the
+workers, and whether the directory of checkpoints is of this configuration and dataset.
+"""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -8,9 +15,21 @@ from components.config import Train
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset, Model
 from components.shared.outcome import Outcome, report_outcome
-from components.shared.storage import atomic_directory
+from components.shared.storage import atomic_directory, locked, write_text
 from components.train.distributed.cluster import Cluster
-from components.train.identity import claim
+
+RUN_FILE = "run.json"
+# These may change between the attempts of a run, since they do not touch the weights.
+UNIMPORTANT = {
+    "checkpoint_every",
+    "checkpoint_seconds",
+    "keep_checkpoints",
+    "resident_mib",
+    "restart",
+    "worker_timeout",
+}
+# What a run leaves in its directory, and --restart removes.
+LEFTOVERS = (RUN_FILE, "checkpoint", "ckpt-*", "history.jsonl", "*/events.out.tfevents.*")
 
 
 def train_and_evaluate(config: Train, examples: Path, output: Path, logs: Path) -> Model | None:
@@ -34,7 +53,6 @@ def train_and_evaluate(config: Train, examples: Path, output: Path, logs: Path) 
     cluster = Cluster.from_environment()
     _check(config, dataset, cluster)
     with _chiefs(config, dataset, output, logs) if cluster.chief else nullcontext(output) as model:
-        # Only now, since it costs seconds: a wrong configuration is told at once.
         from components.train.fit import fit
 
         trained = fit(config, cluster, dataset, examples, model, logs)
@@ -88,13 +106,108 @@ def _check(config: Train, dataset: Dataset, cluster: Cluster) -> None:
             f"a shift of {config.shift} pixels, but images of {size}, expected a smaller shift "
             "than the images; lower --shift"
         )
-    if cluster.size > len(train.shards):
-        raise StepError(
-            f"{cluster.size} workers, but the training split has {len(train.shards)} shards, "
-            "expected at least one each; lower ingest's --shard-size"
-        )
     if config.batch_size % cluster.size:
         raise StepError(
             f"batch size {config.batch_size} for {cluster.size} workers, expected a multiple of "
             "their number; change --batch-size"
         )
+
+
+@contextmanager
+def claim(directory: Path, config: Train, data: Mapping[str, object]) -> Iterator[None]:
+    """Makes a directory this run's for the block: no other run may write to it meanwhile.
+
+    What it holds must be of the same configuration and data.
+
+    Args:
+        directory: Holds the checkpoints of an earlier attempt, of another run, or nothing.
+        config: With ``restart``, another run's leavings are removed.
+        data: What identifies the dataset, by name.
+
+    Raises:
+        StepError: It holds another run's, and names what differs; or another run writes to it.
+        OSError: It cannot be written.
+    """
+    identity = {k: v for k, v in dataclasses.asdict(config).items() if k not in UNIMPORTANT}
+    identity |= data
+    directory.mkdir(parents=True, exist_ok=True)
+    with locked(directory / ".lock", directory):
+        _take(directory, identity, config.restart)
+        yield
+
+
+def _take(directory: Path, identity: dict[str, object], restart: bool) -> None:
+    differing = _differing(directory, identity)
+    if differing == ["max_steps"] and _longer(directory, identity):
+        _extend(directory, identity, restart)
+    elif differing and not restart:
+        found = _found(directory) or {}
+        differences = [
+            f"{name} {found.get(name)!r} there, {identity.get(name)!r} here"
+            if name in found or name in identity
+            else name
+            for name in differing
+        ]
+        raise StepError(
+            f"{directory}: holds checkpoints of another run ({'; '.join(differences)}); name "
+            "another directory, or discard them with --restart"
+        )
+    elif differing:
+        _discard(directory)
+    if not (directory / RUN_FILE).exists():
+        write_text(directory / RUN_FILE, json.dumps(identity, indent=2) + "\n")
+
+
+def _extend(directory: Path, identity: dict[str, object], restart: bool) -> None:
+    """Makes a run one of more steps, which goes on where it ended.
+
+    Raises:
+        StepError: Its learning rate fell towards its last step: with more of them, the steps that
+            were taken would have been others.
+    """
+    if identity["decay"] == "none":
+        write_text(directory / RUN_FILE, json.dumps(identity, indent=2) + "\n")
+    elif restart:
+        _discard(directory)
+    else:
+        raise StepError(
+            f"{directory}: cannot go on to step {identity['max_steps']}, since with --decay "
+            f"{identity['decay']} the learning rate fell towards its last step; only a run with "
+            "--decay none can be extended. Name another directory, or discard it with --restart"
+        )
+
+
+def _discard(directory: Path) -> None:
+    for path in (path for pattern in LEFTOVERS for path in directory.glob(pattern)):
+        if path.is_dir():  # of a checkpoint that was not finished
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _longer(directory: Path, identity: dict[str, object]) -> bool:
+    before, now = (_found(directory) or {}).get("max_steps"), identity["max_steps"]
+    return isinstance(before, int) and isinstance(now, int) and before < now
+
+
+def _found(directory: Path) -> dict[str, object] | None:
+    """Returns what a directory says of itself, None where it says nothing that can be read."""
+    try:
+        found = json.loads((directory / RUN_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _differing(directory: Path, identity: dict[str, object]) -> list[str]:
+    """Returns the names of what differs, or a phrase on why that cannot be said."""
+    if not (directory / RUN_FILE).exists():
+        # It is there before the first checkpoint is.
+        checkpoints = any(directory.glob("ckpt-*"))
+        return [f"{RUN_FILE}, which says of which, is missing"] if checkpoints else []
+    found = _found(directory)
+    if found is None:
+        return [f"{RUN_FILE} is unreadable"]
+    return [
+        name for name in sorted(found.keys() | identity) if found.get(name) != identity.get(name)
+    ]

@@ -1,6 +1,5 @@
 """A training run as a process, to be killed, stopped or joined by others."""
 
-import json
 import os
 import socket
 import subprocess
@@ -16,6 +15,7 @@ import tensorflow as tf
 
 from components.config import Train
 from components.shared.command_line import flag
+from components.train.distributed.cluster import Cluster
 from components.train.train import train_and_evaluate
 from tests.conftest import ROOT
 
@@ -46,11 +46,11 @@ def start(examples: Path, tmp_path: Path) -> Iterator[Start]:
             command = [sys.executable, "-u", "-m", "components.train"]
             for name, value in {**arguments, **options}.items():
                 command += [flag(name), str(value)]
-            task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+            task = Cluster(workers, index).tf_config
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**os.environ, **({"TF_CONFIG": json.dumps(task)} if workers else {})},
+                env={**os.environ, **({"TF_CONFIG": task} if workers else {})},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

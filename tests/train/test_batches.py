@@ -1,17 +1,30 @@
-"""Every example once an epoch, and the same blocks from any step on."""
+"""Every example once an epoch, the same blocks from any step on, images moved over zeros."""
 
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.config import Train
-from components.shared.manifests import Dataset
+from components.shared.manifests import Dataset, Shard
 from components.shared.shards import Shards
-from components.train.batches import Block, Resident, Share, Streaming, end_of_block
+from components.train import batches as batches_module
+from components.train.batches import (
+    Block,
+    Resident,
+    Share,
+    Streaming,
+    cut,
+    end_of_block,
+    lay_out,
+    line_length,
+    shifts_from,
+)
 
 # A batch size that leaves some of the 4,000 records over in each epoch.
 CONFIG = Train(max_steps=60, batch_size=150, log_every=7, shift=0, seed=5)
@@ -21,7 +34,7 @@ STEPS_AN_EPOCH = 4_000 // 150
 @pytest.fixture(scope="module")
 def share(examples: Path) -> Share:
     dataset = Dataset.read(examples)
-    return Share(Shards.of(dataset, examples, "train"), CONFIG.batch_size, worker=0)
+    return Share.of(Shards.of(dataset, examples, "train"), CONFIG.batch_size)
 
 
 @pytest.fixture(scope="module", params=[Resident, Streaming])
@@ -98,3 +111,98 @@ def test_a_block_is_never_empty_and_never_passes_the_last_step(
     assert end <= last
     assert end > step or step >= last
     assert end % every == 0 or end == last
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (3, 7), (7, 3), (1, 1)])
+@pytest.mark.parametrize("radius", [0, 1, 2, 3])
+@pytest.mark.parametrize("xla", [True, False])
+def test_a_shifted_batch_is_cut_as_from_images_with_a_border(
+    xla: bool, radius: int, shape: tuple[int, int]
+) -> None:
+    config = Train(shift=radius, xla=xla)
+
+    @tf.function(jit_compile=xla)
+    def shifted(rows: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+        return cut(lines, rows, shift, shape, config)
+
+    height, width = shape
+    images = np.random.default_rng(3).integers(256, size=(8, *shape), dtype=np.uint8)
+    lines = lay_out(tf.constant(images), radius)
+    bordered = np.pad(images, [(0, 0), (radius, radius), (radius, radius)])
+    rows = [5, 0, 5]
+    for shift in range((2 * radius + 1) ** 2):
+        top, left = divmod(shift, 2 * radius + 1)
+        expected = bordered[rows, top : top + height, left : left + width]
+        np.testing.assert_array_equal(shifted(tf.constant(rows), tf.constant(shift)), expected)
+    assert shifted.experimental_get_tracing_count() == 1
+
+
+def test_an_image_is_held_between_margins_of_background() -> None:
+    lines = lay_out(tf.ones([2, 28, 28], tf.uint8), radius=2).numpy()
+    assert lines.shape == (2, line_length((28, 28), 2))
+    assert lines.sum() == 2 * 784
+    np.testing.assert_array_equal(lines[:, 58:-58], 1)
+
+
+def test_every_step_draws_one_of_the_shifts_and_the_seed_says_which() -> None:
+    drawn = shifts_from(Train(shift=1, seed=4), 0)(500)
+    assert sorted(set(drawn.tolist())) == list(range(9))
+    np.testing.assert_array_equal(drawn, shifts_from(Train(shift=1, seed=4), 0)(500))
+    assert (drawn != shifts_from(Train(shift=1, seed=5), 0)(500)).any()
+    assert not shifts_from(Train(shift=0), 0)(500).any()
+
+
+@given(radius=st.integers(0, 3), step=st.integers(0, 3_000), sizes=st.lists(st.integers(1, 700)))
+def test_shifts_are_those_drawn_at_once_however_they_are_cut(
+    radius: int, step: int, sizes: list[int]
+) -> None:
+    at_once = np.random.default_rng(7).integers((2 * radius + 1) ** 2, size=20_000, dtype=np.int32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches_module, "DRAWS", 128)
+        draw = shifts_from(Train(shift=radius, seed=7), step)
+    for size in sizes[:20]:
+        np.testing.assert_array_equal(draw(size), at_once[step : step + size])
+        step += size
+
+
+@pytest.mark.parametrize("kind", [Resident, Streaming])
+def test_memory_does_not_grow_with_the_number_of_steps(
+    share: Share, kind: type[Resident] | type[Streaming]
+) -> None:
+    def peak(steps: int) -> int:
+        tracemalloc.start()
+        try:
+            next(iter(kind(Train(max_steps=steps), share).blocks(steps // 2)))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(20_000_000) < peak(2_000_000) + (1 << 20)
+
+
+# Of 400 records, as MNIST's shards are uneven, and with one that has none.
+SIZES = st.lists(st.integers(0, 60), min_size=1, max_size=9).filter(lambda s: sum(s) >= 24)
+
+
+@given(sizes=SIZES, workers=st.integers(1, 6), part=st.integers(1, 4))
+def test_workers_see_every_record_equally_often(sizes: list[int], workers: int, part: int) -> None:
+    shards = [
+        Shard(file=f"shard-{i}", records=size, bytes=0, sha256="0" * 64)
+        for i, size in enumerate(sizes)
+    ]
+    split = Shards(Path(), shards, (2, 2), 10)
+    shares = [Share.of(split, part * workers, index, workers) for index in range(workers)]
+    dealt = [
+        (chunk.shard.file, chunk.start + row)
+        for share in shares
+        for chunk in share.chunks
+        for row in range(chunk.records)
+    ]
+    assert sorted(dealt) == sorted((s.file, row) for s in shards for row in range(s.records))
+    assert len({share.steps_an_epoch for share in shares}) == 1
+    for share in shares:
+        # The rest that an epoch leaves out, another at random every time, is less than a batch.
+        assert 0 <= share.records - share.steps_an_epoch * part <= part
+        assert {chunk.shard.file for chunk in share.chunks} == {
+            shard.file for shard in share.shards.shards
+        }

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from components.config import Train
-from components.train import loop, shifts
-from components.train.batches import Block
-from components.train.loop import compile_score, compile_steps, learning_rate
-from components.train.state import State
+from components.train import loop
+from components.train.batches import Block, lay_out
+from components.train.loop import compile_score, compile_steps, in_bands, learning_rate, whole
+from components.train.model import State, inference, variables
 from tests.conftest import ROOT
 
 SHAPE = (28, 28)
@@ -26,7 +26,7 @@ def block_of_noise(batches: int, size: int, radius: int) -> Block:
     generator = np.random.default_rng(11)
     images = tf.constant(generator.integers(256, size=(64, 28, 28), dtype=np.uint8))
     return Block(
-        shifts.lay_out(images, radius),
+        lay_out(images, radius),
         tf.constant(generator.integers(10, size=64, dtype=np.int32)),
         tf.constant(generator.integers(64, size=(batches, size), dtype=np.int32)),
         tf.constant(generator.integers((2 * radius + 1) ** 2, size=batches, dtype=np.int32)),
@@ -136,7 +136,7 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from components.train.loop import compile_steps
-from components.train.state import State
+from components.train.model import State
 from components.config import Train
 from tests.train.test_loop import SHAPE, block_of_noise
 config = Train(max_steps=40, learning_rate=0.1, momentum=0.9)
@@ -155,6 +155,24 @@ json.dump(ends, open(sys.argv[1], "w"))
     one, two = json.loads(result.read_text())
     assert (one[0], two[0]) == (1, 2)
     np.testing.assert_allclose(two[1:], one[1:], rtol=1e-5)
+
+
+def test_logits_of_bands_of_pixels_are_those_of_the_whole() -> None:
+    weights = [variable.value() for variable in variables((784, 16, 8, 10), seed=2)]
+    images = tf.constant(np.random.default_rng(5).random((3, 28, 28), dtype=np.float32))
+    banded = in_bands(weights, 2)
+    assert [tuple(band.shape) for band in banded[0]] == [(392, 16), (392, 16)]
+    expected = inference(weights, images)
+    np.testing.assert_allclose(inference(banded, images), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("pixels", "number", "bands"), [(784, 5, 5), (784, 1, 1), (1, 2, 1)])
+def test_weights_in_bands_can_be_made_whole(pixels: int, number: int, bands: int) -> None:
+    weights = [variable.value() for variable in variables((pixels, 16, 8, 10), seed=2)]
+    banded = in_bands(weights, number)
+    assert len(banded[0]) == bands
+    for joined, original in zip(whole(banded), weights, strict=True):
+        np.testing.assert_array_equal(joined, original)
 
 
 def test_learning_rate_falls_along_a_cosine_or_stays() -> None:

@@ -29,7 +29,7 @@ def test_there_are_as_many_hidden_layers_as_numbers(hidden: tuple[int, ...]) -> 
     weights = {variable.name.split("/")[0]: tuple(variable.shape) for variable in created[::2]}
     assert list(weights) == [f"hidden{n + 1}" for n in range(len(hidden))] + ["softmax_linear"]
     assert list(weights.values()) == list(itertools.pairwise((784, *hidden, 10)))
-    assert model.inference(created, tf.zeros([3, 784])).shape == (3, 10)
+    assert model.inference(created, tf.zeros([3, 28, 28])).shape == (3, 10)
 
 
 def test_weights_of_a_layer_are_drawn_by_the_seed_and_its_place() -> None:
@@ -50,22 +50,6 @@ def test_weights_are_truncated_normal_by_fan_in_and_biases_zero() -> None:
             # A normal cut off at two standard deviations keeps 0.88 of its own.
             np.testing.assert_allclose(values.std(), 0.88 * limit, rtol=0.02)
         assert not biases.numpy().any()
-
-
-def test_logits_of_bands_of_pixels_are_those_of_the_whole() -> None:
-    weights = [variable.value() for variable in model.variables((784, 16, 8, 10), seed=2)]
-    pixels = tf.constant(np.random.default_rng(5).random((3, 784), dtype=np.float32))
-    split = model.split(weights, model.bands(784, 2))
-    assert [tuple(part.shape) for part in split[:2]] == [(392, 16), (392, 16)]
-    in_bands = model.inference(split, pixels[:, :392], pixels[:, 392:])
-    np.testing.assert_allclose(in_bands, model.inference(weights, pixels), rtol=1e-5, atol=1e-6)
-
-
-def test_weights_that_were_split_can_be_joined() -> None:
-    weights = [variable.value() for variable in model.variables((784, 16, 8, 10), seed=2)]
-    bands = model.bands(784, 5)
-    for joined, whole in zip(model.join(model.split(weights, bands), bands), weights, strict=True):
-        np.testing.assert_array_equal(joined, whole)
 
 
 def test_loss_is_the_mean_cross_entropy() -> None:

@@ -3,13 +3,13 @@
 import os
 import sys
 
-from components.train.distributed.tf_config import tf_config
+from components.train.distributed.cluster import tf_config_of_pod
 
 
 def main() -> None:
     """Sets TF_CONFIG and becomes the train step with the same arguments."""
     name, nodes = os.environ["TRAINJOB"], int(os.environ["TRAINJOB_NODES"])
-    os.environ["TF_CONFIG"] = tf_config(name, nodes, int(os.environ["JOB_COMPLETION_INDEX"]))
+    os.environ["TF_CONFIG"] = tf_config_of_pod(name, nodes, int(os.environ["JOB_COMPLETION_INDEX"]))
     os.execv(sys.executable, [sys.executable, "-m", "components.train", *sys.argv[1:]])
 
 

@@ -1,4 +1,4 @@
-"""Which worker of how many this process is, as TF_CONFIG says; without TensorFlow.
+"""Which worker of how many this process is: TF_CONFIG read, and written for a pod.
 
 Source: https://www.tensorflow.org/guide/distributed_training#TF_CONFIG.
 """
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from components.shared.errors import StepError
-from components.shared.manifests import Shard
 
 EXPECTED = (
     'expected {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
 )
 CHIEFS = ("chief", "master")  # by its older name
+JOB = "node"  # Kubeflow Trainer's name for the job of a TrainJob that trains
+PORT = 2222  # on which its pods listen
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"(?:\[[0-9A-Fa-f:.]{{2,45}}\]|{_NAME}):([0-9]{{1,5}})")
 
@@ -68,9 +69,22 @@ class Cluster:
         """Whether this process writes what the others read."""
         return self.index == 0
 
-    def share(self, shards: list[Shard]) -> list[Shard]:
-        """Returns this worker's part of a split's shards."""
-        return shards[self.index :: self.size]
+
+def tf_config_of_pod(trainjob: str, nodes: int, index: int) -> str:
+    """Returns TF_CONFIG of a pod of a TrainJob; Kubeflow Trainer has no runtime that would set it.
+
+    JobSet names the pods of a replicated job ``<job set>-<job>-<replica>-<index>``, reached in the
+    domain of its service ``<job set>``; the JobSet has the name of the TrainJob.
+
+    Args:
+        trainjob: Name of the TrainJob.
+        nodes: Its number of pods.
+        index: The pod's JOB_COMPLETION_INDEX.
+    """
+    if not 0 <= index < nodes:
+        raise ValueError(f"JOB_COMPLETION_INDEX is {index}, expected 0 to {nodes - 1}")
+    workers = [f"{trainjob}-{JOB}-0-{each}.{trainjob}:{PORT}" for each in range(nodes)]
+    return Cluster(tuple(workers), index).tf_config
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -91,7 +105,7 @@ def _workers(machines: Any, role: Any) -> tuple[list[str], list[str]]:
     """Returns the chief that is set apart, in a list of none or one, and the workers.
 
     Raises:
-        StepError: They are no addresses, or the job has roles that this training has no use for.
+        StepError: An address is not one, or the job has roles that this training has no use for.
     """
     if role not in (*CHIEFS, "worker"):
         raise StepError(

@@ -1,6 +1,6 @@
 """Waiting for the other workers before TensorFlow does; without TensorFlow.
 
-Its own wait cannot be given a deadline or interrupted, and does not tell who is missing.
+Its own wait cannot be given a deadline or interrupted, and does not say who is missing.
 
 Each worker listens on its own address and greets all others with a line: its name and, where the
 launcher gave the job a token, a proof that it knows it, good for this one greeting. Whoever gets a
@@ -110,7 +110,7 @@ class _Listener(socketserver.ThreadingTCPServer):
         return self._greetings.get(line)
 
     def saw(self, worker: str) -> None:
-        """Takes note of a worker that has been told ok."""
+        """Takes note of a worker that has got its ok."""
         with self._changed:
             self.seen.add(worker)
             self._changed.notify()

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.shared.errors import StepError
-from components.shared.manifests import Shard
-from components.train.distributed.cluster import Cluster
+from components.train.distributed.cluster import Cluster, tf_config_of_pod
 
 WORKERS = ["a:1", "b:1", "c:1"]
 
@@ -146,8 +145,15 @@ def test_any_tf_config_is_read_or_refused(text: str) -> None:
             assert 0 <= cluster.index < cluster.size
 
 
-def test_workers_share_the_shards_between_them() -> None:
-    shards = [Shard(file=str(i), records=1, bytes=0, sha256="0" * 64) for i in range(7)]
-    shares = [Cluster(("a", "b", "c"), index).share(shards) for index in range(3)]
-    assert sorted(shard.file for share in shares for shard in share) == list("0123456")
-    assert {len(share) for share in shares} == {2, 3}
+@pytest.mark.parametrize("index", range(3))
+def test_every_pod_of_a_trainjob_names_the_same_workers_and_itself(
+    monkeypatch: pytest.MonkeyPatch, index: int
+) -> None:
+    pods = tuple(f"mnist-1-node-0-{number}.mnist-1:2222" for number in range(3))
+    assert read(monkeypatch, tf_config_of_pod("mnist-1", 3, index)) == Cluster(pods, index)
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_a_pod_outside_the_trainjob_is_refused(index: int) -> None:
+    with pytest.raises(ValueError, match="expected 0 to 2"):
+        tf_config_of_pod("mnist-1", 3, index)

@@ -149,10 +149,10 @@ def test_any_bytes_are_no_hindrance(lines: list[bytes]) -> None:
 
 
 def test_each_job_has_a_token_of_its_own() -> None:
-    from components.train.distributed.trainjob import trainjob
-    from tests.train.distributed.test_launch import SETTINGS
+    from components.train.distributed.trainjob import manifest
+    from tests.train.distributed.test_trainjob import SETTINGS
 
-    jobs = [trainjob("mnist-1", SETTINGS, []) for _ in range(2)]
+    jobs = [manifest("mnist-1", SETTINGS, []) for _ in range(2)]
     tokens = [
         variable["value"]
         for job in jobs

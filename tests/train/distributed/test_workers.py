@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.shared.manifests import Model
+from components.config import Ingest
+from components.ingest.ingest import ingest
+from components.shared.manifests import Dataset, Model
 from tests.train.conftest import Start, assert_same_weights, finish, free_addresses, read_until
 
 OPTIONS = {"max_steps": 120, "log_every": 20, "checkpoint_every": 60, "learning_rate": 0.1}
@@ -83,7 +85,12 @@ def test_worker_that_never_appears_ends_the_run_with_its_name(start: Start) -> N
     )
 
 
-def test_more_workers_than_shards_are_refused(start: Start) -> None:
-    addresses = free_addresses(5)
-    output = finish(start(workers=addresses, index=0, **OPTIONS), expect=1)
-    assert "error: 5 workers, but the training split has 4 shards" in output
+def test_there_may_be_more_workers_than_shards(
+    start: Start, tmp_path: Path, small_source: Path
+) -> None:
+    """As of a split with an uneven shard, of whose records a worker had fewer than its part."""
+    examples = tmp_path / "examples"
+    ingest(Ingest(source=str(small_source), validation_size=500, shard_size=3_950), examples)
+    assert [s.records for s in Dataset.read(examples).splits["train"].shards] == [3_950, 50]
+    options = {"examples": examples, "batch_size": 300, "max_steps": 40, "log_every": 20}
+    assert "Step 40: loss = " in train_together(start, tmp_path, 3, **options)

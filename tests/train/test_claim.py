@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from components.config import Train
 from components.shared.command_line import exit_on_error
 from components.shared.errors import StepError
-from components.train.identity import FILE, claim
+from components.train.train import RUN_FILE, claim
 from tests.train.conftest import Start, finish, read_until
 
 
@@ -28,7 +28,7 @@ def test_the_same_run_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("found", ["[]", "null", "5", '"x"', "{", "[" * 100_000, "{}", "\0\0"])
 def test_an_odd_file_belongs_to_another(tmp_path: Path, found: str) -> None:
-    (tmp_path / FILE).write_text(found)
+    (tmp_path / RUN_FILE).write_text(found)
     with pytest.raises(StepError, match=r"holds checkpoints of another run .* --restart"):
         _claim(tmp_path)
     _claim(tmp_path, restart=True)
@@ -39,7 +39,7 @@ def test_an_odd_file_belongs_to_another(tmp_path: Path, found: str) -> None:
 @given(st.binary(max_size=40))
 def test_whatever_it_holds_is_told(tmp_path_factory: pytest.TempPathFactory, found: bytes) -> None:
     directory = tmp_path_factory.mktemp("logs")
-    (directory / FILE).write_bytes(found)
+    (directory / RUN_FILE).write_bytes(found)
     with pytest.raises(StepError):
         _claim(directory)
 
@@ -49,7 +49,7 @@ def test_checkpoints_that_say_not_of_what_are_another_runs(tmp_path: Path) -> No
     with pytest.raises(StepError, match=r"run.json, which says of which, is missing.*--restart"):
         _claim(tmp_path)
     _claim(tmp_path, restart=True)
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert [path.name for path in tmp_path.iterdir()] == [RUN_FILE]
 
 
 def test_a_volume_that_only_root_can_write_is_one_line(

@@ -7,8 +7,8 @@ import pytest
 from components.config import Train
 from components.shared.errors import StepError
 from components.train.checkpoints import Checkpoints
+from components.train.model import State
 from components.train.saved_model import export
-from components.train.state import State
 from tests.limits import small_files
 
 SHAPE, CLASSES = (28, 28), 10

@@ -18,9 +18,7 @@ from components.config import Train
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset, Model
 from components.train.__main__ import main as train_command
-from components.train.distributed import launch
-from components.train.distributed.launch import Watched
-from components.train.distributed.trainjob import RUNTIME, Settings, trainjob
+from components.train.distributed.trainjob import RUNTIME, Settings, TrainJob, launch, manifest
 from tests.conftest import ROOT
 from tests.train.distributed.fake_kubernetes import FakeKubernetes, serve
 
@@ -48,10 +46,10 @@ def kubernetes() -> Iterator[FakeKubernetes]:
 
 
 @pytest.fixture
-def watched(kubernetes: FakeKubernetes) -> Callable[[], Watched]:
+def attempt(kubernetes: FakeKubernetes) -> Callable[[], TrainJob]:
     """A TrainJob on it; each call is another attempt of the step."""
     api = client.ApiClient(client.Configuration(host=kubernetes.url))
-    return lambda: Watched(api, "team", trainjob("mnist-1", SETTINGS, ["--max-steps=9"]), 0.01)
+    return lambda: TrainJob(api, "team", manifest("mnist-1", SETTINGS, ["--max-steps=9"]), 0.01)
 
 
 def test_data_goes_out_and_the_model_comes_home(
@@ -62,16 +60,16 @@ def test_data_goes_out_and_the_model_comes_home(
     tmp_path: Path,
 ) -> None:
     api = client.ApiClient(client.Configuration(host=kubernetes.url))
-    monkeypatch.setattr("components.train.distributed.launch._in_cluster", lambda: (api, "team"))
+    monkeypatch.setattr("components.train.distributed.trainjob._in_cluster", lambda: (api, "team"))
     kubernetes.outcomes = [(1, "Complete")]
     volume = tmp_path / "volume" / "run-1"
     shutil.copytree(model, volume / "model")  # what the pods would have written
 
     settings = json.dumps(dataclasses.asdict(SETTINGS))
     training = Train(max_steps=300, xla=False)
-    manifest = launch.launch(settings, training, examples, tmp_path / "model", volume)
+    brought = launch(settings, training, examples, tmp_path / "model", volume)
 
-    assert manifest == Model.read(model) == Model.read(tmp_path / "model")
+    assert brought == Model.read(model) == Model.read(tmp_path / "model")
     (job,) = kubernetes.bodies
     assert kubernetes.deleted == [job["metadata"]["name"]]
     arguments = job["spec"]["trainer"]["args"]
@@ -81,53 +79,53 @@ def test_data_goes_out_and_the_model_comes_home(
 
 
 def test_the_chiefs_log_is_shown_once(
-    kubernetes: FakeKubernetes, watched: Callable, capsys: pytest.CaptureFixture
+    kubernetes: FakeKubernetes, attempt: Callable, capsys: pytest.CaptureFixture
 ) -> None:
     kubernetes.outcomes = [(4, "Complete")]
     kubernetes.logs = ["Step 1\n", "Step 1\nStep 2\n", "Step 1\nStep 2\n", "Step 1\nStep 2\nend\n"]
-    watched().run()
+    attempt().run()
     assert capsys.readouterr().out.splitlines() == [
         *("Started TrainJob mnist-1", "Step 1", "Step 2", "end"),
     ]
 
 
 def test_the_log_of_a_pod_that_started_again_is_shown_from_its_start(
-    kubernetes: FakeKubernetes, watched: Callable, capsys: pytest.CaptureFixture
+    kubernetes: FakeKubernetes, attempt: Callable, capsys: pytest.CaptureFixture
 ) -> None:
     kubernetes.outcomes = [(3, "Complete")]
     kubernetes.logs = ["one\ntwo\n", "Going on\n"]
-    watched().run()
+    attempt().run()
     assert capsys.readouterr().out.splitlines()[1:] == ["one", "two", "Going on"]
 
 
 def test_a_failed_job_is_an_error_with_its_reason(
-    kubernetes: FakeKubernetes, watched: Callable
+    kubernetes: FakeKubernetes, attempt: Callable
 ) -> None:
     kubernetes.outcomes = [(2, "Failed")]
     with pytest.raises(StepError, match="TrainJob mnist-1 failed: as told"):
-        watched().run()
+        attempt().run()
 
 
 def test_a_retried_step_adopts_the_running_job(
-    kubernetes: FakeKubernetes, watched: Callable, capsys: pytest.CaptureFixture
+    kubernetes: FakeKubernetes, attempt: Callable, capsys: pytest.CaptureFixture
 ) -> None:
-    kubernetes.answer("POST", _JOBS, {}, trainjob("mnist-1", SETTINGS, []))
-    watched().run()
+    kubernetes.answer("POST", _JOBS, {}, manifest("mnist-1", SETTINGS, []))
+    attempt().run()
     assert kubernetes.created == ["mnist-1"]
     assert "Going on with TrainJob mnist-1" in capsys.readouterr().out
 
 
 def test_a_retried_step_starts_a_failed_job_anew(
-    kubernetes: FakeKubernetes, watched: Callable
+    kubernetes: FakeKubernetes, attempt: Callable
 ) -> None:
     kubernetes.outcomes = [(1, "Failed"), (1, "Complete")]
     with pytest.raises(StepError):
-        watched().run()
-    watched().run()
+        attempt().run()
+    attempt().run()
     assert kubernetes.created == ["mnist-1", "mnist-1"] and kubernetes.deleted == ["mnist-1"]
 
 
-def test_a_cancelled_step_removes_its_job(kubernetes: FakeKubernetes, watched: Callable) -> None:
+def test_a_cancelled_step_removes_its_job(kubernetes: FakeKubernetes, attempt: Callable) -> None:
     kubernetes.outcomes = [(10**9, "Complete")]
 
     def cancel() -> None:
@@ -136,18 +134,18 @@ def test_a_cancelled_step_removes_its_job(kubernetes: FakeKubernetes, watched: C
 
     threading.Thread(target=cancel).start()
     with pytest.raises(SystemExit):
-        watched().run()
+        attempt().run()
     assert kubernetes.deleted == ["mnist-1"] and not kubernetes.jobs
 
 
-def test_missing_rights_are_one_line(kubernetes: FakeKubernetes, watched: Callable) -> None:
+def test_missing_rights_are_one_line(kubernetes: FakeKubernetes, attempt: Callable) -> None:
     kubernetes.forbidden = True
     with pytest.raises(StepError, match=r"answered 403 Forbidden; see deploy/"):
-        watched().run()
+        attempt().run()
 
 
 def test_the_job_asks_for_what_was_compiled() -> None:
-    spec = trainjob("mnist-1", SETTINGS, ["--max-steps=9"])["spec"]
+    spec = manifest("mnist-1", SETTINGS, ["--max-steps=9"])["spec"]
     assert spec["runtimeRef"]["name"] == RUNTIME
     assert spec["trainer"]["numNodes"] == 4
     assert {"name": "PIPELINE_COMMIT", "value": "0123abcd"} in spec["trainer"]["env"]
