@@ -63,3 +63,18 @@ def known(module: str, arguments: list[str]) -> set[str]:
         command, arguments = command.commands[arguments[0]], arguments[1:]
     opts = {opt for param in command.params for opt in (*param.opts, *param.secondary_opts)}
     return opts | {"--help"}
+
+
+def test_the_readme_names_every_package_to_read() -> None:
+    section = TEXTS[ROOT / "README.md"].split("## Read the code")[1].split("\n## ")[0]
+    first, rest = section.split("The rest, by subject:")
+    core = re.findall(r"^\| `([\w/.]+\.py)`", first, re.MULTILINE)
+    assert len(core) == len(set(core)) <= 25
+    assert all((ROOT / path).is_file() for path in core), core
+    named = {str(Path(path).parent) for path in core} | set(re.findall(r"`([\w/]+)`", rest))
+    packages = [
+        str(path.parent.relative_to(ROOT))
+        for top in ("components", "pipeline")
+        for path in (ROOT / top).rglob("*/__init__.py")
+    ]
+    assert [name for name in packages if name not in named and "pages" not in name] == []
