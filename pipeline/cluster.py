@@ -70,7 +70,9 @@ class ClusterSettings(Options):
         "was deleted or lost, and not where the step failed: see docs/cluster.md, Retries.",
     )
     backoff: PositiveInt = Field(
-        default=60, description="Seconds before the first retry, doubled for each further one."
+        default=60,
+        description="Seconds before the first retry, doubled for each further one; a step that is "
+        "not retried waits them, too.",
     )
     timeout: PositiveInt = Field(
         default=3_600, description="Seconds an attempt of a step may take, but for training."

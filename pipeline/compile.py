@@ -100,6 +100,23 @@ class Package:
         """Returns a parameter's default value, None where it has none."""
         return self.inputs.get(name, {}).get("defaultValue")
 
+    @property
+    def requests(self) -> dict[str, str]:
+        """What the pod of each step asks a node for, as ``cpu 4, memory 8Gi``."""
+        found = {}
+        for name, executor in self.spec.get("deploymentSpec", {}).get("executors", {}).items():
+            resources = executor.get("container", {}).get("resources", {})
+            amounts = {
+                "cpu": resources.get("resourceCpuRequest"),
+                "memory": resources.get("resourceMemoryRequest"),
+            }
+            if gpu := resources.get("accelerator"):
+                amounts[gpu["resourceType"]] = gpu["resourceCount"]
+            found[name.removeprefix("exec-")] = ", ".join(
+                f"{resource} {amount}" for resource, amount in amounts.items() if amount
+            )
+        return {step: amounts for step, amounts in found.items() if amounts}
+
     def volumes(self, step: str) -> list[str]:
         """Returns the paths at which a step's pod has persistent volumes."""
         kubernetes = self.platforms.get("platforms", {}).get("kubernetes", {})

@@ -66,6 +66,20 @@ def pods_of(workflow: Mapping[str, Any], name: str) -> dict[str, Node]:
     return {f"{start}-{n['templateName']}-{n['id'].rpartition('-')[2]}": n for n in attempts}
 
 
+def pending_pods(workflow: Mapping[str, Any]) -> dict[str, str]:
+    """Returns what Kubernetes says of pods that have not started yet, by step or driver.
+
+    That is, for instance, ``ImagePullBackOff: …``, or ``Unschedulable: 0/1 nodes are available: 1
+    Insufficient cpu…``.
+    """
+    pending = [n for n in _nodes(workflow) if n["type"] == "Pod" and n["phase"] == "Pending"]
+    found = {}
+    for node in pending:
+        steps = [name for name in _path(node) if name in (*STEPS, "summary")]
+        found[steps[0] if steps else _path(node)[-1]] = str(node.get("message") or "")
+    return found
+
+
 def _nodes(workflow: Mapping[str, Any]) -> list[Node]:
     """Returns the nodes, the earliest first; Argo compresses more than a megabyte of them."""
     status = workflow["status"]
@@ -77,11 +91,11 @@ def _nodes(workflow: Mapping[str, Any]) -> list[Node]:
 
 def _attempts(nodes: list[Node], name: str) -> list[Node]:
     """Returns the pods of a step, or of its driver."""
+    return [node for node in nodes if node["type"] == "Pod" and name in _path(node)]
 
-    def path(node: Node) -> list[str]:
-        return re.sub(r"\(\d+\)", "", node["name"]).split(".")
 
-    return [node for node in nodes if node["type"] == "Pod" and name in path(node)]
+def _path(node: Node) -> list[str]:
+    return re.sub(r"\(\d+\)", "", node["name"]).split(".")
 
 
 def _step(

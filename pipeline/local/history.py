@@ -73,12 +73,17 @@ def _list(console: Console, directory: Path) -> None:
 
 
 def _read(directory: Path) -> Iterator[RunRecord]:
-    for path in directory.glob(f"*/{RunRecord.FILE}"):
-        if not path.parent.is_symlink():
+    for path in _directories(directory):
+        if not path.is_symlink():
             try:
-                yield RunRecord.read(path.parent)
+                yield RunRecord.read(path)
             except StepError as error:
                 click.echo(f"warning: {error}", err=True)
+
+
+def _directories(directory: Path) -> list[Path]:
+    """Returns the directories of the runs, and the links to the newest."""
+    return [path.parent for path in directory.glob(f"*/{RunRecord.FILE}")]
 
 
 def _text(found: object) -> str:
@@ -87,9 +92,9 @@ def _text(found: object) -> str:
 
 
 def _find(directory: Path, name: str) -> tuple[RunRecord, Path]:
-    whole = directory / name
-    ending = [path.parent for path in directory.glob(f"*{name}/{RunRecord.FILE}")]
-    found = [whole.resolve()] if (whole / RunRecord.FILE).is_file() else ending
+    runs = _directories(directory)
+    whole = [path.resolve() for path in runs if path.name == name]
+    found = whole or [p for p in runs if p.name.endswith(name) and not p.is_symlink()]
     if len(found) != 1:
         what = "no run" if not found else f"{len(found)} runs"
         raise StepError(f"{directory}: {what} with a name that ends in {name!r}; see: runs")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from components.shared.code import Code, this_code
 from components.shared.environment import RUN_INDEX
@@ -56,6 +56,12 @@ class RunRecord(Manifest):
     precision: float | None = None  # precision@1 on the test split
     published: str = ""  # where the version lies
     predicted_with: int = 0  # the version that said what the images show; 0: none did
+
+    @field_validator("started")
+    @classmethod
+    def _with_zone(cls, started: datetime.datetime) -> datetime.datetime:
+        """Reads a time without a zone, as another tool may write it, as UTC."""
+        return started if started.tzinfo else started.replace(tzinfo=datetime.UTC)
 
     @classmethod
     def begin(cls, runs: Path, pipeline: Pipeline, parameters: dict[str, Any]) -> Self:

@@ -23,6 +23,7 @@ FINISHED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 # What a server that starts anew, or the way to it, answers.
 AWAY = (429, 500, 502, 503, 504)
 
+CONFLICT = 409
 # It warns of each of its retries; what comes of them is an error of one line.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
@@ -130,6 +131,16 @@ class Request:
     service_account: str = ""
 
 
+def find_or_create_experiment(client: kfp.Client, name: str, namespace: str) -> Any:
+    """Returns an experiment; another submission may create it at this moment."""
+    try:
+        return client.create_experiment(name, namespace=namespace or None)  # or finds it
+    except kfp_server_api.ApiException as error:
+        if error.status != CONFLICT:
+            raise
+        return client.create_experiment(name, namespace=namespace or None)
+
+
 def submit(connection: Connection, request: Request) -> tuple[str, str]:
     """Starts a run.
 
@@ -143,9 +154,7 @@ def submit(connection: Connection, request: Request) -> tuple[str, str]:
     with TemporaryDirectory() as scratch, api_errors_as_step_error(connection.host):
         file = Path(scratch) / "pipeline.yaml"
         request.package.write(file)
-        experiment = client.create_experiment(
-            request.experiment, namespace=connection.namespace or None
-        )
+        experiment = find_or_create_experiment(client, request.experiment, connection.namespace)
         run = client.run_pipeline(
             experiment.experiment_id,
             request.name,

@@ -57,13 +57,28 @@ def _destination(pipeline: Pipeline, request: Any) -> None:
 @click.option(
     "--poll", default=5.0, show_default=True, help="Seconds between two looks while waiting."
 )
-def submit(pipeline: str, wait: bool, poll: float, dry_run: bool, **values: Any) -> None:
+@click.option(
+    "--pending-timeout",
+    type=click.FloatRange(min=0),
+    default=1_800.0,
+    show_default=True,
+    help="Seconds after which waiting ends, and the run goes on, where a pod does not start: its "
+    "image cannot be pulled, no node has room for it, its volume is missing. 0 waits for any time.",
+)
+def submit(
+    pipeline: str,
+    wait: bool,
+    poll: float,
+    pending_timeout: float,
+    dry_run: bool,
+    **values: Any,
+) -> None:
     """Run a pipeline on a cluster."""
     with exit_on_error():
         server, request = read_connection(values), read_request(values)
         _destination(PIPELINES[pipeline], request)
         if dry_run:
-            print_request(values["package"], request)
+            print_request(values["package"], request, pods=request.package.requests)
             return
         from pipeline.remote import client, waiting
 
@@ -71,7 +86,9 @@ def submit(pipeline: str, wait: bool, poll: float, dry_run: bool, **values: Any)
         click.echo(f"Run: {link}")
         if not wait:
             return
-        ended = waiting.wait(server, run_id, log_line, poll)
+        ended = waiting.wait(
+            server, run_id, log_line, poll, pending_timeout, request.package.requests
+        )
     log_line(ended.sentence)
     sys.exit(not ended.succeeded)
 

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from components.shared.addresses import redacted_text
 from components.shared.command_line import build_all
+from components.shared.errors import StepError
 from pipeline.pipelines import MNIST, PIPELINES, Pipeline, redacted_parameters
 
 if TYPE_CHECKING:
@@ -42,12 +43,39 @@ def _typed(context: click.Context, _: click.Parameter, pairs: tuple[str, ...]) -
         values[name.replace("-", "_")] = value
     pipeline = selected_pipeline(context)
     typed = build_all(pipeline.parameters, values)
+    try:
+        _check_addresses(typed)
+    except StepError as error:
+        raise click.BadParameter(f"{error}.") from None
     if unknown := sorted(values.keys() - typed):
         raise click.BadParameter(
             f"no parameter {', '.join(unknown)}; "
             f"'python -m pipeline {pipeline.command} --help' lists them all."
         )
     return typed
+
+
+def _check_addresses(parameters: dict[str, Any]) -> None:
+    """Sees that the steps know what kind of address source and destination are.
+
+    Raises:
+        StepError: They do not.
+    """
+    source, destination = (str(parameters.get(name, "")) for name in ("source", "destination"))
+    if "://" in source:
+        from components.sources.fake import SCHEME, open_fake
+        from components.sources.files import check_scheme
+
+        for part in map(str.strip, source.split(",")):
+            check_scheme(part)
+            if part.startswith(SCHEME):
+                open_fake(part)
+    if "://" in destination:
+        from components.registry.open_storage import BUCKETS
+
+        if (scheme := destination.partition("://")[0]) not in BUCKETS:
+            known = ", ".join(f"{scheme}://" for scheme in BUCKETS)
+            raise StepError(f"{scheme}://…: expected a directory, or an address with {known}")
 
 
 def _all_of(*options: Decorator) -> Decorator:

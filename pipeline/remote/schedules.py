@@ -16,7 +16,13 @@ import kfp_server_api
 
 from components.shared.errors import StepError
 from pipeline.compile import UNTIL
-from pipeline.remote.client import FINISHED, Connection, Request, api_errors_as_step_error
+from pipeline.remote.client import (
+    FINISHED,
+    Connection,
+    Request,
+    api_errors_as_step_error,
+    find_or_create_experiment,
+)
 from pipeline.remote.waiting import patiently
 
 PAGE = 100
@@ -47,9 +53,7 @@ def create(connection: Connection, request: Request, cron: str) -> Created:
     with TemporaryDirectory() as scratch, api_errors_as_step_error(connection.host):
         file = Path(scratch) / "pipeline.yaml"
         package.write(file)
-        experiment = client.create_experiment(
-            request.experiment, namespace=connection.namespace or None
-        )
+        experiment = find_or_create_experiment(client, request.experiment, connection.namespace)
         created = client.create_recurring_run(
             experiment.experiment_id,
             request.name,

@@ -1,10 +1,12 @@
-"""Looking after a run on a cluster until it is over, and telling how it ended."""
+"""Looks after a run on a cluster until it is over, and says how it ended."""
 
 import contextlib
 import json
 import re
+import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import kfp_server_api
@@ -12,11 +14,13 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 
 from components.shared.errors import StepError
 from components.summary.run_summary import RunSummary, StepState
-from components.summary.workflow import STEPS, pods_of, steps_of, terminated
+from components.summary.workflow import STEPS, pending_pods, pods_of, steps_of, terminated
 from pipeline.remote.client import FINISHED, AwayError, Connection, api_errors_as_step_error
 
 PATIENCE = 900.0  # seconds that a server may be away, as while it starts anew
 LONGEST_PAUSE = 30.0  # seconds between two looks for it
+PENDING_LOOK = 10.0  # seconds between two looks for pods that do not start
+PENDING_SHOWN = 30.0  # seconds that a pod may take to start before its reason is shown
 LAST_LINES = 10  # of a failed step's log that are shown
 LAUNCHER = re.compile(r"[IWEF]\d{4} ")  # how a line of KFP's launcher begins
 PHASES = {"SUCCEEDED": "Succeeded", "FAILED": "Failed", "SKIPPED": "Skipped", "RUNNING": "Running"}
@@ -39,8 +43,54 @@ def patiently(call: Callable[[], T], seconds: float) -> T:
     return retrying(call)
 
 
+@dataclass
+class _PendingPods:
+    """The pods of a run that do not start: says why, and for how long that is borne."""
+
+    connection: Connection
+    run_id: str
+    show: Callable[[str], None]
+    timeout: float  # seconds; 0: any time
+    requests: Mapping[str, str]  # what a step's pod asks a node for
+    since: dict[str, float] = field(default_factory=dict)  # by step
+    shown: set[tuple[str, str]] = field(default_factory=set)  # step and message
+    looked: float = 0.0
+
+    def look(self) -> None:
+        """Looks for them, not too often.
+
+        Raises:
+            StepError: One has waited for too long.
+        """
+        now = time.monotonic()
+        if now - self.looked < PENDING_LOOK:
+            return
+        self.looked = now
+        with self.connection.api() as api, api_errors_as_step_error(self.connection.host):
+            workflow = workflow_of(api, self.run_id)
+        pending = pending_pods(workflow) if workflow else {}
+        self.since = {step: self.since.get(step, now) for step in pending}
+        for step, message in pending.items():
+            self._complain(step, message or "no reason is known", now - self.since[step])
+
+    def _complain(self, step: str, message: str, waited: float) -> None:
+        if waited >= PENDING_SHOWN and (step, message) not in self.shown:
+            self.shown.add((step, message))
+            self.show(f"{step:>8} | its pod waits: {message}")
+            if "Insufficient" in message and step in self.requests:
+                self.show(f"{step:>8} | it asks a node for {self.requests[step]}; see compile -h")
+        if self.timeout and waited >= self.timeout:
+            reason = textwrap.shorten(message, 100, placeholder="…")
+            raise StepError(f"{step}: its pod has waited for {waited:.0f} s ({reason})")
+
+
 def wait(
-    connection: Connection, run_id: str, show: Callable[[str], None], seconds: float
+    connection: Connection,
+    run_id: str,
+    show: Callable[[str], None],
+    seconds: float,
+    pending_timeout: float = 0,
+    requests: Mapping[str, str] | None = None,
 ) -> RunSummary:
     """Waits until a run is over.
 
@@ -50,15 +100,19 @@ def wait(
         show: Called with a line whenever a step's state changes, and with the last of a failed
             step's log.
         seconds: Time between two looks.
+        pending_timeout: Seconds that a pod may take to start; 0: any time.
+        requests: What each step's pod asks a node for.
 
     Returns:
         How it ended.
 
     Raises:
-        StepError: The server was away for too long or refuses; the run goes on.
+        StepError: The server was away for too long or refuses, or a pod does not start; the run
+            goes on.
     """
     client = connection.open()
     states: dict[str, str] = {}
+    pending = _PendingPods(connection, run_id, show, pending_timeout, requests or {})
 
     def look() -> Any:
         with api_errors_as_step_error(connection.host):
@@ -73,6 +127,7 @@ def wait(
                     show(f"{task.display_name:>8} | {task.state.lower()}")
             if run.state in FINISHED:
                 break
+            patiently(pending.look, seconds)
             time.sleep(seconds)
     except StepError as error:
         raise StepError(f"{error}; the run {run_id} goes on") from None

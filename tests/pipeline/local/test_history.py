@@ -1,5 +1,6 @@
 """``python -m pipeline runs``: the list, and two side by side."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -54,6 +55,27 @@ def test_what_a_manifest_says_steers_no_terminal(cli: Cli, runs: Path) -> None:
     first = min(path.name for path in runs.glob("mnist-*"))
     output = cli("runs", "--runs", runs, first[-9:], "latest").output
     assert "[2Jfake" in output and "\x1b" not in output + cli("runs", "--runs", runs).output
+
+
+def test_a_time_without_a_zone_has_its_place_in_the_list(cli: Cli, runs: Path) -> None:
+    first, second = sorted(runs.glob("mnist-*/run.json"))
+    for path, started in ((first, "2026-11-01T00:00:00"), (second, "2026-10-31T23:00:00-05:00")):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"started": started}))
+    lines = cli("runs", "--runs", runs).output.splitlines()
+    rows = [line.split()[0] for line in lines if line.lstrip().startswith("mnist-")]
+    assert rows == [first.parent.name, second.parent.name]
+
+
+@pytest.mark.parametrize("name", ["**", "[", "***", "a/**", "no\nrun", "x" * 300])
+def test_a_name_is_no_pattern(cli: Cli, runs: Path, name: str) -> None:
+    error = cli("runs", "--runs", runs, name, "latest", expect=1).stderr
+    assert "with a name that ends in" in error and error.count("\n") == 1
+
+
+def test_a_run_may_have_any_name(cli: Cli, runs: Path) -> None:
+    first = min(runs.glob("mnist-*"))
+    first.rename(runs / "[b]*?")
+    assert "seed" in cli("runs", "--runs", runs, "*?", "latest").output
 
 
 @pytest.mark.parametrize("names", [("none", "latest"), ("", "latest")])

@@ -34,6 +34,7 @@ class FakeKfp:
 
     url: str = ""
     api: str = "/apis/v2beta1"
+    raced: bool = False  # another submission creates an experiment just before this one
     refuse: tuple[int, str] | None = None  # status and message for every request
     token: str = ""  # that requests must carry
     states: list[dict[str, str]] = field(default_factory=list)  # of the steps, a look at a run each
@@ -54,7 +55,7 @@ class FakeKfp:
         routes: dict[str, Callable] = {
             r"GET /healthz": lambda: {"multi_user": False},
             r"GET /experiments": lambda: {"experiments": self._experiments(query)},
-            r"POST /experiments": lambda: self._create("V2beta1Experiment", self.experiments, body),
+            r"POST /experiments": lambda: self._create_experiment(body),
             r"POST /runs": lambda: self._create("V2beta1Run", self.runs, body),
             r"GET /runs/(.+)": self._run,
             r"GET /runs": lambda: self._page("runs", self._runs_of(query), query),
@@ -77,6 +78,12 @@ class FakeKfp:
         (predicate,) = json.loads(query["filter"])["predicates"]
         name = predicate["stringValue"]
         return [found for found in self.experiments if found["display_name"] == name]
+
+    def _create_experiment(self, body: Any) -> dict:
+        created = self._create("V2beta1Experiment", self.experiments, body)
+        if self.raced:
+            raise RefusedError(409, f"Already exist: {body['display_name']}")
+        return created
 
     def _create(self, model: str, into: list[dict], body: Any) -> dict:
         _check_model(model, body)

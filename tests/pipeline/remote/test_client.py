@@ -45,6 +45,16 @@ def test_an_experiment_that_is_there_is_used(kfp_server: FakeKfp, cli: Cli) -> N
     assert len({run["experiment_id"] for run in kfp_server.runs}) == 1
 
 
+@pytest.mark.parametrize("command", [("submit",), ("schedule", "--cron", "0 0 3 * * *")])
+def test_an_experiment_that_another_creates_at_this_moment_is_used(
+    kfp_server: FakeKfp, cli: Cli, command: tuple[str, ...]
+) -> None:
+    kfp_server.raced = True
+    cli(*command, "--host", kfp_server.url, *REGISTRY)
+    (created,) = kfp_server.runs + kfp_server.recurring
+    assert created["experiment_id"] == kfp_server.experiments[0]["experiment_id"]
+
+
 def test_waiting_shows_each_change_once_and_ends_well(kfp_server: FakeKfp, cli: Cli) -> None:
     kfp_server.states = [
         {"ingest": "RUNNING"},
@@ -164,6 +174,7 @@ def test_a_dry_run_sends_nothing(kfp_server: FakeKfp, cli: Cli) -> None:
     arguments = ("-p", "max_steps=20", "-p", "destination=gs://bucket/registry", "--dry-run")
     shown = json.loads(cli("submit", "--host", kfp_server.url, *arguments).output)
     assert shown["parameters"] == {"max_steps": 20, "destination": "gs://bucket/registry"}
+    assert shown["pods"]["train"] == "cpu 4, memory 8Gi"
     assert not kfp_server.runs and not kfp_server.experiments
 
 
@@ -176,6 +187,10 @@ def test_a_dry_run_sends_nothing(kfp_server: FakeKfp, cli: Cli) -> None:
         ("max_steps=many", "valid integer"),
         ("destination=registry", "gone with it"),
         ("destination=/workspace/registry", "gone with it"),
+        ("destination=ftp://server/registry", "expected a directory, or an address with gs://"),
+        ("source=ftp://server/digits", "expected a path, or an address with"),
+        ("source=gs://bucket/a, ftp://server/b", "expected a path, or an address with"),
+        ("source=fake://many", "a number of records"),
     ],
 )
 def test_a_wrong_parameter_is_exit_code_2(

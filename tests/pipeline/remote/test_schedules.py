@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from datetime import date
 from pathlib import Path
 
@@ -185,13 +186,16 @@ def test_it_is_once_the_run_is_over(kfp_server: FakeKfp, cli: Cli) -> None:
     run = kfp_server.start(schedule, "2026-11-25T03:00:00Z")
 
     def end() -> None:
-        assert schedule["status"] == "DISABLED"  # else another might start meanwhile
+        give_up = time.monotonic() + 60
+        while schedule["status"] != "DISABLED" and time.monotonic() < give_up:
+            time.sleep(0.01)
         run["state"] = "FAILED"
 
-    ending = threading.Timer(0.2, end)
+    ending = threading.Thread(target=end)
     ending.start()
     cli("schedule", "delete", "nightly", "--wait", "--poll", "0.01", "--host", kfp_server.url)
     ending.join()
+    assert schedule["status"] == "DISABLED"  # else another might have started meanwhile
     assert not kfp_server.recurring and "killed" not in run
 
 
