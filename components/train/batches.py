@@ -22,7 +22,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
 from components.config import Train
-from components.shared.records import ImageShape
+from components.shared.records import Images, ImageShape
 from components.shared.shards import Chunk, Examples, Shards, batch_limit, prefetch
 
 CHUNK = 1_024  # records, at most, that are read as one
@@ -265,11 +265,18 @@ def cut(
     window = xla.dynamic_slice if config.xla else tf.slice
     begin = [0, down * width + right]
     pixels = window(tf.gather(lines, rows), begin, [rows.shape[0], height * width])
-    images = tf.reshape(pixels, [-1, height, width])
-    if not radius:
-        return images
-    columns = tf.range(width) + right - radius  # where each column is taken from
-    return tf.where((columns >= 0) & (columns < width), images, tf.zeros([], tf.uint8))
+    if radius:
+        # A table of pixels: XLA takes longer to compare the columns of each of them.
+        inside = [_inside(image_shape, move) for move in range(-radius, radius + 1)]
+        pixels *= tf.gather(tf.constant(np.stack(inside)), right)
+    return tf.reshape(pixels, [-1, height, width])
+
+
+def _inside(image_shape: ImageShape, right: int) -> Images:
+    """Marks, of all pixels, 1 for those whose column is in the image after the move, else 0."""
+    height, width = image_shape
+    columns = np.arange(width) + right
+    return np.tile((columns >= 0) & (columns < width), height).astype(np.uint8)
 
 
 def _margin(image_shape: ImageShape, radius: int) -> int:
