@@ -68,11 +68,11 @@ with_dots() {
   while sleep 3 >/dev/null 2>&1; do printf . >&2; done &
   dots=$!
   trap 'kill $dots' EXIT
-  status=0
+  began=$SECONDS status=0
   "$@" || status=$?
   trap - EXIT
   kill $dots
-  echo >&2
+  [ $((SECONDS - began)) -lt 3 ] || echo >&2
   return $status
 }
 
@@ -94,7 +94,8 @@ install_with_uv() {
   if [ -t 2 ]; then uv_install --color=auto; else with_dots uv_install --quiet; fi || return 1 # a terminal gets uv's own progress
   # Bytecode now: an import of TensorFlow takes half the time, and some places let none be written later.
   echo "Compiling their modules, so that they start fast" >&2
-  with_dots uv_install --quiet --compile-bytecode
+  packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  with_dots "$python" -m compileall -qq -j 0 "$packages" || true # some hold files that are no Python
 }
 
 [ "${1:-}" = --development ] && development=yes || development=
