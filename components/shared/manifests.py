@@ -314,6 +314,7 @@ class Model(Manifest):
     version: str = ""  # of the code that trained it, as commit and dirty are
     commit: str = ""
     dirty: bool = False
+    run: str = ""  # that trained it; empty where the runner gave none
     scores: dict[str, Score]  # of the last evaluation during training, by split
 
     @classmethod

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 import platform
 import shutil
 import signal
@@ -15,6 +16,7 @@ import tensorflow as tf
 
 from components.config import Train
 from components.shared.code import this_code
+from components.shared.environment import RUN_ID
 from components.shared.errors import StepError
 from components.shared.history import HISTORY
 from components.shared.manifests import SPLITS, Dataset, Model, Score
@@ -192,6 +194,7 @@ def _write(
 ) -> Model:
     manifest = Model(
         **dataclasses.asdict(this_code()),
+        run=os.environ.get(RUN_ID, ""),
         config=dataclasses.asdict(config),
         step=state.step,
         image_shape=dataset.image_shape,

@@ -11,7 +11,7 @@ from components.train.model import Weights, inference, normalize
 
 
 class Classifier(tf.Module):
-    """The network as it is served."""
+    """The network as it is served: loaded again, it can be called with images."""
 
     def __init__(self, weights: Weights, image_shape: ImageShape) -> None:
         super().__init__()
@@ -19,8 +19,13 @@ class Classifier(tf.Module):
         self.weights = [tf.Variable(weight, trainable=False) for weight in weights]
 
     @tf.function(autograph=False)
-    def serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Classifies uint8 images ``[batch, height, width]``."""
+    def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Classifies uint8 images ``[batch, height, width]``.
+
+        Of another shape, they are refused: TensorFlow Serving compares no shapes, and reshaping
+        would make other images of them.
+        """
+        images = tf.ensure_shape(images, [None, *self._image_shape])
         logits = inference(self.weights, normalize(images))
         return {
             "logits": logits,
@@ -34,9 +39,8 @@ class Classifier(tf.Module):
         image = tf.io.FixedLenFeature([], tf.string)
         images = tf.io.parse_example(examples, {"image": image})["image"]
         pixels = tf.io.decode_raw(images, tf.uint8)
-        # Of another number of pixels, they are refused: reshaping would make other images of them.
         pixels = tf.ensure_shape(pixels, [None, prod(self._image_shape)])
-        return self.serving_default(tf.reshape(pixels, [-1, *self._image_shape]))
+        return self(tf.reshape(pixels, [-1, *self._image_shape]))
 
 
 def export(weights: Weights, image_shape: ImageShape, directory: Path) -> None:
@@ -49,7 +53,7 @@ def export(weights: Weights, image_shape: ImageShape, directory: Path) -> None:
     images = tf.TensorSpec([None, *image_shape], tf.uint8, "images")
     examples = tf.TensorSpec([None], tf.string, "examples")
     signatures = {
-        "serving_default": classifier.serving_default.get_concrete_function(images),
+        "serving_default": classifier.__call__.get_concrete_function(images),
         "examples": classifier.examples.get_concrete_function(examples),
     }
     with writing(directory):

@@ -8,6 +8,9 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from components.shared.environment import RUN_ID
+from components.shared.manifests import Model
+
 
 @pytest.fixture(scope="module")
 def run(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -16,7 +19,9 @@ def run(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     directory = tmp_path_factory.mktemp("summaries")
     config = Train(max_steps=60, log_every=20, checkpoint_every=40)
-    train_and_evaluate(config, examples, directory / "model", directory / "logs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(RUN_ID, "digits-7")
+        train_and_evaluate(config, examples, directory / "model", directory / "logs")
     return directory
 
 
@@ -33,6 +38,10 @@ def read(directory: Path) -> EventAccumulator:
 
 def steps(events: EventAccumulator, tag: str) -> list[int]:
     return [event.step for event in events.Tensors(tag)]
+
+
+def test_the_model_names_the_run_that_trained_it(run: Path) -> None:
+    assert Model.read(run / "model").run == "digits-7"
 
 
 @pytest.mark.parametrize("tag", ["loss", "learning_rate", "gradient_norm", "examples_per_second"])
