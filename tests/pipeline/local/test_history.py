@@ -1,5 +1,6 @@
-"""``python -m pipeline runs``: the list, and two side by side."""
+"""``python -m pipeline runs``: the list, some side by side, and a table for other programs."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -14,12 +15,16 @@ from tests.pipeline.conftest import Cli
 
 @pytest.fixture
 def runs(tmp_path: Path, evaluation: Path) -> Path:
-    """Two runs of other settings, the first published."""
+    """Two runs of other settings, the first published, the second better on validation."""
     for source, seed in (("fake://1", 0), ("fake://[2]", 1)):
         run = RunRecord.begin(tmp_path, MNIST, {"source": source, "seed": seed, "max_steps": 7})
         directory = tmp_path / run.name
         shutil.copytree(evaluation, directory / "evaluate" / "evaluation")
-        steps = {"train": StepRecord(seconds=1.25, exit_code=seed, result="Trained")}
+        path = directory / "evaluate" / "evaluation" / "evaluation.json"
+        figures = json.loads(path.read_text())
+        figures["splits"]["validation"]["precision_at_1"] = 0.97 + seed / 100
+        path.write_text(json.dumps(figures))
+        steps = {"train": StepRecord(seconds=1.25 + seed, exit_code=seed, result="Trained")}
         outcomes = [Outcome(step="evaluate", result="blessed", message="", precision_at_1=0.98)]
         if not seed:
             address = "registry/digits/12"
@@ -34,11 +39,54 @@ def runs(tmp_path: Path, evaluation: Path) -> Path:
 
 def test_list_has_every_run_once_with_what_came_of_it(cli: Cli, runs: Path) -> None:
     lines = cli("runs", "--runs", runs).output.splitlines()
-    names = sorted(path.name for path in runs.glob("mnist-*"))
-    rows = [line for line in lines if line.lstrip().startswith("mnist-")]
-    assert [row.split()[0] for row in rows] == names
-    assert rows[0].split()[1:4] == ["published", "0.9800", "12"]
-    assert rows[1].split()[1] == "failed"
+    rows = [line.split() for line in lines if line.lstrip().startswith("mnist-")]
+    assert sorted(row[0] for row in rows) == sorted(path.name for path in runs.glob("mnist-*"))
+    assert [row[1:3] for row in rows] == [["failed", "0.9800"], ["published", "0.9700"]]
+    assert rows[1][3] == "12"
+
+
+def listed(cli: Cli, runs: Path, *arguments: str) -> list[str]:
+    """Returns the names of the runs, in the order of the list."""
+    lines = cli("runs", "--runs", runs, *arguments).output.splitlines()
+    return [line.split()[0] for line in lines if line.lstrip().startswith("mnist-")]
+
+
+def test_the_best_on_validation_or_in_another_figure_comes_first(cli: Cli, runs: Path) -> None:
+    first, second = sorted(path.name for path in runs.glob("mnist-*"))
+    assert listed(cli, runs) == [second, first]
+    assert listed(cli, runs, "--sort", "started") == [first, second]
+    assert listed(cli, runs, "--sort", "train, seconds") == [first, second]
+
+
+def test_nothing_is_chosen_by_the_test_split(cli: Cli, runs: Path) -> None:
+    output = cli("runs", "--runs", runs).output
+    assert "Test" not in output
+    error = cli("runs", "--runs", runs, "--sort", "test precision@1", expect=1).stderr
+    assert "chosen by validation" in error and error.count("\n") == 1
+
+
+def test_an_unknown_figure_is_answered_with_those_there_are(cli: Cli, runs: Path) -> None:
+    error = cli("runs", "--runs", runs, "--sort", "speed", expect=1).stderr
+    assert "validation loss" in error and "test" not in error and error.count("\n") == 1
+
+
+def test_more_than_two_are_compared_too(cli: Cli, runs: Path) -> None:
+    first, second = sorted(path.name for path in runs.glob("mnist-*"))
+    output = cli("runs", "--runs", runs, first, second, "latest").output
+    (row,) = [line for line in output.splitlines() if " seed " in line]
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == ["seed", "0", "1", "1"]
+    assert "expected no name" in cli("runs", "--runs", runs, first, expect=2).stderr
+
+
+def test_all_settings_and_figures_are_a_table_for_other_programs(
+    cli: Cli, runs: Path, tmp_path: Path
+) -> None:
+    cli("runs", "--runs", runs, "--csv", tmp_path / "runs.csv")
+    rows = list(csv.DictReader((tmp_path / "runs.csv").open()))
+    assert [row["validation precision@1"] for row in rows] == ["0.98", "0.97"]
+    assert [row["source"] for row in rows] == ["fake://[2]", "fake://1"]
+    assert rows[1]["train, seconds"] == "1.25" and rows[1]["version"] == "12"
+    assert cli("runs", "--runs", runs, "--csv", "-").output == (tmp_path / "runs.csv").read_text()
 
 
 def test_two_runs_are_compared_by_what_differs(cli: Cli, runs: Path) -> None:
@@ -61,9 +109,8 @@ def test_a_time_without_a_zone_has_its_place_in_the_list(cli: Cli, runs: Path) -
     first, second = sorted(runs.glob("mnist-*/run.json"))
     for path, started in ((first, "2026-11-01T00:00:00"), (second, "2026-10-31T23:00:00-05:00")):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"started": started}))
-    lines = cli("runs", "--runs", runs).output.splitlines()
-    rows = [line.split()[0] for line in lines if line.lstrip().startswith("mnist-")]
-    assert rows == [first.parent.name, second.parent.name]
+    names = [first.parent.name, second.parent.name]
+    assert listed(cli, runs, "--sort", "started") == names
 
 
 @pytest.mark.parametrize("name", ["**", "[", "***", "a/**", "no\nrun", "x" * 300])
