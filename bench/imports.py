@@ -19,7 +19,7 @@ STEPS = {
     "train": "components.train.fit",
     "evaluate": "components.evaluate.evaluate",
     "push": "components.push.push",
-    "push's fresh process": "components.push.probe",
+    "a registry's fresh process": "components.registry.probe",
 }
 TIMED = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.push.validation import TOLERANCE
+from components.registry.validation import TOLERANCE
 from components.shared.command_line import exit_on_error
 from components.shared.errors import StepError
 from components.shared.process import end_with_parent

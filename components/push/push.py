@@ -5,10 +5,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.config import Push
-from components.push.fresh import run_fresh
-from components.push.validation import SAMPLES, validate
 from components.registry.registry import Registry, Release
 from components.registry.state import Validation, VersionManifest
+from components.registry.validation import SAMPLES, run_fresh, validate
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
 from components.shared.outcome import Outcome, report_outcome
@@ -87,7 +86,7 @@ def _check_exported(
         command = f"python -m components.push.export {model}/saved_model {evaluation}/{SAMPLES}"
         raise StepError(
             f"version {number} of {config.model_name} holds this model already, without "
-            f"{exported}, and a version does not change; convert it beside: {command} {exported}"
+            f"{exported}, and a version does not change; convert it elsewhere: {command} {exported}"
         )
 
 
@@ -116,7 +115,7 @@ def _publish(
     files = _files(model, evaluation)
     saved_model, samples = model / "saved_model", evaluation / SAMPLES
     validation = validate(config, saved_model, samples)
-    _tell(validation)
+    _log(validation)
     with TemporaryDirectory() as scratch:
         if config.export != "none":
             exported = Path(scratch) / EXPORTS[config.export]
@@ -145,7 +144,7 @@ def _files(model: Path, evaluation: Path) -> dict[str, Path]:
     return files
 
 
-def _tell(validation: Validation) -> None:
+def _log(validation: Validation) -> None:
     latency = ", ".join(f"{ms:.1f} ms for {n}" for n, ms in validation.latency_ms.items())
     print(
         f"Validated in a fresh process: {validation.samples} samples on both signatures, largest "

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from components.config import Push
-from components.push.validation import judge
 from components.registry.state import Validation
+from components.registry.validation import check_bounds
 from components.shared.errors import StepError
 
 FOUND = Validation(
@@ -15,7 +15,7 @@ FOUND = Validation(
 
 
 def test_within_the_bounds_is_fine() -> None:
-    judge(Push(max_serving_ms=0.6, max_model_mib=1), Path("model"), FOUND)
+    check_bounds(Push(max_serving_ms=0.6, max_model_mib=1), Path("model"), FOUND)
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ def test_within_the_bounds_is_fine() -> None:
 )
 def test_beyond_a_bound_stops(config: Push, found: dict, reason: str) -> None:
     with pytest.raises(StepError, match=reason):
-        judge(config, Path("model"), FOUND.model_copy(update=found))
+        check_bounds(config, Path("model"), FOUND.model_copy(update=found))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.push.fresh import run_fresh
+from components.registry.validation import run_fresh
 from components.shared.environment import FORKABLE
 from components.shared.errors import StepError
 from tests.conftest import ROOT
@@ -23,7 +23,7 @@ sys.exit(int(sys.argv[2]))
 FORKED = """
 import sys, types
 sys.modules["tensorflow"] = types.ModuleType("tensorflow")
-from components.push.fresh import run_fresh
+from components.registry.validation import run_fresh
 from components.shared.errors import StepError
 try:
     print(run_fresh("a_module", "said", sys.argv[1]), end="")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components.push import probe
+from components.registry import probe
 from components.registry.state import Validation
 from components.shared.errors import StepError
 
