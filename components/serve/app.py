@@ -17,15 +17,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from components.serve.bad_request import BadRequest
-from components.serve.bodies import Bodies
 from components.serve.guard import Guard
-from components.serve.model import Loaded, ServedModel, predict
+from components.serve.limits import Bodies
+from components.serve.model import SIGNATURE, Loaded, ServedModel, predict
+from components.serve.pixels import BadRequest
 
 MODEL = "/v1/models/{model:str}"
+VERSION = MODEL + "/versions/{version:str}"
 PAGE = Path(__file__).parent / "page"
 DESCRIPTION = Path(__file__).parent / "openapi.json"
-AT_ONCE = 2  # requests parsed and answered: each holds some twenty times its size meanwhile
+CONCURRENT = 2  # requests that are parsed at a time, each to some twenty times its size
 
 
 def make_app(name: str, served: ServedModel, max_bytes: int, hosts: Iterable[str] = ()) -> ASGIApp:
@@ -43,13 +44,13 @@ def make_app(name: str, served: ServedModel, max_bytes: int, hosts: Iterable[str
             Route("/", page.html),
             Route("/openapi.json", page.description),
             Route("/page/model.json", page.facts),
-            Route(f"{MODEL}/versions/{{version:str}}:predict", model.answer, methods=["POST"]),
-            Route(f"{MODEL}:predict", model.answer, methods=["POST"]),
-            Route(f"{MODEL}/versions/{{version:str}}", model.status),
+            Route(f"{VERSION}:{{method:str}}", model.answer, methods=["POST"]),
+            Route(f"{MODEL}:{{method:str}}", model.answer, methods=["POST"]),
+            Route(VERSION, model.status),
             Route(MODEL, model.status),
             Mount("/page", StaticFiles(directory=PAGE)),
         ],
-        exception_handlers={HTTPException: _tell},
+        exception_handlers={HTTPException: _error_as_json},
     )
     return Guard(app, hosts)
 
@@ -83,7 +84,7 @@ class _Model:
 
     def __init__(self, name: str, served: ServedModel, max_bytes: int) -> None:
         self._name, self._served = name, served
-        self._bodies, self._workers = Bodies(max_bytes), CapacityLimiter(AT_ONCE)
+        self._bodies, self._workers = Bodies(max_bytes), CapacityLimiter(CONCURRENT)
 
     async def status(self, request: Request) -> Response:
         loaded = self._named(request)
@@ -92,19 +93,26 @@ class _Model:
         return JSONResponse({"model_version_status": [state]})
 
     async def answer(self, request: Request) -> Response:
-        loaded = self._named(request)
+        loaded, method = self._named(request), request.path_params["method"]
+        if method != "predict":
+            signatures = " or ".join(sorted(loaded.model.signatures))
+            raise HTTPException(
+                404,
+                f"{method[:40]!r} is not answered here, expected {self._name}:predict with the "
+                f"signature {signatures}",
+            )
         async with self._bodies.read(request) as body:
-            code, said = await to_thread.run_sync(_answer, loaded, body, limiter=self._workers)
-        return Response(said, code, media_type="application/json")
+            code, answer = await to_thread.run_sync(_answer, loaded, body, limiter=self._workers)
+        return Response(answer, code, media_type="application/json")
 
     def _named(self, request: Request) -> Loaded:
         """Returns the model that a request names, by version or not."""
-        loaded, asked = self._served.current, request.path_params
-        version = asked.get("version", str(loaded.version))
-        if asked["model"] != self._name or version != str(loaded.version):
+        loaded, path = self._served.current, request.path_params
+        version = path.get("version", str(loaded.version))
+        if path["model"] != self._name or version != str(loaded.version):
             raise HTTPException(
                 404,
-                f"Servable not found for request: {asked['model'][:100]}, version {version[:20]}; "
+                f"Servable not found for request: {path['model'][:100]}, version {version[:20]}; "
                 f"here is {self._name}, version {loaded.version}",
             )
         return loaded
@@ -113,34 +121,34 @@ class _Model:
 def _answer(loaded: Loaded, body: bytes) -> tuple[int, bytes]:
     """Answers a request: status and content.
 
-    An exception let out of here would keep, by its traceback, all that the request was parsed to.
+    An exception that left this function would keep the parsed request alive by its traceback.
     """
-    code, said = 200, {}
+    code, answer = 200, {}
     try:
-        said = _predict(loaded, body)
+        answer = _predict(loaded, body)
     except BadRequest as error:
-        code, said = 400, {"error": str(error)}
-    return code, json.dumps(said, allow_nan=False).encode()
+        code, answer = 400, {"error": str(error)}
+    return code, json.dumps(answer, allow_nan=False).encode()
 
 
 def _predict(loaded: Loaded, body: bytes) -> dict[str, Any]:
-    """Predicts in the format of the request: by rows (instances) or by columns (inputs)."""
+    """Predicts in the format of the request: by rows (instances) or by columns (inputs).
+
+    Fields that are not known are passed over, as TensorFlow Serving does: clients send more.
+    """
     try:
-        asked = json.loads(body, parse_constant=_refuse_constant)
+        request = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"JSON Parse error: {error}") from None
-    if not isinstance(asked, dict) or len({"instances", "inputs"} & set(asked)) != 1:
+    if not isinstance(request, dict) or len({"instances", "inputs"} & set(request)) != 1:
         raise BadRequest("expected an object with either 'instances' or 'inputs'")
-    unknown = set(asked) - {"instances", "inputs", "signature_name"}
-    if unknown:
-        raise BadRequest(f"{sorted(unknown)[0]!r} is not known in a request")
-    signature = asked.get("signature_name", "serving_default")
+    signature = request.get("signature_name", "") or SIGNATURE  # TensorFlow Serving's default, too
     if not isinstance(signature, str):
         raise BadRequest("signature_name: expected a string")
     name = "examples" if signature == "examples" else "images"
-    if "inputs" in asked:
-        return {"outputs": predict(loaded, signature, _unwrap(asked["inputs"], name))}
-    rows = asked["instances"]
+    if "inputs" in request:
+        return {"outputs": predict(loaded, signature, _unwrap(request["inputs"], name))}
+    rows = request["instances"]
     if isinstance(rows, list):
         rows = [_unwrap(row, name) for row in rows]
     outputs = predict(loaded, signature, rows)
@@ -157,6 +165,6 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-async def _tell(request: Request, error: Exception) -> Response:
+async def _error_as_json(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)

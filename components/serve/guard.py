@@ -59,15 +59,15 @@ class Guard:
         except ClientDisconnect:
             return  # whoever asked has left: there is nobody to tell
         except Exception as error:  # noqa: BLE001 - one request's fault is not the server's end
-            told = printable(f"{type(error).__name__}: {error}")[:200]
-            print(f"error: {scope['method']} {scope['path'][:100]!r}: {told}", file=sys.stderr)
+            problem = printable(f"{type(error).__name__}: {error}")[:200]
+            print(f"error: {scope['method']} {scope['path'][:100]!r}: {problem}", file=sys.stderr)
             if not started:
                 await _refuse(500, "internal error; see the server's log")(scope, receive, send_on)
 
     def _refused(self, headers: Headers) -> JSONResponse | None:
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self._is_here(host):
-            return _refuse(400, "the host is none of this server's; name it with --allowed-hosts")
+            return _refuse(400, "not a host name of this server; add it with --allowed-hosts")
         if origin is not None and not _is_of(origin, host):
             return _refuse(403, "requests from another site's pages are not answered")
         return None

@@ -11,15 +11,13 @@ from typing import Any, NamedTuple, Self
 import tensorflow as tf
 
 from components.registry.registry import Registry
-from components.serve.bad_request import BadRequest
-from components.serve.pixels import pixels
+from components.serve.pixels import BadRequest, pixels
 from components.shared.errors import StepError, errors_as_step_error, explain, printable
 from components.shared.manifests import Model
 from components.shared.records import ImageShape
 
 SIGNATURE = "serving_default"
-
-REST = 30.0  # seconds between two attempts to load a version that does not
+PAUSE = 30.0  # seconds between two attempts to load a version that does not load
 
 
 class Loaded(NamedTuple):
@@ -53,40 +51,42 @@ class ServedModel:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._broken, self._again = 0, 0.0  # a version that did not load, and when it is tried anew
+        self._broken, self._next_try = 0, 0.0  # a version that did not load; when it is tried anew
         self.current = self._load(self._champion())
 
     def refresh(self) -> bool:
         """Loads the champion if it is another one now; returns whether it is."""
         version = self._champion()
-        rests = version == self._broken and time.monotonic() < self._again
-        if version == self.current.version or rests:
+        waits = version == self._broken and time.monotonic() < self._next_try
+        if version == self.current.version or waits:
             return False
         started = time.monotonic()
         try:
             self.current = self._load(version)
         except Exception:
             # Most of the time is left to what is served.
-            self._broken, self._again = version, 2 * time.monotonic() - started + REST
+            self._broken, self._next_try = version, 2 * time.monotonic() - started + PAUSE
             raise
         return True
 
     def keep_fresh(self, seconds: float, stop: threading.Event) -> None:
-        """Refreshes again and again; where that fails the model in memory stays.
+        """Refreshes again and again; where that fails the model in memory stays, with one warning.
 
-        It is told once.
+        Args:
+            seconds: Between two looks.
+            stop: Ends it.
         """
-        told = ""
+        last_warning = ""
         while not stop.wait(seconds):
             try:
                 if self.refresh():
                     print(f"Serving version {self.current.version}", flush=True)
-                    told = ""
+                    last_warning = ""
             except Exception as error:  # noqa: BLE001 - else no later champion would be served
                 warning = printable(f"version {self.current.version} stays: {explain(error)}")
-                if warning != told:
+                if warning != last_warning:
                     print(f"warning: {warning}", flush=True)
-                told = warning
+                last_warning = warning
 
     def _champion(self) -> int:
         champion = self._registry.champion()
@@ -114,7 +114,7 @@ def predict(loaded: Loaded, signature: str, values: Any) -> dict[str, Any]:
         The outputs by name, each a list of ``n``.
 
     Raises:
-        BadRequest: The values are none of this.
+        BadRequest: The values are anything else.
     """
     signatures, shape = loaded.model.signatures, loaded.image_shape
     if signature not in signatures:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from components.serve.bad_request import BadRequest
+
+class BadRequest(Exception):  # noqa: N818 - what HTTP calls it
+    """A request that cannot be answered; the message says why."""
 
 
 def pixels(images: list[Any], shape: tuple[int, int]) -> np.ndarray:
@@ -25,20 +27,20 @@ def pixels(images: list[Any], shape: tuple[int, int]) -> np.ndarray:
     batch = bytearray()
     for number, image in enumerate(images):
         if not isinstance(image, list) or len(image) != height:
-            raise _not_this(number, shape, f"{_told(image)} for the rows")
+            raise _wrong_image(number, shape, f"{_describe(image)} for the rows")
         for row in image:
             if not isinstance(row, list) or len(row) != width:
-                raise _not_this(number, shape, f"{_told(row)} for a row")
+                raise _wrong_image(number, shape, f"{_describe(row)} for a row")
             if set(map(type, row)) != {int}:
-                raise _not_this(number, shape, "something else than whole numbers")
+                raise _wrong_image(number, shape, "something else than whole numbers")
             try:
                 batch += bytes(row)
             except ValueError:
-                raise _not_this(number, shape, "a number that is none from 0 to 255") from None
+                raise _wrong_image(number, shape, "a number that is not from 0 to 255") from None
     return np.frombuffer(batch, np.uint8).reshape(-1, height, width)
 
 
-def _not_this(number: int, shape: tuple[int, int], got: str) -> BadRequest:
+def _wrong_image(number: int, shape: tuple[int, int], got: str) -> BadRequest:
     height, width = shape
     return BadRequest(
         f"images: image {number}: expected {height} rows of {width} whole numbers from 0 to 255, "
@@ -46,7 +48,7 @@ def _not_this(number: int, shape: tuple[int, int], got: str) -> BadRequest:
     )
 
 
-def _told(value: object) -> str:
+def _describe(value: object) -> str:
     if isinstance(value, list):
         return f"a list of {len(value)}"
     names = {dict: "an object", str: "a string", bool: "a boolean", type(None): "null"}

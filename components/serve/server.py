@@ -9,7 +9,7 @@ import uvicorn
 
 from components.config import Serve
 from components.registry.registry import Registry
-from components.serve.connections import BACKLOG, BoundedConnection
+from components.serve.limits import BACKLOG, BoundedConnection
 from components.shared.errors import StepError
 
 

@@ -94,7 +94,6 @@ def test_what_is_not_there_is_404(ask: Ask, path: str) -> None:
         ([], "either 'instances' or 'inputs'"),
         ({}, "either 'instances' or 'inputs'"),
         ({"instances": [BLANK], "inputs": [BLANK]}, "either 'instances' or 'inputs'"),
-        ({"instances": [BLANK], "other": 1}, "'other' is not known"),
         ({"instances": []}, "at least one"),
         ({"instances": 7}, "at least one"),
         ({"instances": [BLANK[1:]]}, "image 0: expected 28 rows .* got a list of 27"),
@@ -116,7 +115,7 @@ def test_what_is_not_there_is_404(ask: Ask, path: str) -> None:
         ({"instances": [{"b64": ""}], "signature_name": "examples"}, "784 bytes"),
         ({"instances": [{"b64": "/////w=="}], "signature_name": "examples"}, "784 bytes"),
         ({"instances": [BLANK], "signature_name": "\ud800"}, "is not known"),
-        ({"instances": [BLANK], "\ud800": 1}, "is not known"),
+        ({"instance": [BLANK]}, "either 'instances' or 'inputs'"),
         (b'{"instances": [' + b"9" * 5_000 + b"]}", "JSON Parse error"),
         (b'{"instances": ' + b"[" * 9_000 + b"]" * 9_000 + b"}", "JSON Parse error|got a"),
         ({"instances": [{"b64": "AAAA"}], "signature_name": "examples"}, "784 bytes"),
@@ -126,6 +125,32 @@ def test_a_bad_request_gets_400_and_the_reason(ask: Ask, request_: object, reaso
     status, answer = ask(PREDICT, request_)
     assert status == 400
     assert re.search(reason, answer["error"]), answer
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"signature_name": ""},
+        {"parameters": {}},  # which Vertex AI's clients send
+        {"parameters": {"\ud800": [1]}, "other": 1},
+    ],
+)
+def test_what_tensorflow_serving_passes_over_is_passed_over(ask: Ask, more: dict) -> None:
+    assert ask(PREDICT, {"instances": [BLANK]} | more) == ask(PREDICT, {"instances": [BLANK]})
+
+
+@pytest.mark.parametrize("path", ["digits:classify", "digits:regress", "digits/versions/1:x"])
+def test_another_method_says_what_there_is(ask: Ask, path: str) -> None:
+    status, answer = ask(f"/v1/models/{path}", {"examples": [{}]})
+    assert status == 404
+    assert "expected digits:predict with the signature examples or serving_def" in answer["error"]
+
+
+def test_one_image_of_another_size_is_refused(ask: Ask) -> None:
+    for height, width in ((56, 56), (14, 14), (28, 27), (27, 28)):
+        status, answer = ask(PREDICT, {"instances": [[[0] * width] * height]})
+        assert (status, "expected 28 rows of 28" in answer["error"]) == (400, True)
+    assert ask(PREDICT, {"instances": [[[[0] * 3] * 28] * 28]})[0] == 400
 
 
 def test_a_large_request_is_not_read(ask: Ask) -> None:

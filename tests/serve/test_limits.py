@@ -1,11 +1,13 @@
 """No client keeps others out, takes the memory, fills the log, or asks in another site's name."""
 
+import gzip
 import http.client
 import json
 import re
 import socket
 import subprocess
 import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -106,8 +108,8 @@ def test_a_body_that_does_not_come_keeps_nobody_out(running_server: Running) -> 
 
 IMPATIENT = """
 import sys
-from components.serve import bodies, connections
-connections.HEAD_SECONDS, connections.REQUEST_SECONDS, bodies.SECONDS = 0.5, 3.0, 1.0
+from components.serve import limits
+limits.HEAD_SECONDS, limits.REQUEST_SECONDS, limits.BODY_SECONDS = 0.5, 3.0, 1.0
 from components.serve.__main__ import main
 main(sys.argv[1:])
 """
@@ -144,6 +146,44 @@ def test_who_leaves_is_not_logged(running_server: Running) -> None:
             client.close()
     assert send(running_server.address, "GET", "/v1/models/digits")[0] == 200
     assert running_server.log.stat().st_size == before
+
+
+def packed(server: str, body: bytes, encoding: str = "gzip") -> tuple[int, str]:
+    return send(server, "POST", PREDICT, body, **{"Content-Encoding": encoding})
+
+
+def test_a_packed_request_is_answered_as_one_that_is_not(server: str) -> None:
+    body = json.dumps({"instances": [BLANK] * 40}).encode()  # comes in several chunks
+    expected = send(server, "POST", PREDICT, body)
+    assert expected[0] == 200
+    for encoding in ("gzip", "GZIP", "x-gzip"):
+        assert packed(server, gzip.compress(body), encoding) == expected
+    assert packed(server, body, "identity") == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        (gzip.compress(b" " * 262_145), "gzip", 413),
+        (gzip.compress(bytes(1 << 28)), "gzip", 413),  # 256 MiB out of 256 KiB
+        (gzip.compress(b"{}")[:-4], "gzip", 400),
+        (gzip.compress(b"{}") + b"{}", "gzip", 400),
+        (gzip.compress(b"{}") * 2, "gzip", 400),
+        (b'{"instances": []}', "gzip", 400),
+        (b"", "gzip", 400),
+        (zlib.compress(b"{}"), "deflate", 415),
+        (b"{}", "br", 415),
+        (b"{}", "gzip, gzip", 415),
+    ],
+    ids=["too large", "bomb", "cut", "more", "two", "plain", "empty", "deflate", "br", "twice"],
+)
+def test_what_cannot_be_unpacked_is_refused(
+    running_server: Running, body: bytes, encoding: str, status: int
+) -> None:
+    before = resident_mib(running_server.process)
+    found, answer = packed(running_server.address, body, encoding)
+    assert (found, list(json.loads(answer))) == (status, ["error"])
+    assert resident_mib(running_server.process) < before + 20
 
 
 def fill(part: bytes, start: bytes = b'{"instances": [', end: bytes = b"]}") -> bytes:
