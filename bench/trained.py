@@ -35,13 +35,13 @@ def publish(model: Path, destination: Path | str, evaluation: Path | None = None
     from components.registry.state import Validation
     from components.shared.manifests import Model
     from components.shared.predictions import Reference
-    from components.shared.storage import files_of, sha256_of_directory
+    from components.shared.storage import files_of, sha256_of_saved_model
 
     saved_model = model / "saved_model"
     files = {**files_of(saved_model), Model.FILE: model / Model.FILE}
     if evaluation:
         files[Reference.FILE] = evaluation / Reference.FILE
-    sha256 = sha256_of_directory(saved_model)
+    sha256 = sha256_of_saved_model(saved_model)
     release = Release(
         run_id=sha256,
         model_sha256=sha256,

@@ -285,6 +285,11 @@ class Push(Options):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
         description="Name of the model in the registry.",
     )
+    hold: bool = Field(
+        default=False,
+        description="Publish without making the version the champion; the command that does is "
+        "named.",
+    )
     export: Literal["none", "litert", "onnx"] = Field(
         default="none",
         description="Another format to put beside the SavedModel, checked against its answers.",

@@ -28,7 +28,7 @@ from components.shared.errors import StepError, log_line
 from components.shared.evaluation import Comparison, Mistake, Roc, Serving, Slice, SplitEvaluation
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model, Score
 from components.shared.outcome import Outcome, report_outcome
-from components.shared.storage import atomic_directory, sha256_of_directory
+from components.shared.storage import atomic_directory, sha256_of_saved_model
 
 
 class Measured(NamedTuple):
@@ -80,7 +80,7 @@ def evaluate(
         evaluation = Evaluation(
             verdicts=judge(config, measured.splits, measured.champion, measured.serving),
             warnings=_warnings(dataset, manifest),
-            model_sha256=sha256_of_directory(model / "saved_model"),
+            model_sha256=sha256_of_saved_model(model / "saved_model"),
             dataset_fingerprint=dataset.fingerprint,
             config=dataclasses.asdict(config),
             versions={

@@ -12,6 +12,7 @@ def push(
     run_id: str,
     destination: str,
     model_name: str,
+    hold: bool,
     export: str,
     max_serving_ms: float,
     max_model_mib: float,

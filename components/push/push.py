@@ -12,7 +12,7 @@ from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
 from components.shared.outcome import Outcome, report_outcome
 from components.shared.predictions import Reference
-from components.shared.storage import files_of, sha256_of_directory
+from components.shared.storage import files_of, sha256_of_saved_model
 
 MODEL_CARD = "model_card.md"
 EXPORTS = {"litert": "model.tflite", "onnx": "model.onnx"}
@@ -41,20 +41,23 @@ def push(config: Push, model: Path, evaluation: Path, run_id: str = "") -> str:
     judged = Evaluation.read(evaluation)
     sha256 = _check_judged(model, evaluation, judged)
     version = registry.published_by(run_id or sha256, sha256)
-    if version is not None:
-        _check_exported(config, registry.manifest(version), version, model, evaluation)
-        print(f"Version {version} of {config.model_name} holds this model already")
-    else:
+    if version is None:
         version = _publish(config, registry, model, evaluation, judged, run_id or sha256)
-    champion = registry.advance(version)
-    if champion.version != version:
-        print(f"Version {champion.version} stays the champion", flush=True)
+        message = f"Published {config.model_name} version {version} to "
+    else:
+        _check_exported(config, registry.manifest(version), version, model, evaluation)
+        message = f"Version {version} of {config.model_name} holds this model already, in "
     address = f"{registry.location}/{version}"
+    message += address
+    champion = registry.champion() if config.hold else registry.advance(version)
+    if champion is None or champion.version != version:
+        in_use = f"version {champion.version} stays the champion" if champion else "no champion yet"
+        message += f"; {in_use}; to promote it: {registry.promotion(version)}"
     report_outcome(
         Outcome(
             step="push",
             result="published",
-            message=f"Published {config.model_name} version {version} to {address}",
+            message=message,
             precision_at_1=judged.splits["test"].precision_at_1,
             version=version,
             address=address,
@@ -95,7 +98,7 @@ def _check_judged(model: Path, evaluation: Path, judged: Evaluation) -> str:
     if not judged.blessed:
         failed = "; ".join(verdict.reason for verdict in judged.verdicts if not verdict.passed)
         raise StepError(f"{evaluation}: not blessed ({failed}), so the model is not published")
-    found = sha256_of_directory(model / "saved_model")
+    found = sha256_of_saved_model(model / "saved_model")
     if found != judged.model_sha256:
         raise StepError(
             f"{model}: sha256 {found}, but {judged.model_sha256} was evaluated in {evaluation}; "
@@ -138,7 +141,7 @@ def _files(model: Path, evaluation: Path) -> dict[str, Path]:
     files = files_of(model / "saved_model")
     files[Model.FILE] = model / Model.FILE
     files[Evaluation.FILE] = evaluation / Evaluation.FILE
-    for name in (MODEL_CARD, Reference.FILE):
+    for name in (MODEL_CARD, Reference.FILE, SAMPLES):  # the last for whoever copies it
         if (evaluation / name).is_file():
             files[name] = evaluation / name
     return files

@@ -4,6 +4,7 @@ A version is published once a run, whole, and never changed. Source of the layou
 Serving, which loads the highest number under a model's directory.
 """
 
+import shlex
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,8 @@ class Release(NamedTuple):
     validation: Validation
     files: Mapping[str, Path]  # what goes into the version, by its name in the version
     code: Code = NOT_KNOWN  # that trained the model
+    copied_from: str = ""  # the version in another registry that this is a copy of
+    digests: Mapping[str, Digest] | None = None  # what the files have to be; None: what they are
 
 
 class Registry:
@@ -130,10 +133,9 @@ class Registry:
         """Publishes a version, once a run however often it is called, and returns its number."""
         if not release.run_id.isprintable() or len(release.run_id) > 200:
             raise StepError(f"run id {release.run_id!r}: expected at most 200 printable characters")
-        digests = {}
-        for name, path in release.files.items():
-            with path.open("rb") as file:
-                digests[checked_name(name)] = Digest.of(file)
+        digests = release.digests or {
+            checked_name(name): _digest(path) for name, path in release.files.items()
+        }
         for _ in range(ATTEMPTS):
             claim = self._claim(release, content_sha256(digests))
             if claim.version not in self.versions():
@@ -146,6 +148,14 @@ class Registry:
                 return claim.version
             self._drop_claims({claim.version})
         raise StepError(f"{self.location}: others keep taking the numbers; try again")
+
+    def promotion(self, version: int) -> str:
+        """Returns the command that makes a version the champion."""
+        destination, _, model_name = self.location.rpartition("/")
+        return (
+            f"python -m components.registry promote {version} "
+            f"--destination {shlex.quote(destination or '.')} --model-name {model_name}"
+        )
 
     def verify(self, version: int) -> list[str]:
         """Reads a version's files through and returns what is wrong with them, one line each."""
@@ -332,7 +342,7 @@ class Registry:
                 )
         return problems
 
-    def _write(self, claim: Claim, release: Release, digests: dict[str, Digest]) -> None:
+    def _write(self, claim: Claim, release: Release, digests: Mapping[str, Digest]) -> None:
         """Publishes a release under the number that was claimed for it."""
         manifest = VersionManifest(
             version=claim.version,
@@ -341,15 +351,15 @@ class Registry:
             model_sha256=release.model_sha256,
             precision_at_1=release.precision_at_1,
             validation=claim.validation,
-            files=digests,
+            files=dict(digests),
             code=release.code,
+            copied_from=release.copied_from,
         )
         parts = {name: Part(path, digests[name]) for name, path in release.files.items()}
         with TemporaryDirectory() as scratch:
             manifest.write(Path(scratch))
             path = Path(scratch) / VersionManifest.FILE
-            with path.open("rb") as file:
-                parts[VersionManifest.FILE] = Part(path, Digest.of(file))
+            parts[VersionManifest.FILE] = Part(path, _digest(path))
             self.storage.publish(claim.version, parts)
 
     def _claim(self, release: Release, content: str) -> Claim:
@@ -401,6 +411,11 @@ class Registry:
         raise StepError(
             f"{self.location}/{champion.version}: was removed meanwhile; the champion is {now}"
         )
+
+
+def _digest(path: Path) -> Digest:
+    with path.open("rb") as file:
+        return Digest.of(file)
 
 
 def _version_of(runs: Runs, run_id: str, model_sha256: str, versions: list[int]) -> int | None:

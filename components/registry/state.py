@@ -5,7 +5,7 @@ compare-and-swap.
 """
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import BaseModel, Field
@@ -44,6 +44,7 @@ class VersionManifest(Manifest):
     validation: Validation
     files: dict[str, Digest]  # by name; all but this one
     code: Code = NOT_KNOWN  # that trained the model
+    copied_from: str = ""  # the version in another registry that this is a copy of
 
 
 class Champion(Manifest):
@@ -121,7 +122,7 @@ class Runs(Manifest):
         return Runs(last=self.last, runs=kept)
 
 
-def content_sha256(files: dict[str, Digest]) -> str:
+def content_sha256(files: Mapping[str, Digest]) -> str:
     """Identifies a version's files: sha256 over their names and sha256 sums."""
     lines = (f"{digest.sha256}  {name}\n" for name, digest in sorted(files.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

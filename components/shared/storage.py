@@ -206,14 +206,27 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def sha256_of_directory(directory: Path) -> str:
-    """Returns the sha256 over the names and contents of a directory's files.
+def sha256_of_saved_model(directory: Path) -> str:
+    """Returns the sha256 that identifies a model: two with equal weights and graphs have one.
+
+    TensorFlow writes a random number into ``fingerprint.pb``, so that file does not count.
+
+    Raises:
+        StepError: As :func:`files_of`.
+    """
+    return sha256_of_directory(directory, without="fingerprint.pb")
+
+
+def sha256_of_directory(directory: Path, without: str = "") -> str:
+    """Returns the sha256 over the names and contents of a directory's files, but for one.
 
     Raises:
         StepError: As :func:`files_of`.
     """
     digest = hashlib.sha256()
     for name, path in files_of(directory).items():
+        if name == without:
+            continue
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         digest.update(f"{content}  {name}\n".encode())

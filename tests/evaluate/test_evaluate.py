@@ -17,7 +17,7 @@ import tensorflow as tf
 from components.evaluate.evaluate import evaluate
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
-from components.shared.storage import sha256_of_directory
+from components.shared.storage import sha256_of_saved_model
 from tests.conftest import ROOT, TEST, Command, Outcomes
 from tests.evaluate.conftest import LENIENT, LENIENT_OPTIONS
 
@@ -52,7 +52,7 @@ def test_it_says_the_tutorials_lines_every_verdict_and_the_decision(
     assert reported and (reported.result, reported.message) == ("blessed", said[-1])
     assert reported.precision_at_1 == result.splits["test"].precision_at_1
     assert sorted(path.name for path in (tmp_path / "evaluation").iterdir()) == FILES
-    assert result.model_sha256 == sha256_of_directory(model / "saved_model")
+    assert result.model_sha256 == sha256_of_saved_model(model / "saved_model")
     assert result.warnings == []
     assert result.champion is None
 

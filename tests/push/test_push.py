@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
 from components.shared.outcome import Outcome
 from components.shared.predictions import Reference
-from components.shared.storage import sha256_of_directory
+from components.shared.storage import sha256_of_saved_model
 from tests.conftest import ROOT, Command, Outcomes
 
 
@@ -60,12 +61,65 @@ def test_a_blessed_model_becomes_the_champion_once(
     assert Reference.read(directory).model_sha256 == Evaluation.read(evaluation).model_sha256
     assert (directory / "model.tflite").stat().st_size > 1_000
 
-    again = command(*options).stdout
-    assert "Version 1 of digits holds this model already" in again
+    again = command(*options, "--run-id", "another run").stdout
+    assert again.splitlines()[-1] == f"Version 1 of digits holds this model already, in {directory}"
+    assert "Validated" not in again and "Published" not in again
     registry = Registry.open(str(destination), "digits")
     assert registry.versions() == [1]
     assert registry.verify(1) == []
     assert registry.manifest(1).validation.largest_difference < 1e-4
+
+
+EXPORT = """
+import sys
+from pathlib import Path
+from components.train.model import variables
+from components.train.saved_model import export
+export(variables([28 * 28, 8, 10], 0), (28, 28), Path(sys.argv[1]))
+"""
+
+
+def test_two_exports_of_equal_weights_are_one_model(tmp_path: Path) -> None:
+    """TensorFlow's fingerprint.pb differs from one process to the next."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    for directory in (one, other):
+        subprocess.run([sys.executable, "-c", EXPORT, str(directory)], cwd=ROOT, check=True)
+    fingerprints = {(directory / "fingerprint.pb").read_bytes() for directory in (one, other)}
+    assert len(fingerprints) == 2
+    assert sha256_of_saved_model(one) == sha256_of_saved_model(other)
+    for changed in ("saved_model.pb", "variables/variables.data-00000-of-00001"):
+        (other / changed).write_bytes((one / changed).read_bytes() + b"x")
+        assert sha256_of_saved_model(one) != sha256_of_saved_model(other)
+        shutil.copy(one / changed, other / changed)
+
+
+def test_a_model_trained_again_is_not_published_again(
+    model: Path, evaluation: Path, tmp_path: Path
+) -> None:
+    again = Path(shutil.copytree(model, tmp_path / "again"))
+    (again / "saved_model" / "fingerprint.pb").write_bytes(b"of another run")
+    config = Push(destination=str(tmp_path / "registry"))
+    first = push_module.push(config, model, evaluation, "run 1")
+    assert push_module.push(config, again, evaluation, "run 2") == first
+    assert Registry.open(config.destination, "digits").versions() == [1]
+
+
+def test_a_version_that_is_held_becomes_the_champion_by_the_command_that_is_named(
+    model: Path, evaluation: Path, tmp_path: Path, command: Command, outcomes: Outcomes
+) -> None:
+    destination = tmp_path / "my registry"
+    registry = Registry.open(str(destination), "digits")
+    options = ("components.push", "--model", model, "--evaluation", evaluation, "--hold")
+    for start in ("Published digits version 1 to", "Version 1 of digits holds this model already"):
+        line = command(*options, "--destination", destination).stdout.splitlines()[-1]
+        assert line.startswith(start) and "; no champion yet; to promote it: " in line
+        found = outcomes("push")
+        assert found is not None and (found.message, found.version) == (line, 1)
+        assert registry.champion() is None
+    python, m, *arguments = shlex.split(line.partition("to promote it: ")[2])
+    assert (python, m) == ("python", "-m")
+    command(*arguments)
+    assert registry.in_use() == 1
 
 
 def test_a_published_model_gets_no_other_format_but_beside_it(
@@ -131,7 +185,7 @@ def test_what_is_judged_is_what_is_published(model: Path, judged: Path, tmp_path
     moved = (linked / "saved_model" / "variables").rename(tmp_path / "variables")
     (linked / "saved_model" / "variables").symlink_to(moved)
     for use in (
-        lambda: sha256_of_directory(linked / "saved_model"),
+        lambda: sha256_of_saved_model(linked / "saved_model"),
         lambda: _files(linked, judged),
     ):
         with pytest.raises(StepError, match="variables: is a link"):
