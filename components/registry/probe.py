@@ -21,13 +21,14 @@ from components.shared.storage import files_of
 
 CALLS = 30  # measured at each batch size; the median counts
 BATCHES = (1, 100)
+# What of a version is the SavedModel; the rest is beside it.
+SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra")
 
 
-def main(saved_model: Path, samples: Path) -> None:
-    """Validates a SavedModel."""
-    with np.load(samples, allow_pickle=False) as file:
-        images, expected = file["images"], file["probabilities"]
+def main(saved_model: Path, samples: Path | None = None) -> None:
+    """Validates a SavedModel, on random images where there are no samples of its answers."""
     model = _load(saved_model)
+    images, expected = _read(samples) if samples else _draw(model)
     answers = {
         "serving_default": _answer(model, "serving_default", images=tf.constant(images)),
         "examples": _answer(model, "examples", examples=_examples(images)),
@@ -45,9 +46,27 @@ def main(saved_model: Path, samples: Path) -> None:
             float(np.abs(probabilities - expected).max()) for probabilities in answers.values()
         ),
         latency_ms={batch: _latency(signature, images, batch) for batch in BATCHES},
-        size_bytes=sum(path.stat().st_size for path in files_of(saved_model).values()),
+        size_bytes=sum(
+            path.stat().st_size
+            for name, path in files_of(saved_model).items()
+            if name.partition("/")[0] in SAVED_MODEL
+        ),
     )
     print(found.model_dump_json())
+
+
+def _read(samples: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images, and the probabilities that evaluate saw for them."""
+    with np.load(samples, allow_pickle=False) as file:
+        return file["images"], file["probabilities"]
+
+
+def _draw(model: tf.Module) -> tuple[np.ndarray, np.ndarray]:
+    """Returns random images, and what one signature says of them, for the other to say too."""
+    expected = _signature(model, "serving_default").structured_input_signature[1]["images"]
+    shape = (100, *expected.shape[1:])
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    return images, _answer(model, "serving_default", images=tf.constant(images))
 
 
 def _load(saved_model: Path) -> tf.Module:
@@ -55,12 +74,17 @@ def _load(saved_model: Path) -> tf.Module:
         return tf.saved_model.load(str(saved_model))
 
 
-def _answer(model: tf.Module, name: str, **inputs: tf.Tensor) -> np.ndarray:
+def _signature(model: tf.Module, name: str) -> Any:
     if name not in model.signatures:
         found = ", ".join(model.signatures) or "none"
         raise StepError(f"the model has the signatures {found}, expected {name} among them")
+    return model.signatures[name]
+
+
+def _answer(model: tf.Module, name: str, **inputs: tf.Tensor) -> np.ndarray:
+    signature = _signature(model, name)
     with errors_as_step_error(f"signature {name}", "does not answer", "train it anew"):
-        return model.signatures[name](**inputs)["probabilities"].numpy()
+        return signature(**inputs)["probabilities"].numpy()
 
 
 def _examples(images: np.ndarray) -> tf.Tensor:
@@ -88,4 +112,4 @@ def _latency(signature: Callable[..., Any], images: np.ndarray, batch: int) -> f
 if __name__ == "__main__":
     end_with_parent()
     with exit_on_error():
-        main(Path(sys.argv[1]), Path(sys.argv[2]))
+        main(*map(Path, sys.argv[1:3]))
