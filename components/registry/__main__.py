@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -115,6 +117,8 @@ def show(registry: Registry, version: int, as_json: bool) -> None:
     latency = ", ".join(f"{ms:.2f} ms for {n}" for n, ms in manifest.validation.latency_ms.items())
     table.add_row("address", f"{registry.location}/{version}")
     table.add_row("created", _text(manifest.created))
+    if manifest.copied_from:
+        table.add_row("copied from", _text(manifest.copied_from))
     table.add_row("run", _text(manifest.run_id))
     table.add_row("model sha256", _text(manifest.model_sha256))
     table.add_row("test precision@1", f"{manifest.precision_at_1:.4f}")
@@ -198,6 +202,27 @@ def _print_champion(registry: Registry, before: int | None, after: int, dry_run:
 
 
 @_command(
+    "copy",
+    VERSION,
+    click.Option(
+        ["--to"],
+        required=True,
+        help="Registry to publish it in: a directory, or gs://bucket/prefix.",
+    ),
+    *(each for each in options(Push) if each.name in ("max_serving_ms", "max_model_mib")),
+)
+def copy(registry: Registry, version: int, to: str, **bounds: float) -> None:
+    """Publish a version in another registry: proved there anew, whole or not at all, and once."""
+    from components.registry.copy import copy_version
+
+    model_name = registry.location.rpartition("/")[2]
+    config = build(Push, {"destination": to, "model_name": model_name, **bounds})
+    target = Registry.open(to, model_name)
+    number = copy_version(registry, version, target, config)
+    click.echo(f"To make it the champion there: {target.promotion(number)}")
+
+
+@_command(
     "prune",
     click.Option(
         ["--keep"], type=click.IntRange(min=1), required=True, help="Newest versions to keep."
@@ -227,6 +252,24 @@ def prune(
     if not versions and not leftovers:
         table.add_row("nothing", "")
     _print(table, {"versions": versions, "leftovers": leftovers}, as_json)
+
+
+@_command("check", JSON)
+def check(registry: Registry, as_json: bool) -> None:
+    """Try whether the store keeps what a registry needs, in a model of its own that is removed."""
+    from components.registry.check import check_store
+
+    destination = registry.location.rpartition("/")[0] or "."
+    with redirect_stdout(sys.stderr):  # what is uploaded meanwhile is said there
+        findings = check_store(destination)
+    table = Table("Promise", "Verdict")
+    for finding in findings:
+        table.add_row(finding.promise, _text(finding.problem) or "holds")
+    _print(table, [finding._asdict() for finding in findings], as_json)
+    if broken := [finding.promise for finding in findings if finding.problem]:
+        raise StepError(
+            f"{destination}: this store does not keep: {'; '.join(broken)}; name another one"
+        )
 
 
 @_command(

@@ -65,7 +65,7 @@ class LocalStorage:
         with self._errors_as_step_error():
             try:
                 return (self.root / name).open("rb")
-            except FileNotFoundError:
+            except (FileNotFoundError, IsADirectoryError):
                 raise NotStoredError(f"{self.root / name}: not found") from None
 
     def read(self, name: str) -> StoredFile:

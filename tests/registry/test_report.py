@@ -1,5 +1,6 @@
 """The page of a registry."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,59 @@ def test_a_version_leads_to_its_run_where_that_is_there(
     page = output.read_text(encoding="utf-8")
     assert page.count("<a href=") == 1
     assert '<a href="../the%20runs/run-1/index.html"><code>run-1</code></a>' in page
+
+
+SPLIT = {"interval": [0.9, 1.0], "confusion": [[5, 0], [1, 4]]}
+FOREIGN = {
+    "another manifest": {"accuracy": 0.9},
+    "splits of other names": {"dataset_fingerprint": "f", "splits": {"dev": SPLIT}},
+    "no test split": {"dataset_fingerprint": "f", "splits": {"train": SPLIT}},
+    "a list": [1, 2],
+    "text": "x",
+    "not a share": {
+        "dataset_fingerprint": "f",
+        "splits": {"train": SPLIT, "test": SPLIT | {"interval": [float("-inf"), float("nan")]}},
+    },
+    "a count beyond bounds": {
+        "dataset_fingerprint": "f",
+        "splits": {"train": SPLIT | {"confusion": [[10**400]]}, "test": SPLIT},
+    },
+    "a negative count": {
+        "dataset_fingerprint": "f",
+        "splits": {"train": SPLIT | {"confusion": [[-1, 1]]}, "test": SPLIT},
+    },
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN.keys())
+@pytest.mark.parametrize("name", ["evaluation.json", "model.json"])
+def test_a_file_of_another_making_takes_nothing_but_its_own_figures(
+    registry: Registry, make_release: MakeRelease, tmp_path: Path, name: str, content: object
+) -> None:
+    file = tmp_path / name
+    file.write_text(json.dumps(content))
+    published(registry, make_release, file)
+    page = render(registry)
+    assert "Version 2 is in use" in page and "3 versions" in page
+    assert "95 % interval" in page and "nan" not in page and "inf" not in page.replace("info", "")
+
+
+@pytest.mark.parametrize("damage", ["deep", "binary", "directory", "gone", "link to nothing"])
+def test_a_damaged_evaluation_does_not_take_the_page_down(
+    registry: Registry, make_release: MakeRelease, tmp_path: Path, damage: str
+) -> None:
+    published(registry, make_release)
+    file = tmp_path / "registry" / "digits" / "2" / "evaluation.json"
+    file.unlink()
+    if damage == "deep":
+        file.write_text("[" * 100_000)
+    elif damage == "binary":
+        file.write_bytes(bytes(range(256)))
+    elif damage == "directory":
+        file.mkdir()
+    elif damage == "link to nothing":
+        file.symlink_to(tmp_path / "nothing")
+    assert "3 versions of digits" in render(registry)
 
 
 def test_an_empty_registry_is_one_line(registry: Registry) -> None:

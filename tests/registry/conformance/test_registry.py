@@ -2,10 +2,12 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.registry.registry import Registry, champion_saved_model
+from components.registry.state import VersionManifest
 from components.shared.errors import StepError
 from tests.registry.conftest import MakeRelease
 
@@ -187,6 +189,32 @@ def test_rollback_skips_a_pruned_version(registry: Registry, make_release: MakeR
         registry.advance(registry.publish(make_release(run)))
     registry.remove([2], [])
     assert registry.rollback().version == 1
+
+
+def test_reading_every_manifest_lists_the_registry_once(
+    registry: Registry, make_release: MakeRelease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        registry.publish(make_release(f"run-{number}", files=1))
+    calls: list[str] = []
+    kind = type(registry.storage)
+    for name in ("versions", "taken_numbers", "files", "leftovers"):
+        method = getattr(kind, name)
+
+        def counted(storage: Any, *given: Any, name: str = name, method: Any = method) -> Any:
+            calls.append(name)
+            return method(storage, *given)
+
+        monkeypatch.setattr(kind, name, counted)
+    assert [found.version for found in _manifests(registry)] == list(range(1, 13))
+    assert calls == ["versions"]
+    for version in range(1, 13):
+        registry.manifest(version)
+    assert calls == ["versions"]
+
+
+def _manifests(registry: Registry) -> list[VersionManifest]:
+    return [m for m in registry.manifests().values() if isinstance(m, VersionManifest)]
 
 
 @ON_DISK
