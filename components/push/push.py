@@ -12,7 +12,7 @@ from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
 from components.shared.outcome import Outcome, report_outcome
 from components.shared.predictions import Reference
-from components.shared.storage import files_of, sha256_of_saved_model
+from components.shared.storage import files_of, sha256_of_directory, sha256_of_saved_model
 
 MODEL_CARD = "model_card.md"
 EXPORTS = {"litert": "model.tflite", "onnx": "model.onnx"}
@@ -42,7 +42,7 @@ def push(config: Push, model: Path, evaluation: Path, run_id: str = "") -> str:
     sha256 = _check_judged(model, evaluation, judged)
     version = registry.published_by(run_id or sha256, sha256)
     if version is None:
-        version = _publish(config, registry, model, evaluation, judged, run_id or sha256)
+        version = _publish(config, registry, model, evaluation, run_id or sha256, sha256)
         message = f"Published {config.model_name} version {version} to "
     else:
         _check_exported(config, registry.manifest(version), version, model, evaluation)
@@ -99,7 +99,8 @@ def _check_judged(model: Path, evaluation: Path, judged: Evaluation) -> str:
         failed = "; ".join(verdict.reason for verdict in judged.verdicts if not verdict.passed)
         raise StepError(f"{evaluation}: not blessed ({failed}), so the model is not published")
     found = sha256_of_saved_model(model / "saved_model")
-    if found != judged.model_sha256:
+    # Releases up to 0.2.0 had TensorFlow's random fingerprint.pb in the sum.
+    if judged.model_sha256 not in (found, sha256_of_directory(model / "saved_model")):
         raise StepError(
             f"{model}: sha256 {found}, but {judged.model_sha256} was evaluated in {evaluation}; "
             "evaluate this model first"
@@ -112,8 +113,8 @@ def _publish(
     registry: Registry,
     model: Path,
     evaluation: Path,
-    judged: Evaluation,
     run_id: str,
+    sha256: str,
 ) -> int:
     files = _files(model, evaluation)
     saved_model, samples = model / "saved_model", evaluation / SAMPLES
@@ -127,8 +128,8 @@ def _publish(
         return registry.publish(
             Release(
                 run_id=run_id,
-                model_sha256=judged.model_sha256,
-                precision_at_1=judged.splits["test"].precision_at_1,
+                model_sha256=sha256,
+                precision_at_1=Evaluation.read(evaluation).splits["test"].precision_at_1,
                 validation=validation,
                 files=files,
                 code=Model.read(model).code,

@@ -31,7 +31,9 @@ def main(saved_model: Path, samples: Path | None = None) -> None:
     images, expected = _read(samples) if samples else _draw(model)
     answers = {
         "serving_default": _answer(model, "serving_default", images=tf.constant(images)),
-        "examples": _answer(model, "examples", examples=_examples(images)),
+        "examples": _answer(
+            model, "examples", examples=_examples(images, labelled=samples is None)
+        ),
     }
     for name, probabilities in answers.items():
         if probabilities.shape != expected.shape:
@@ -87,12 +89,19 @@ def _answer(model: tf.Module, name: str, **inputs: tf.Tensor) -> np.ndarray:
         return signature(**inputs)["probabilities"].numpy()
 
 
-def _examples(images: np.ndarray) -> tf.Tensor:
-    """Returns the images as serialized ``tf.train.Example`` records, string ``[n]``."""
+def _examples(images: np.ndarray, labelled: bool) -> tf.Tensor:
+    """Returns the images as serialized ``tf.train.Example`` records, string ``[n]``.
+
+    Args:
+        images: uint8 ``[n, height, width]``.
+        labelled: Whether they have a label, which only models of the first release ask for.
+    """
 
     def example(image: np.ndarray) -> bytes:
         pixels = tf.train.BytesList(value=[image.tobytes()])
-        feature = {"image": tf.train.Feature(bytes_list=pixels)}  # who asks has no label
+        feature = {"image": tf.train.Feature(bytes_list=pixels)}
+        if labelled:
+            feature["label"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[0]))
         return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
     return tf.constant([example(image) for image in images])

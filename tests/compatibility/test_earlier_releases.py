@@ -81,6 +81,25 @@ def test_its_champion_is_compared_and_published_after(written: Path, command: Co
     assert Registry.open(str(written / "registry"), "digits").versions() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("written", ["0.2.0"], indirect=True)
+def test_what_it_evaluated_is_published(written: Path, command: Command) -> None:
+    """Its sum of a model had TensorFlow's random fingerprint in it."""
+    destination = written / "elsewhere"
+    judged = ("--model", written / "model", "--evaluation", written / "evaluation")
+    command("components.push", *judged, "--destination", destination, "--max-serving-ms=10000")
+    assert Registry.open(str(destination), "digits").versions() == [1]
+
+
+def test_its_versions_are_copied(written: Path, command: Command) -> None:
+    """They came without samples, and the first release's examples have to have a label."""
+    place = ("--destination", written / "registry", "--to", written / "elsewhere")
+    for _ in range(2):
+        command("components.registry", "copy", 1, *place, "--max-serving-ms=10000")
+    elsewhere = Registry.open(str(written / "elsewhere"), "digits")
+    assert elsewhere.versions() == [1] and elsewhere.verify(1) == []
+    assert elsewhere.manifest(1).run_id == "run-1"
+
+
 def test_its_champion_predicts(written: Path, command: Command) -> None:
     output = written / "predicted"
     registry = ("--destination", written / "registry")
