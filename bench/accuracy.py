@@ -72,9 +72,9 @@ def draw(histories: dict[str, Path], target: Path) -> None:
     figure, (losses, precisions) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     for name, path in histories.items():
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        told = [row for row in rows if "loss" in row]
+        told = [row for row in rows if "loss/batch" in row]
         smooth = [
-            statistics.fmean(row["loss"] for row in told[max(0, i - 4) : i + 5])
+            statistics.fmean(row["loss/batch"] for row in told[max(0, i - 4) : i + 5])
             for i in range(len(told))
         ]
         losses.plot([row["step"] for row in told], smooth, label=name)

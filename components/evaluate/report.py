@@ -106,7 +106,7 @@ def _series(history: list[Row], name: str) -> Points:
 
 
 def _loss_chart(history: list[Row]) -> LineChart | None:
-    losses = _series(history, "loss")
+    losses = _series(history, "loss") + _series(history, "loss/batch")  # "loss" up to 0.2.0
     mean = moving_mean(losses, WINDOW)
     lines = {"of one batch": thin(losses, POINTS), "moving mean": thin(mean, POINTS)}
     if validation := _series(history, "loss/validation"):

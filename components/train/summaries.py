@@ -64,7 +64,9 @@ class Summaries:
         print(f"Step {step}: loss = {figures['loss']:.2f} ({seconds:.4f} sec)", flush=True)
         scalars = {**figures, "examples_per_second": self._batch_size / seconds}
         self._add(step, *(scalar_pb(name, value) for name, value in scalars.items()))
-        self._record(step, figures)
+        # MLflow's and DVCLive's files hold a metric each: none may be another's directory.
+        names = {"loss": "loss/batch"}
+        self._record(step, {names.get(name, name): value for name, value in figures.items()})
 
     def scores(self, state: State, scores: dict[str, Score]) -> None:
         """Reports an evaluation on all splits, and how the weights are distributed."""

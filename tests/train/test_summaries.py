@@ -84,10 +84,12 @@ def test_hyperparameters_and_a_text_card_are_told(events: EventAccumulator) -> N
 
 def test_history_holds_what_the_events_hold(run: Path, events: EventAccumulator) -> None:
     rows = [json.loads(line) for line in (run / "model/history.jsonl").read_text().splitlines()]
-    losses = {row["step"]: row["loss"] for row in rows if "loss" in row}
+    losses = {row["step"]: row["loss/batch"] for row in rows if "loss/batch" in row}
     told = {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors("loss")}
     assert losses == told
     assert [row["step"] for row in rows if "precision_at_1/test" in row] == [40, 60]
+    names = {name for row in rows for name in row}
+    assert not [name for name in names if any(other.startswith(f"{name}/") for other in names)]
 
 
 def test_events_can_be_read_while_it_trains(start: Callable, tmp_path: Path) -> None:
