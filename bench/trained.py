@@ -33,14 +33,15 @@ def publish(model: Path, destination: Path | str, evaluation: Path | None = None
     """
     from components.registry.registry import Registry, Release
     from components.registry.state import Validation
-    from components.shared.manifests import Model
+    from components.shared.manifests import Evaluation, Model
     from components.shared.predictions import Reference
     from components.shared.storage import files_of, sha256_of_saved_model
 
     saved_model = model / "saved_model"
     files = {**files_of(saved_model), Model.FILE: model / Model.FILE}
     if evaluation:
-        files[Reference.FILE] = evaluation / Reference.FILE
+        for name in (Reference.FILE, Evaluation.FILE):
+            files[name] = evaluation / name
     sha256 = sha256_of_saved_model(saved_model)
     release = Release(
         run_id=sha256,

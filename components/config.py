@@ -245,6 +245,13 @@ class Evaluate(Options):
         description="How far, 0 to 1, precision@1 on the test split may lie below the champion's; "
         "a larger loss counts only where McNemar's test finds it beyond chance.",
     )
+    max_share_change: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="How far, 0 to 1, any class's share of the test split may lie from its share "
+        "of the one that the champion was published with.",
+    )
     no_champion: bool = Field(
         default=False,
         description="Judge the model for itself and not beside the champion, as where the data set "

@@ -26,7 +26,12 @@ def mnist(parameters: dict[str, Any]) -> None:
         webhook=parameters["webhook"],
     )
     with dsl.ExitHandler(summarized):
-        ingested = ingest(**Ingest.select(parameters))
+        ingested = ingest(
+            destination=parameters["destination"],
+            model_name=parameters["model_name"],
+            no_champion=parameters["no_champion"],
+            **Ingest.select(parameters),
+        )
         trained = train(
             examples=ingested.outputs["examples"],
             checkpoints=parameters["checkpoints"],

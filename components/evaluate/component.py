@@ -18,6 +18,7 @@ def evaluate(
     model_name: str,
     min_precision: float,
     max_regression: float,
+    max_share_change: float,
     no_champion: bool,
     min_class_recall: float,
     max_gap: float,
@@ -42,15 +43,23 @@ def evaluate(
         if not no_champion:
             champion = champion_saved_model(destination, model_name, Path(cache))
         result = evaluate(
-            config, Path(examples.path), Path(model.path), output, champion, model_name
+            config,
+            Path(examples.path),
+            Path(model.path),
+            output,
+            champion,
+            model_name,
+            destination,
         )
         shutil.copy(output / "report.html", report.path)
         shutil.copy(output / "model_card.md", model_card.path)
     for split, figures in result.splits.items():
         metrics.log_metric(f"{split}_precision_at_1", figures.precision_at_1)
         metrics.log_metric(f"{split}_log_loss", figures.log_loss)
-    metrics.log_metric("test_calibration_error", result.splits["test"].calibration_error)
     test = result.splits["test"]
+    metrics.log_metric("test_calibration_error", test.calibration_error)
+    metrics.log_metric("test_balanced_accuracy", test.balanced_accuracy)
+    metrics.log_metric("test_macro_f1", test.macro_f1)
     classification.log_confusion_matrix([one.name for one in test.classes], test.confusion)
     classification.log_roc_curve(
         result.roc.false_positive_rate, result.roc.true_positive_rate, result.roc.thresholds

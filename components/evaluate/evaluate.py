@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from components.config import Evaluate, Train
 from components.evaluate import report
-from components.evaluate.blessing import judge
+from components.evaluate.blessing import enumerate_names, judge
 from components.evaluate.comparison import compare
 from components.evaluate.figures import RocTally, Tally
 from components.evaluate.mistakes import Mistakes
@@ -50,6 +50,7 @@ def evaluate(
     output: Path,
     champion: Path | None = None,
     name: str = "",
+    registry: str = "",
 ) -> Evaluation:
     """Scores a SavedModel on all splits and decides whether it may go out.
 
@@ -58,9 +59,10 @@ def evaluate(
         examples: The directory that ingest wrote.
         model: The directory that train wrote.
         output: The evaluation directory; it appears whole or not at all.
-        champion: The SavedModel to compare with, None where there is none yet; with
-            ``no_champion`` it is left alone.
+        champion: The SavedModel to compare with, None where there is none; with ``no_champion`` it
+            is left alone.
         name: The model's, under which it would be published; empty: not known.
+        registry: Where the champion was looked for, as it may be shown; empty: nowhere.
 
     Returns:
         The manifest, also in ``output``.
@@ -78,8 +80,8 @@ def evaluate(
                 lambda: _measure(dataset, examples, saved_model, other, outputs, progress)
             )
         evaluation = Evaluation(
-            verdicts=judge(config, measured.splits, measured.champion, measured.serving),
-            warnings=_warnings(dataset, manifest),
+            verdicts=judge(config, measured.splits, measured.champion, measured.serving, registry),
+            warnings=_warnings(dataset, manifest, measured.splits["test"]),
             model_sha256=sha256_of_saved_model(model / "saved_model"),
             dataset_fingerprint=dataset.fingerprint,
             config=dataclasses.asdict(config),
@@ -163,13 +165,25 @@ def _check_classes(dataset: Dataset, model: Model) -> None:
         raise StepError(f"the model's classes are not the data set's: {difference}; train it anew")
 
 
-def _warnings(dataset: Dataset, model: Model) -> list[str]:
-    if dataset.fingerprint == model.dataset_fingerprint:
-        return []
-    return [
-        f"the model was trained on the data set {model.dataset_fingerprint[:12]} but scored on "
-        f"{dataset.fingerprint[:12]}: what it is scored on here may have been trained on there"
+def _warnings(dataset: Dataset, model: Model, test: SplitEvaluation) -> list[str]:
+    warnings = []
+    if dataset.fingerprint != model.dataset_fingerprint:
+        warnings.append(
+            f"the model was trained on the data set {model.dataset_fingerprint[:12]} but scored on "
+            f"{dataset.fingerprint[:12]}: what it is scored on here may have been trained on there"
+        )
+    answered = [
+        one.name
+        for one, answers in zip(test.classes, zip(*test.confusion, strict=True), strict=True)
+        if any(answers)
     ]
+    if len(answered) == 1:
+        warnings.append(f"the model answers {answered[0]} to every test example")
+    elif test.never_recognized:
+        warnings.append(
+            f"no test example of {enumerate_names(test.never_recognized)} is recognized"
+        )
+    return warnings
 
 
 def _log(evaluation: Evaluation) -> None:

@@ -1,7 +1,10 @@
-"""Whether a SavedModel answers single requests as it answers batches, and how fast."""
+"""Whether a SavedModel answers single requests as batches, how fast, and what it refuses."""
 
+import os
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
@@ -37,7 +40,9 @@ def check(model: tf.Module, classify: Classifier, batch: Batch) -> Serving:
         problem = "serving_default answers one image otherwise than the same image in a batch"
     return Serving(
         latency_ms=1_000 * statistics.median(seconds),
-        problem=problem or _problem_with_examples(model, records, batch_limit),
+        problem=problem
+        or _problem_with_examples(model, records, batch_limit)
+        or _problem_with_shapes(model, images.shape[1], images.shape[2]),
     )
 
 
@@ -51,3 +56,39 @@ def _problem_with_examples(model: tf.Module, records: list[bytes], expected: np.
     if said.shape != expected.shape or not np.allclose(said, expected, atol=TOLERANCE):
         return "the signatures serving_default and examples answer differently"
     return ""
+
+
+def _problem_with_shapes(model: tf.Module, height: int, width: int) -> str:
+    """Asks for images of other shapes, which hold as many pixels as some of the right one."""
+    others = [
+        (1, 2 * height, 2 * width),
+        (4, height // 2, width // 2),
+        (1, height, width, 3),
+        (1, height * width),
+    ]
+    for shape in others:
+        try:
+            with _silent():
+                said = model.signatures["serving_default"](images=tf.zeros(shape, tf.uint8))
+        except (TypeError, ValueError, tf.errors.OpError):
+            continue
+        answers, asked = len(said["probabilities"]), " x ".join(map(str, shape))
+        return (
+            f"serving_default gives {answers} answers to images of the shape {asked}, expected it "
+            f"to refuse all but n x {height} x {width}"
+        )
+    return ""
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps TensorFlow from warning of a refusal, which its C++ code does past Python's stderr."""
+    before = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)

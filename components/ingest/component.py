@@ -26,14 +26,18 @@ def ingest(
     previous: str,
     max_drift: float,
     cache: str,
+    destination: str,
+    model_name: str,
+    no_champion: bool,
 ) -> None:
-    """Writes the splits of a source as TFRecord shards."""
+    """Writes the splits of a source as TFRecord shards, if they fit the champion."""
     import shutil
     from pathlib import Path
 
     from components.config import Ingest
     from components.ingest.ingest import ingest
     from components.ingest.report import FILE
+    from components.registry.fit import check_fits_champion
     from components.shared.command_line import exit_on_error
 
     given = locals()
@@ -41,6 +45,8 @@ def ingest(
         config = Ingest.pick(given)
         dataset = ingest(config, Path(examples.path))
         shutil.copy(Path(examples.path) / FILE, statistics.path)
+        if not no_champion:
+            check_fits_champion(destination, model_name, dataset)
     examples.metadata["fingerprint"] = dataset.fingerprint
     for name, split in dataset.splits.items():
         examples.metadata[name] = split.records

@@ -1,8 +1,8 @@
 """The figures that ``evaluation.json`` is made of."""
 
-from pydantic import BaseModel
+from pydantic import BaseModel, computed_field
 
-Interval = tuple[float, float]  # 95 % confidence, Wilson's score interval: low, high
+from components.shared.significance import Interval, wilson
 
 
 class Verdict(BaseModel):
@@ -24,6 +24,12 @@ class ClassFigures(BaseModel):
     precision: float  # of the examples taken for the class, the share that is it; 0 where none
     recall: float  # of the class's examples, the share taken for it; 0 where none
     f1: float  # harmonic mean of both; 0 where both are
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def recall_interval(self) -> Interval | None:
+        """The interval of the recall; None where there are no examples."""
+        return wilson(round(self.recall * self.examples), self.examples) if self.examples else None
 
 
 class Slice(BaseModel):
@@ -70,11 +76,50 @@ class SplitEvaluation(BaseModel):
     slices: list[Slice]
     calibration: list[CalibrationBin]  # those with examples
 
+    @property
+    def most_frequent(self) -> int:
+        """The class with the most examples, as its place among the classes."""
+        return max(range(len(self.classes)), key=lambda place: self.classes[place].examples)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def majority_baseline(self) -> float:
+        """Precision@1 of whoever answers the most frequent class every time."""
+        return self.classes[self.most_frequent].examples / self.examples
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean recall of the classes that have examples."""
+        recalls = [one.recall for one in self.classes if one.examples]
+        return sum(recalls) / len(recalls)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 of the classes that have examples or are answered."""
+        answered = [sum(column) for column in zip(*self.confusion, strict=True)]
+        pairs = zip(self.classes, answered, strict=True)
+        scores = [one.f1 for one, answers in pairs if one.examples or answers]
+        return sum(scores) / len(scores)
+
+    @property
+    def never_recognized(self) -> list[str]:
+        """The names of the classes that have examples of which none is recognized."""
+        return [one.name for one in self.classes if one.examples and not one.recall]
+
+    @property
+    def class_shares(self) -> list[float]:
+        """The share of each class among the examples."""
+        return [one.examples / self.examples for one in self.classes]
+
 
 class Comparison(BaseModel):
     """The champion on the same test split, beside the model that was judged."""
 
     name: str
+    model_sha256: str = ""  # of the champion's SavedModel; empty: not known, as of older releases
+    class_shares: list[float] | None = None  # of the test split it was published with, if known
     test: SplitEvaluation
     gained: int  # examples that only the judged model gets right
     lost: int  # examples that only the champion gets right

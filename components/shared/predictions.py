@@ -5,9 +5,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 
-from components.shared.evaluation import Interval, Verdict
+from components.shared.evaluation import Verdict
 from components.shared.manifests import ClassNames, ImageShape, Manifest, Rejected, Sha256, Shard
 from components.shared.profile import Profile, is_image
+from components.shared.significance import Interval
 
 
 class Reference(Manifest):

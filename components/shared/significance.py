@@ -2,7 +2,7 @@
 
 import math
 
-from components.shared.evaluation import Interval
+Interval = tuple[float, float]  # 95 % confidence: low, high
 
 Z = 1.959964  # the standard normal's 97.5 % quantile
 

@@ -24,7 +24,7 @@ SaveModel = Callable[[Path, Answer], Path]
 
 
 class Stub(tf.Module):
-    """A SavedModel with a single signature ``serving_default``."""
+    """A SavedModel with a single signature ``serving_default``, which answers any shape."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__()

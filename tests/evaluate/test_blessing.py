@@ -33,6 +33,7 @@ def judged(figures: Evaluation) -> Judged:
         weakest: float = 1.0,
         champion: tuple[float, int, int] | None = None,
         serving: Serving = SOUND,
+        registry: str = "registry/digits",
         **config: Any,
     ) -> dict[str, Verdict]:
         theirs = None
@@ -40,13 +41,14 @@ def judged(figures: Evaluation) -> Judged:
             precision, gained, lost = champion
             theirs = Comparison(
                 name="version 7",
+                class_shares=figures.splits["test"].class_shares,
                 test=scored(precision),
                 gained=gained,
                 lost=lost,
                 p_value=mcnemar(gained, lost),
             )
         splits = {"train": scored(train), "test": scored(test, weakest)}
-        verdicts = judge(Evaluate(**config), splits, theirs, serving)
+        verdicts = judge(Evaluate(**config), splits, theirs, serving, registry)
         return {verdict.rule: verdict for verdict in verdicts}
 
     return run
@@ -58,9 +60,9 @@ def test_a_sound_model_passes_every_rule(judged: Judged) -> None:
 
 
 def test_every_bound_is_a_rule_and_every_rule_is_explained(judged: Judged) -> None:
-    rules = judged().keys()
+    rules, unbounded = judged().keys(), {"every_class", "majority_baseline", "signatures"}
     bounds = {field.name for field in dataclasses.fields(Evaluate)}
-    assert {name for name in bounds if name.startswith(("min_", "max_"))} == rules - {"signatures"}
+    assert {name for name in bounds if name.startswith(("min_", "max_"))} == rules - unbounded
     page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
     explained = page.partition("## Rules")[2].partition("\n\n|")[2].partition("\n\n")[0]
     missing = [rule for rule in rules if f"| `{rule}` |" not in explained]
@@ -78,7 +80,7 @@ def test_min_precision(judged: Judged, precision: float, passed: bool) -> None:
 @pytest.mark.parametrize(
     ("champion", "passed", "reason"),
     [
-        (None, True, "no champion yet"),
+        (None, True, "no champion yet in registry/digits"),
         ((0.98, 200, 100), True, "not below version 7's 0.9800"),
         ((0.99, 100, 100), True, "not below version 7's 0.9900"),
         ((0.9915, 10, 25), True, "within 0.002"),
@@ -92,6 +94,13 @@ def test_max_regression(
     verdict = judged(test=0.99, champion=champion, max_regression=0.002)["max_regression"]
     assert verdict.passed is passed
     assert reason in verdict.reason
+
+
+def test_a_champion_that_nobody_named_is_not_called_missing(judged: Judged) -> None:
+    verdict = judged(registry="")["max_regression"]
+    assert verdict.reason.startswith("not compared: no champion was named")
+    verdict = judged(registry="", no_champion=True)["max_regression"]
+    assert verdict.reason == "judged for itself, without the champion"
 
 
 @pytest.mark.parametrize(("weakest", "passed"), [(0.95, True), (0.949, False)])

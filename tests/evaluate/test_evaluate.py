@@ -18,6 +18,7 @@ from components.evaluate.evaluate import evaluate
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
 from components.shared.storage import sha256_of_saved_model
+from components.train.saved_model import export
 from tests.conftest import ROOT, TEST, Command, Outcomes
 from tests.evaluate.conftest import LENIENT, LENIENT_OPTIONS
 
@@ -83,6 +84,7 @@ def test_a_champion_that_is_the_model_itself_does_not_stand_in_the_way(
     assert result.blessed
     assert result.champion is not None
     assert result.champion.name == "version 3"
+    assert result.champion.model_sha256 == result.model_sha256
     assert (result.champion.gained, result.champion.lost, result.champion.p_value) == (0, 0, 1)
     assert result.champion.test == result.splits["test"]
 
@@ -99,9 +101,30 @@ def test_a_better_champion_keeps_the_model_back(
     config = dataclasses.replace(LENIENT, min_precision=0, min_class_recall=0)
     result = evaluate(config, examples, always_zero, tmp_path / "new", model / "saved_model")
     broken = {verdict.rule: verdict.reason for verdict in result.verdicts if not verdict.passed}
-    assert sorted(broken) == ["max_regression", "signatures"]
+    assert sorted(broken) == ["majority_baseline", "max_regression", "signatures"]
     assert "beyond chance" in broken["max_regression"]
     assert broken["signatures"] == "there is no signature examples"
+    assert "the model answers 0 to every test example" in result.warnings
+    page = (tmp_path / "new" / "report.html").read_text()
+    assert 'class="badge bad"' in page and "the model answers 0 to every test example." in page
+
+
+def test_a_model_that_never_recognizes_a_class_has_no_green_headline(
+    examples: Path, model: Path, tmp_path: Path
+) -> None:
+    blind = shutil.copytree(model, tmp_path / "model", ignore=shutil.ignore_patterns("saved_model"))
+    weights = [tf.Variable(one) for one in tf.saved_model.load(str(model / "saved_model")).weights]
+    weights[-1][3].assign(-1e6)
+    export(weights, (28, 28), blind / "saved_model")
+    config = dataclasses.replace(LENIENT, min_class_recall=0)
+    result = evaluate(config, examples, blind, tmp_path / "new")
+    assert result.blessed
+    assert result.warnings == ["no test example of 3 is recognized"]
+    page = (tmp_path / "new" / "report.html").read_text()
+    assert 'class="badge good"' not in page and 'class="badge warn"' in page
+    assert "though it never recognizes 1 of 10 classes" in page
+    share = max(one.examples for one in result.splits["test"].classes) / TEST
+    assert f"answering 1 every time: {share:.4f}" in page
 
 
 def test_a_model_of_another_dataset_gets_a_warning_everywhere(

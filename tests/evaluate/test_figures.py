@@ -45,6 +45,14 @@ def test_figures_are_those_of_scikit_learn(figures: Evaluation, answers: Answers
     assert [one.f1 for one in test.classes] == pytest.approx(f1)
     assert [one.examples for one in test.classes] == examples.tolist()
     assert [one.name for one in test.classes] == NAMES
+    assert test.balanced_accuracy == pytest.approx(
+        metrics.balanced_accuracy_score(labels, predicted)
+    )
+    assert test.macro_f1 == pytest.approx(metrics.f1_score(labels, predicted, average="macro"))
+    assert test.majority_baseline == max(examples) / len(labels)
+    for one in test.classes:
+        low, high = one.recall_interval or (1, 0)
+        assert low < one.recall < high
     for k, share in test.precision_at_k.items():
         assert share == pytest.approx(metrics.top_k_accuracy_score(labels, probabilities, k=k))
     # Batches of another size leave other bits at the end of a float32.

@@ -34,7 +34,7 @@ def test_the_champion_stands_beside_the_model(beside_champion: Path) -> None:
     row = page.split('<th scope="row">version 5</th>')[1].split("</tr>")[0]
     assert f"<td>{champion.test.correct:,}</td>" in row
     assert f"<b>{champion.test.precision_at_1:.4f}</b>" in row
-    assert "No champion yet" not in page
+    assert "no champion was named" not in page
 
 
 def test_in_a_run_model_and_run_are_named_and_led_to(
@@ -52,7 +52,7 @@ def test_in_a_run_model_and_run_are_named_and_led_to(
 
 
 def test_without_a_champion_the_report_says_so(evaluation: Path) -> None:
-    assert "No champion yet" in (evaluation / "report.html").read_text()
+    assert "Not compared: no champion was named" in (evaluation / "report.html").read_text()
 
 
 def test_without_a_history_the_report_says_so(beside_champion: Path, evaluation: Path) -> None:
