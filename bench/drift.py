@@ -1,7 +1,7 @@
 """How often watch calls for somebody, with and without a reason: ``python -m bench.drift``.
 
-A model is trained on MNIST and scores the test split, as it is and changed. Nights are drawn from
-the answers at random, without replacement. Of nights of what the model was trained for, the share
+A model is trained on MNIST and scores the test split, as it is and changed. Batches are drawn from
+the answers at random, without replacement. Of batches of what the model was trained for, the share
 that is called an alarm is that of false alarms; of the changed ones it should be all.
 """
 
@@ -17,18 +17,20 @@ from typing import NamedTuple
 import click
 import numpy as np
 import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
 
 from bench.trained import trained
 from components.config import Evaluate, Watch
 from components.shared.predictions import DriftFigure, Reference
 from components.shared.profile import Profile
 from components.shared.records import Images, Labels
+from components.shared.texture import Texture
 from components.watch.figures import figures
 
-SIZES = (200, 1_000, 5_000)  # images of a night
-DEFAULT = 1_000  # the night that the defaults of the bounds are for
+SIZES = (200, 1_000, 5_000)  # images of a batch
+DEFAULT = 1_000  # the batch that the defaults of the bounds are for
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
-NIGHTS = 100  # of each change and size
+BATCHES = 100  # of each change and size
 
 
 class Answered(NamedTuple):
@@ -37,10 +39,10 @@ class Answered(NamedTuple):
     images: Images
     probabilities: npt.NDArray[np.float32]
 
-    def night(self, size: int, chance: np.random.Generator) -> Profile:
-        """Draws a night."""
+    def batch(self, size: int, chance: np.random.Generator, texture: Texture | None) -> Profile:
+        """Draws a batch."""
         rows = chance.choice(len(self.images), min(size, len(self.images)), replace=False)
-        return Profile.of(self.images[rows], self.probabilities[rows])
+        return Profile.of(self.images[rows], self.probabilities[rows], texture)
 
 
 def noise(images: Images, _: Labels) -> Images:
@@ -67,6 +69,34 @@ def fashion(_: Images, __: Labels) -> Images:
         return np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
 
 
+def coarse(images: Images, _: Labels) -> Images:
+    """Every image in half its resolution, shown in the size that it had."""
+    count, height, width = images.shape
+    blocks = images.reshape(count, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
+    return blocks.repeat(2, axis=1).repeat(2, axis=2).astype(np.uint8)
+
+
+def letters(count: int) -> Images:
+    """Capital letters in the font that Pillow brings, a little turned and moved."""
+    chance = np.random.default_rng(0)
+    font = ImageFont.load_default(size=24)
+    drawn = np.empty((count, 28, 28), np.uint8)
+    for image in drawn:
+        picture = Image.new("L", (28, 28))
+        place = tuple(14 + chance.integers(-2, 3, 2))
+        letter = "ABEFGHKMNPRTWXY"[chance.integers(15)]
+        ImageDraw.Draw(picture).text(place, letter, fill=255, font=font, anchor="mm")
+        image[:] = np.asarray(picture.rotate(chance.uniform(-15, 15), Image.Resampling.BILINEAR))
+    return drawn
+
+
+def one_in_ten(others: Images, images: Images) -> Images:
+    """Puts another image in the place of every tenth."""
+    mixed = images.copy()
+    mixed[::10] = others[: len(mixed[::10])]
+    return mixed
+
+
 CHANGES: dict[str, Callable[[Images, Labels], Images]] = {
     "as it is": lambda images, _: images,
     "inverted": lambda images, _: 255 - images,
@@ -74,6 +104,9 @@ CHANGES: dict[str, Callable[[Images, Labels], Images]] = {
     "noise, deviation 64": noise,
     "Fashion-MNIST": fashion,
     "one class missing": without_a_class,
+    "half the resolution": coarse,
+    "letters, one in ten": lambda images, _: one_in_ten(letters(len(images) // 10 + 1), images),
+    "Fashion-MNIST, one in ten": lambda images, labels: one_in_ten(fashion(images, labels), images),
     "transposed": lambda images, _: images.transpose(0, 2, 1).copy(),
 }
 
@@ -88,7 +121,7 @@ def answered(examples: Path, model: Path) -> Iterator[tuple[str, Answered]]:
     images, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
     classify = classifier(load(model / "saved_model", (28, 28), 10), "the model")
     for name, change in CHANGES.items():
-        if change is fashion and not FASHION.exists():
+        if "Fashion" in name and not FASHION.exists():
             continue
         changed = change(images, labels)
         yield name, Answered(changed, classify(changed))
@@ -99,23 +132,24 @@ def fired(came: Profile, reference: Reference) -> list[DriftFigure]:
     return [figure for figure in figures(Watch(), came, reference) if figure.too_far]
 
 
-def row(name: str, came: Answered, reference: Reference, nights: int) -> str:
-    """Draws nights of every size, and returns their line of the table."""
+def row(name: str, came: Answered, reference: Reference, batches: int) -> str:
+    """Draws batches of every size, and returns their line of the table."""
     chance = np.random.default_rng(0)
     cells, by_rule = [], ""
     for size in SIZES:
-        found = [fired(came.night(size, chance), reference) for _ in range(nights)]
-        cells.append(f"{sum(map(bool, found)) / nights:.2%}")
+        drawn = (came.batch(size, chance, reference.texture) for _ in range(batches))
+        found = [fired(profile, reference) for profile in drawn]
+        cells.append(f"{sum(map(bool, found)) / batches:.2%}")
         if size == DEFAULT:
-            counts = Counter(figure.name for night in found for figure in night)
-            by_rule = ", ".join(f"`{rule}` {n / nights:.0%}" for rule, n in sorted(counts.items()))
+            counts = Counter(figure.name for broken in found for figure in broken)
+            by_rule = ", ".join(f"`{rule}` {n / batches:.0%}" for rule, n in sorted(counts.items()))
     return f"| {' | '.join([name, *cells, by_rule])} |"
 
 
 @click.command()
-@click.option("--quiet-nights", default=2_000, show_default=True, help="Nights without a change.")
-def main(quiet_nights: int) -> None:
-    """Draw nights and print how many are called an alarm."""
+@click.option("--quiet", default=2_000, show_default=True, help="Batches without a change.")
+def main(quiet: int) -> None:
+    """Draw batches and print how many are called an alarm."""
     from components.evaluate.evaluate import evaluate
 
     with trained() as (examples, model):
@@ -126,8 +160,8 @@ def main(quiet_nights: int) -> None:
     heads = ["what came in", *sizes, f"by which rule, at {DEFAULT:,}"]
     print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
     for name, came in sets.items():
-        nights = quiet_nights if name == "as it is" else NIGHTS
-        print(row(name, came, reference, nights), flush=True)
+        batches = quiet if name == "as it is" else BATCHES
+        print(row(name, came, reference, batches), flush=True)
 
 
 if __name__ == "__main__":

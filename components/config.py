@@ -340,6 +340,18 @@ class Watch(Options):
         description="Largest root mean square difference between the mean images, in grey values, "
         "0 to 255.",
     )
+    max_texture_distance: PositiveFloat = Field(
+        default=0.2,
+        description="Largest distance of the mean texture from the training split's, in standard "
+        "deviations: how grey values change from pixel to pixel.",
+    )
+    max_unusual: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="How far the share of images whose texture is unlike the training split's may "
+        "lie above that on the test split.",
+    )
     max_class_change: float = Field(
         default=0.05,
         ge=0,

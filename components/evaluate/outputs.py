@@ -6,10 +6,12 @@ in.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,6 +20,7 @@ from components.scoring.columns import answer_columns, answers, class_names_meta
 from components.shared.manifests import SPLITS, Dataset
 from components.shared.predictions import Reference
 from components.shared.profile import Profile
+from components.shared.texture import Texture, Textures, textures
 
 PREDICTIONS = "predictions.parquet"
 SAMPLES = "samples.npz"
@@ -61,6 +64,36 @@ def schema(class_names: Sequence[str]) -> pa.Schema:
     return pa.schema(columns, class_names_metadata(class_names))
 
 
+class TextureFit:
+    """Adds up the training split's textures, then takes the test split's distances from them."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._total: Textures = np.zeros(1)
+        self._products: Textures = np.zeros((1, 1))  # of one feature with another
+        self._distances: list[npt.NDArray[np.float64]] = []
+
+    def add(self, batch: Batch) -> None:
+        """Takes in a batch; those of train come first."""
+        if batch.split == "train":
+            found = textures(batch.images)
+            self._count += len(found)
+            self._total = self._total + found.sum(axis=0)
+            self._products = self._products + found.T @ found
+        elif batch.split == "test":
+            self._distances.append(self._of_train.distances(textures(batch.images)))
+
+    @cached_property
+    def _of_train(self) -> Texture:
+        return Texture.fit(self._count, self._total, self._products)
+
+    def result(self) -> tuple[Texture, int]:
+        """Returns the training split's textures, and how many of test are unusual beside them."""
+        distances = np.concatenate(self._distances)
+        texture = self._of_train.with_quantiles(distances)
+        return texture, texture.unusual(distances)
+
+
 class Outputs:
     """Takes in every batch of every split, and writes those files.
 
@@ -74,12 +107,14 @@ class Outputs:
         self._dataset = dataset
         self._predictions = PredictionWriter(directory / PREDICTIONS, dataset.class_names)
         self._profiles: dict[str, list[Profile]] = {split: [] for split in SPLITS}
+        self._textures = TextureFit()
         self._samples: Batch | None = None
 
     def add(self, batch: Batch) -> None:
         """Takes in a batch."""
         self._predictions.add(batch)
         self._profiles[batch.split].append(Profile.of(batch.images, batch.probabilities))
+        self._textures.add(batch)
         if batch.split == "test":
             self._samples = self._samples or batch
 
@@ -102,6 +137,7 @@ class Outputs:
             probabilities=self.samples.probabilities[:SAMPLE_COUNT],
         )
         train, test = (Profile.total(self._profiles[split]) for split in ("train", "test"))
+        texture, unusual = self._textures.result()
         split = self._dataset.splits["train"]
         squares = split.pixel_stddev**2 + split.pixel_mean**2
         Reference(
@@ -112,7 +148,8 @@ class Outputs:
             options=options,
             pixel_variance=max(0.0, squares - float(np.square(train.mean_image).mean())),
             train=train,
-            test=test,
+            test=test.model_copy(update={"unusual": unusual}),
+            texture=texture,
         ).write(self._directory)
 
     def __enter__(self) -> Self:

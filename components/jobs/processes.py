@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 from apache_beam.portability import python_urns
+from apache_beam.runners import common
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.runners.worker import data_plane
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
@@ -31,7 +32,7 @@ def environment() -> SubprocessSDKEnvironment:
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """Tells in one line where the block ends because a worker process was lost.
+    """Raises one line where the block ends because a worker process was lost.
 
     Raises:
         StepError: One was; says how.
@@ -39,7 +40,7 @@ def watched() -> Iterator[None]:
     WatchedProcess.started.clear()
     WatchedProcess.lost.clear()
     try:
-        with _broken_streams_untold():
+        with _without_tracebacks():
             yield
     except Exception as error:
         if not WatchedProcess.lost:
@@ -51,24 +52,28 @@ def watched() -> Iterator[None]:
 
 
 @contextmanager
-def _broken_streams_untold() -> Iterator[None]:
-    """Keeps Beam's own threads from telling that the stream to a process broke, in tracebacks."""
-    told = [logging.getLogger(module.__name__) for module in (data_plane, worker_handlers)]
-    levels = [logger.level for logger in told]
+def _without_tracebacks() -> Iterator[None]:
+    """Keeps Beam from logging, in tracebacks, what the run ends with anyway.
+
+    That is an error of the work itself, and that the stream to a process broke.
+    """
+    modules = (common, data_plane, worker_handlers)
+    loggers = [logging.getLogger(module.__name__) for module in modules]
+    levels = [logger.level for logger in loggers]
     original = threading.excepthook
 
-    def untold(arguments: threading.ExceptHookArgs) -> None:
+    def unless_of_a_stream(arguments: threading.ExceptHookArgs) -> None:
         if not arguments.exc_type.__module__.startswith("grpc"):
             original(arguments)
 
-    threading.excepthook = untold
-    for logger in told:
+    threading.excepthook = unless_of_a_stream
+    for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
         threading.excepthook = original
-        for logger, level in zip(told, levels, strict=True):
+        for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
 
@@ -122,7 +127,7 @@ class WatchedProcess(worker_handlers.GrpcWorkerHandler):
             self.data_conn.close()
 
     def close(self) -> None:
-        """Ends the process: it is told so, and killed where it does not follow."""
+        """Ends the process: it is asked to, and killed where it does not follow."""
         self._ending.set()
         if self._process:
             killing = threading.Timer(0 if self.lost else GRACE, self._process.kill)

@@ -1,8 +1,11 @@
 """Beam's worker process, which logs to its runner alone: ``python -m components.jobs.worker``."""
 
 import logging
+import os
 import signal
 import sys
+from contextlib import redirect_stderr
+from pathlib import Path
 
 from components.shared.process import end_with_parent
 
@@ -15,7 +18,12 @@ if __name__ == "__main__":
 # Beam logs as it is imported, and the first log without a handler makes one for the terminal.
 logging.getLogger().addHandler(logging.NullHandler())
 
-from apache_beam.runners.worker import sdk_worker_main  # noqa: E402
+from apache_beam.runners import common  # noqa: E402
+from apache_beam.runners.worker import sdk_worker, sdk_worker_main  # noqa: E402
+
+# An error of the work goes to the runner, which ends with it; tracebacks besides would be shown.
+for module in (common, sdk_worker):
+    logging.getLogger(module.__name__).setLevel(logging.CRITICAL)
 
 # It warns that it finds no pickled session; no function here comes from one.
 logging.getLogger(sdk_worker_main.__name__).addFilter(
@@ -23,4 +31,6 @@ logging.getLogger(sdk_worker_main.__name__).addFilter(
 )
 
 if __name__ == "__main__":
-    sdk_worker_main.main(sys.argv)
+    # It prints the traceback of an error, too, which it also sends to the runner.
+    with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+        sdk_worker_main.main(sys.argv)

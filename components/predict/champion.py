@@ -13,6 +13,7 @@ from components.registry.registry import Registry
 from components.shared.errors import StepError
 from components.shared.manifests import Described, Model
 from components.shared.predictions import Reference
+from components.shared.texture import Texture
 
 
 class Champion(NamedTuple):
@@ -50,6 +51,11 @@ class Champion(NamedTuple):
                 Model.described_in(directory),
                 reference.read_bytes() if reference.is_file() else b"",
             )
+
+    def texture(self) -> Texture | None:
+        """The textures that the model was trained on; None where its reference has none."""
+        name = f"{self.destination}: {Reference.FILE}"
+        return Reference.parse(self.reference, name).texture if self.reference else None
 
     def load(self) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
         """Loads the version, downloaded for that where it is far.

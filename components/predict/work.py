@@ -40,6 +40,7 @@ class WriteAnswers(Work[AnswersReport]):
     def __init__(self, plan: Plan, images: Incoming, champion: Champion) -> None:
         super().__init__(plan)
         self._images, self._champion = images, champion
+        self._texture = champion.texture()
 
     def setup(self) -> None:
         """Loads the model."""
@@ -61,7 +62,7 @@ class WriteAnswers(Work[AnswersReport]):
             files={NO_SPLIT: self._write(part, table)},
             rejected=len(unusable),
             first_rejected=self.write_rejected(part, unusable),
-            profile=Profile.of(records.images, computed),
+            profile=Profile.of(records.images, computed, self._texture),
             labelled=int((labels >= 0).sum()),
             correct=int((labels == table["predicted"].to_numpy()).sum()),
             least_sure=_least_sure(records.images, computed, table),

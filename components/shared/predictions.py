@@ -9,6 +9,7 @@ from components.shared.evaluation import Verdict
 from components.shared.manifests import ClassNames, ImageShape, Manifest, Rejected, Sha256, Shard
 from components.shared.profile import Profile, is_image
 from components.shared.significance import Interval
+from components.shared.texture import Texture, feature_count
 
 
 class Reference(Manifest):
@@ -26,6 +27,7 @@ class Reference(Manifest):
     pixel_variance: float = Field(ge=0, allow_inf_nan=False)
     train: Profile
     test: Profile
+    texture: Texture | None = None  # None where an earlier version published the model
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -33,6 +35,10 @@ class Reference(Manifest):
             _check(profile, self.class_names, self.train.image_shape)
         if not (self.train.images and self.test.images):
             raise ValueError("a split without images")
+        if self.texture:
+            features = feature_count(self.train.image_shape)
+            if len(self.texture.mean) != features or not self.train.sampled * self.test.sampled:
+                raise ValueError(f"expected textures of {features} features")
         return self
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from components.shared.manifests import ImageShape
 from components.shared.records import Images
+from components.shared.texture import Texture, Textures, feature_count, textures
 
 GREYS = 256
 HUNDREDTHS = 100
@@ -33,6 +34,10 @@ class Profile(BaseModel):
     confidence: list[Count]  # images by that class's probability, in hundredths
     confidence_sum: float = Field(ge=0, allow_inf_nan=False)
     samples: list[str]  # the first images: their pixels, uint8, in base64
+    # Of some of the images; none in a profile of before there were textures.
+    sampled: Count = 0
+    texture_sum: list[Annotated[float, Field(ge=0, allow_inf_nan=False)]] = []
+    unusual: Count = 0  # whose texture lies far from the training split's
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -42,23 +47,34 @@ class Profile(BaseModel):
         for counts in (self.ink, self.predicted, self.confidence):
             if sum(counts) != self.images:
                 raise ValueError(f"{self.images} images, but {sum(counts)} counted")
+        if len(self.texture_sum) != (feature_count(self.image_shape) if self.sampled else 0):
+            raise ValueError(f"{len(self.texture_sum)} sums of texture")
+        if not self.unusual <= self.sampled <= self.images:
+            raise ValueError(f"{self.unusual} unusual of {self.sampled} of {self.images} images")
         if any(not is_image(sample, self.image_shape) for sample in self.samples):
             raise ValueError("a sample is no image of that size")
         return self
 
     @classmethod
-    def of(cls, images: Images, probabilities: npt.NDArray[np.float32]) -> Self:
+    def of(
+        cls,
+        images: Images,
+        probabilities: npt.NDArray[np.float32],
+        texture: Texture | None = None,
+    ) -> Self:
         """Adds up images and what a model says of them.
 
         Args:
             images: uint8 ``[n, height, width]``.
             probabilities: Of the classes, float32 ``[n, classes]``.
+            texture: The training split's, None where it is not known.
         """
         count, height, width = images.shape
         cells = _cells(images)
         confidence = probabilities.max(axis=1).astype(np.float64)
         hundredths = np.minimum((confidence * HUNDREDTHS).astype(np.int64), HUNDREDTHS - 1)
         ink = images.reshape(count, height * width).sum(axis=1, dtype=np.uint32) // (height * width)
+        found = textures(images)
         return cls(
             images=count,
             image_shape=(height, width),
@@ -70,6 +86,9 @@ class Profile(BaseModel):
             confidence=np.bincount(hundredths, minlength=HUNDREDTHS).tolist(),
             confidence_sum=float(confidence.sum()),
             samples=_samples(images),
+            sampled=len(found),
+            texture_sum=found.sum(axis=0).tolist() if len(found) else [],
+            unusual=texture.unusual(texture.distances(found)) if texture else 0,
         )
 
     @classmethod
@@ -81,11 +100,15 @@ class Profile(BaseModel):
             for name in ("ink", "cell_sum", "predicted", "confidence")
         }
         samples = [sample for profile in profiles[:SAMPLES] for sample in profile.samples]
+        texture_sums = [profile.texture_sum for profile in profiles if profile.sampled]
         return cls(
             images=sum(profile.images for profile in profiles),
             image_shape=first.image_shape,
             confidence_sum=sum(profile.confidence_sum for profile in profiles),
             samples=samples[: _kept(first.image_shape)],
+            sampled=sum(profile.sampled for profile in profiles),
+            texture_sum=np.sum(texture_sums, axis=0).tolist() if texture_sums else [],
+            unusual=sum(profile.unusual for profile in profiles),
             **sums,
         )
 
@@ -96,6 +119,11 @@ class Profile(BaseModel):
         pixels = np.outer(rows, columns) * max(1, self.images)
         sums: npt.NDArray[np.float64] = np.reshape(self.cell_sum, pixels.shape) / pixels
         return sums
+
+    @property
+    def mean_texture(self) -> Textures:
+        """The mean texture of the sampled images, ``[1, features]``."""
+        return np.asarray(self.texture_sum)[None] / max(1, self.sampled)
 
     @property
     def mean_confidence(self) -> float:

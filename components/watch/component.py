@@ -12,6 +12,8 @@ def watch(
     report: dsl.Output[dsl.HTML],
     max_ink_psi: float,
     max_pixel_distance: float,
+    max_texture_distance: float,
+    max_unusual: float,
     max_class_change: float,
     low_confidence: float,
     max_low_confidence: float,

@@ -20,17 +20,26 @@ WHAT = {
     "max_ink_psi": "mean grey values lie {:.3f} (population stability index) from the training "
     "split's",
     "max_pixel_distance": "the mean image lies {:.1f} grey values from the training split's",
+    "max_texture_distance": "texture lies {:.2f} standard deviations from the training split's",
+    "max_unusual": "the share of unusual textures lies {:.4f} above that on the test split",
     "max_class_change": "{what} of the answers, {:.3f} from its share of those on the test split",
     "max_low_confidence": "the share of unsure answers lies {:.4f} above that on the test split",
 }
 
 
 def figures(config: Watch, came: Profile, reference: Reference) -> list[DriftFigure]:
-    """Compares the images with the training split, and the answers with those on the test split."""
+    """Compares the images with the training split, and the answers with those on the test split.
+
+    Returns:
+        A figure a rule; none of a rule for which ``came`` or ``reference`` has nothing to compare.
+    """
     train, test = reference.train, reference.test
     shares = grey_value_shares(came, train)
     noise = 1 / came.images + 1 / train.images
     degrees = len(shares[0]) - 1
+    changes = np.subtract(came.class_shares, test.class_shares)
+    most = int(np.abs(changes).argmax())
+    rare = RARE / (2 * len(changes))  # there are so many ways to be an exception
     low = [_below(profile, config.low_confidence) for profile in (came, test)]
     return [
         DriftFigure(
@@ -46,23 +55,42 @@ def figures(config: Watch, came: Profile, reference: Reference) -> list[DriftFig
             # Images may differ in few ways, such as how bright they are: in one, on the safe side.
             chance=math.sqrt(reference.pixel_variance * noise * chi_square(1)),
         ),
+        *_texture_figures(config, came, reference),
         DriftFigure(
             name="max_class_change",
-            value=max(
-                abs(ours - theirs)
-                for ours, theirs in zip(came.class_shares, test.class_shares, strict=True)
-            ),
+            value=abs(float(changes[most])),
             bound=config.max_class_change,
-            chance=max(
-                _share_by_chance(share, came.images, test.images, len(test.predicted))
-                for share in test.class_shares
-            ),
+            chance=share_by_chance(test.predicted[most], test.images, came.images, rare)[
+                int(changes[most] > 0)
+            ],
         ),
         DriftFigure(
             name="max_low_confidence",
-            value=max(0.0, low[0] - low[1]),
+            value=max(0.0, low[0] / came.images - low[1] / test.images),
             bound=config.max_low_confidence,
-            chance=_share_by_chance(low[1], came.images, test.images, 1),
+            chance=share_by_chance(low[1], test.images, came.images, RARE)[1],
+        ),
+    ]
+
+
+def _texture_figures(config: Watch, came: Profile, reference: Reference) -> list[DriftFigure]:
+    texture, train, test = reference.texture, reference.train, reference.test
+    if not texture or not came.sampled:
+        return []
+    return [
+        DriftFigure(
+            name="max_texture_distance",
+            value=float(texture.distances(came.mean_texture)[0]),
+            bound=config.max_texture_distance,
+            # A mean of images lies nearer than they do by the root of their number; one image lies
+            # farther than this in one of a thousand cases.
+            chance=texture.of_999_permille * math.sqrt(1 / came.sampled + 1 / train.sampled),
+        ),
+        DriftFigure(
+            name="max_unusual",
+            value=max(0.0, came.unusual / came.sampled - test.unusual / test.sampled),
+            bound=config.max_unusual,
+            chance=share_by_chance(test.unusual, test.sampled, came.sampled, RARE)[1],
         ),
     ]
 
@@ -98,24 +126,54 @@ def chi_square(degrees: int) -> float:
     return float(degrees * cube**3)
 
 
-def _share_by_chance(share: float, ours: int, theirs: int, of: int) -> float:
-    """How far two samples' shares may lie apart, as the most of so many shares, by chance."""
-    share = max(share, 1 / theirs)  # of what was not seen there, there may be some
-    deviation = math.sqrt(share * (1 - share) * (1 / ours + 1 / theirs))
-    return NormalDist().inv_cdf(1 - RARE / (2 * of)) * deviation
+def share_by_chance(hits: int, of: int, images: int, rare: float) -> tuple[float, float]:
+    """How far a share among so many images may lie below and above ``hits`` in ``of``, by chance.
+
+    Farther to one side it lies at most as often as ``rare`` says. Exact however few images
+    there are: the predictive distribution of the binomial, with the prior of Jeffreys.
+
+    Source: https://en.wikipedia.org/wiki/Beta-binomial_distribution
+    """
+    one, other = hits + 0.5, of - hits + 0.5
+    share = one / (one + other)
+    deviation = math.sqrt(images * share * (1 - share) * (1 + (images - 1) / (of + 2)))
+    # Far enough on both sides that what lies beyond is much rarer than rare.
+    low = max(0, int(images * share - 12 * deviation) - 30)
+    high = min(images, int(images * share + 12 * deviation) + 30)
+    count = np.arange(low, high, dtype=np.float64)
+    ratios = np.log((images - count) * (count + one))
+    ratios -= np.log((count + 1) * (images - count - 1 + other))
+    logarithms = np.concatenate([[0.0], np.cumsum(ratios)])
+    chances = np.exp(logarithms - logarithms.max())
+    chances /= chances.sum()
+    least = low + int(np.searchsorted(np.cumsum(chances), rare))
+    most = high - int(np.searchsorted(np.cumsum(chances[::-1]), rare))
+    return hits / of - least / images, most / images - hits / of
 
 
-def _below(profile: Profile, confidence: float) -> float:
-    """The share of answers less sure than this, which is a number of hundredths."""
+def _below(profile: Profile, confidence: float) -> int:
+    """How many answers are less sure than this, which is a number of hundredths."""
     unsure: Sequence[int] = profile.confidence[: round(confidence * HUNDREDTHS)]
-    return sum(unsure) / max(1, profile.images)
+    return sum(unsure)
 
 
 def judge(
     figures: Sequence[DriftFigure], predictions: Predictions, reference: Reference
 ) -> list[Verdict]:
-    """Judges figure by figure: one fails that is above its bound, and above what chance gives."""
-    return [_judge(figure, predictions, reference) for figure in figures]
+    """Judges figure by figure: one fails that is above its bound, and above what chance gives.
+
+    A rule without a figure holds, and says why there is none.
+    """
+    compared = {figure.name for figure in figures}
+    older = "the images were predicted" if reference.texture else "the champion was published"
+    return [
+        *(_judge(figure, predictions, reference) for figure in figures),
+        *(
+            Verdict(rule=rule, passed=True, reason=f"not compared: {older} before there was this")
+            for rule in WHAT
+            if rule not in compared
+        ),
+    ]
 
 
 def _judge(figure: DriftFigure, predictions: Predictions, reference: Reference) -> Verdict:

@@ -65,6 +65,7 @@ def write(path: Path, drift: Drift, predictions: Predictions, reference: Referen
         reference: What the model was trained on.
     """
     came, train, test = predictions.profile, reference.train, reference.test
+    holds = {verdict.rule: verdict.passed for verdict in drift.verdicts}
     classes = _classes(reference.class_names, came, test)
     page = pages.render(
         "components.watch",
@@ -72,7 +73,7 @@ def write(path: Path, drift: Drift, predictions: Predictions, reference: Referen
         drift=drift,
         predictions=predictions,
         reference=reference,
-        figures=list(zip(drift.figures, drift.verdicts, strict=True)),
+        figures=[(one, holds[one.name]) for one in drift.figures],
         samples=[("What came in", _samples(came)), ("Training split", _samples(train))],
         means=_means(came, train),
         grey_values=_grey_values(came, train),

@@ -94,7 +94,7 @@ def test_every_night_scores_its_own_day_alone(ran: list[Night]) -> None:
 def test_a_quiet_night_ends_with_one_line_and_where_things_lie(ran: list[Night]) -> None:
     redacted, directory = ran[0].redacted, ran[0].directory
     end = redacted[redacted.index("total") :]
-    assert f"Quiet: all 4 rules hold for {A_DAY} images" in end
+    assert f"Quiet: all 6 rules hold for {A_DAY} images" in end
     assert str(directory / "predict/predictions") in end
     assert str(directory / "watch/drift/drift.html") in end
     assert "Alarm" not in redacted

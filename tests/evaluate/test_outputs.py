@@ -12,6 +12,7 @@ import pytest
 
 from components.shared.manifests import Dataset, Evaluation
 from components.shared.predictions import Reference
+from components.shared.texture import textures
 from tests.conftest import MNIST, TEST, TRAIN, VALIDATION
 from tests.evaluate.test_figures import Answers
 from tests.idx_files import read_mnist
@@ -86,5 +87,9 @@ def test_the_reference_describes_the_training_split_and_the_answers_on_test(
     assert reference.test.class_shares == pytest.approx(expected.tolist())
     sure = np.stack(rows.probabilities).max(axis=1)
     assert reference.test.mean_confidence == pytest.approx(sure.mean(), abs=1e-6)
+    assert reference.texture is not None
+    far = reference.texture.distances(textures(read_mnist(MNIST, "t10k", TEST)[0]))
+    assert reference.texture.of_99_percent == pytest.approx(np.quantile(far, 0.99))
+    assert reference.test.unusual == (far > reference.texture.of_99_percent).sum()
     assert reference.model_sha256 == judged.model_sha256
     assert reference.dataset_fingerprint == Dataset.read(examples).fingerprint

@@ -1,6 +1,7 @@
 """Worker processes: a lost one ends ingest with one line, and none outlives it."""
 
 import os
+import resource
 import shlex
 import signal
 import subprocess
@@ -120,3 +121,25 @@ def test_an_interpreter_may_have_a_space_in_its_path(
     monkeypatch.setattr(processes, "COMMAND", [str(interpreter), *processes.COMMAND[1:]])
     dataset = ingest(Ingest(source="fake://200"), tmp_path / "out", PROCESSES)
     assert dataset.metrics["read"] == 200
+
+
+@pytest.mark.parametrize("flags", [(), ("--", *PROCESSES)], ids=["here", "in processes"])
+@pytest.mark.parametrize("step", ["ingest", "predict"])
+def test_what_the_system_has_against_a_file_is_one_line(
+    step: str, flags: tuple[str, ...], published: Path, tmp_path: Path
+) -> None:
+    registry = ["--destination", str(published)] if step == "predict" else []
+    options = ["--source", "fake://3000", "--output", "out", *registry, *flags]
+    process = subprocess.run(
+        [sys.executable, "-m", f"components.{step}", *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, 90_000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 1
+    (line,) = process.stderr.splitlines()
+    assert line.startswith("error: ") and "file too large" in line
+    assert list(tmp_path.iterdir()) == []

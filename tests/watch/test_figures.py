@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from scipy.stats import betabinom, chi2
 
 from components.config import Watch
 from components.shared.predictions import Reference
 from components.shared.profile import Profile
-from components.watch.figures import chi_square, figures, grey_value_shares, psi
+from components.watch.figures import chi_square, figures, grey_value_shares, psi, share_by_chance
 
 CLASSES = 4
 
@@ -34,6 +34,31 @@ def reference() -> Reference:
         train=profile(5_000, 1),
         test=profile(2_000, 2),
     )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 10, 30])
+def test_few_unchanged_images_are_rarely_an_alarm(count: int) -> None:
+    stands = reference()
+    generator = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(300):
+        came = profile(count, int(generator.integers(1 << 30)))
+        alarms += any(figure.too_far for figure in figures(Watch(), came, stands))
+    assert alarms <= 3
+
+
+@pytest.mark.parametrize(("hits", "of", "images"), [(3, 2_000, 2), (200, 2_000, 40), (0, 50, 900)])
+def test_a_share_by_chance_is_that_of_scipys_beta_binomial(hits: int, of: int, images: int) -> None:
+    drawn = betabinom(images, hits + 0.5, of - hits + 0.5)
+    most, least = drawn.isf(0.001), drawn.ppf(0.001)
+    expected = hits / of - least / images, most / images - hits / of
+    assert share_by_chance(hits, of, images, 0.001) == pytest.approx(expected)
+
+
+def test_a_share_among_millions_is_computed_as_exactly() -> None:
+    drawn = betabinom(10_000_000, 100.5, 9_900.5)
+    expected = drawn.isf(0.001) / 10_000_000 - 0.01
+    assert share_by_chance(100, 10_000, 10_000_000, 0.001)[1] == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_grey_values_of_training_lie_in_ten_bins_of_a_tenth() -> None:

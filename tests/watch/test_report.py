@@ -67,7 +67,7 @@ def inverted() -> Profile:
 
 def test_a_quiet_night_says_so_and_whose_it_is(tmp_path: Path) -> None:
     found = page(tmp_path)
-    assert "✓ Quiet" in found and "All 4 rules hold" in found
+    assert "✓ Quiet" in found and "All 6 rules hold" in found
     assert '<b id="headline">400</b>' in found
     assert "nights/tuesday" in found
     assert "Version 7 of letters in <code>gs://team/registry</code>" in found
@@ -77,7 +77,7 @@ def test_a_quiet_night_says_so_and_whose_it_is(tmp_path: Path) -> None:
 
 def test_an_alarm_has_its_reasons_and_the_command(tmp_path: Path) -> None:
     found = page(tmp_path, inverted(), retrain="make local SOURCE='a b'")
-    assert "✗ Alarm" in found and re.search(r"[2-4] of 4 rules are broken", found)
+    assert "✗ Alarm" in found and re.search(r"[2-6] of 6 rules are broken", found)
     assert '<code id="retrain">make local SOURCE=&#39;a b&#39;</code>' in found
     assert "the mean image lies" in found
     row = found.split('<th scope="row">max_pixel_distance</th>')[1].split("</tr>")[0]

@@ -35,6 +35,9 @@ def _clothes(images: Array, _: Array) -> Array:
 CHANGES = {name: change for name, change in changed_nights.CHANGES.items() if name != "as it is"}
 if not changed_nights.FASHION.exists():
     CHANGES["Fashion-MNIST"] = _clothes
+    CHANGES["Fashion-MNIST, one in ten"] = lambda images, labels: changed_nights.one_in_ten(
+        _clothes(images, labels), images
+    )
 
 
 def night(images: Array, published: Path, directory: Path) -> Path:
@@ -98,7 +101,7 @@ def test_the_command_line(
 ) -> None:
     given = ["components.watch", "--predictions", quiet, "--output", tmp_path / "watch"]
     told = command(*given)
-    assert told.stdout.splitlines()[-1] == f"Quiet: all 4 rules hold for {NIGHT:,} images"
+    assert told.stdout.splitlines()[-1] == f"Quiet: all 6 rules hold for {NIGHT:,} images"
     reported = outcomes("watch")
     assert reported and (reported.result, reported.version) == ("quiet", 1)
     assert sorted(path.name for path in (tmp_path / "watch").iterdir()) == [
@@ -121,6 +124,20 @@ def test_bounds_are_options(published: Path, quiet: Path, tmp_path: Path) -> Non
     assert not class_change(Watch()).passed
     assert "'1' is 0.0" in class_change(Watch()).reason
     assert class_change(Watch(max_class_change=0.5)).passed
+
+
+def test_a_champion_of_before_textures_is_watched_without_them(quiet: Path, tmp_path: Path) -> None:
+    reference = Reference.read(quiet).model_dump(exclude={"texture", "options"})
+    for split in ("train", "test"):
+        for name in ("sampled", "texture_sum", "unusual"):
+            del reference[split][name]
+    (tmp_path / Reference.FILE).write_text(json.dumps(reference))
+    Predictions.read(quiet).write(tmp_path)
+    drift = watch(Watch(), tmp_path, tmp_path / "watch")
+    assert drift.quiet
+    without = {verdict.rule for verdict in drift.verdicts if "not compared" in verdict.reason}
+    assert without == {"max_texture_distance", "max_unusual"}
+    assert "the champion was published before" in (tmp_path / "watch" / "drift.html").read_text()
 
 
 def test_a_version_of_before_is_refused_in_one_line(quiet: Path, tmp_path: Path) -> None:

@@ -1,0 +1,119 @@
+"""How far an image's texture lies from the training split's: what tells another kind of image.
+
+An image's texture is, in each of 4 x 4 rectangles, the mean change from a pixel to the next one,
+across and down, and the mean grey value; their square roots, since those spread alike whether they
+are large or small. Textures are compared in standard deviations of the training split's, in which
+features that go together count once: the distance of Mahalanobis.
+
+Source: https://en.wikipedia.org/wiki/Mahalanobis_distance
+"""
+
+from math import prod
+from typing import Annotated, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, Field, model_validator
+
+from components.shared.records import Images, ImageShape
+
+GRID = 4  # rectangles along a side
+SAMPLED = 2_000  # images of which textures are taken, of as many as are added up at a time
+AT_ONCE = 100  # so that what is computed of them stays in the processor's cache
+RIDGE = 0.01  # of the mean variance, added to each: no direction counts more than ten times another
+
+Textures = npt.NDArray[np.float64]  # [n, features]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Texture(BaseModel):
+    """The textures of a training split, to compare others with."""
+
+    mean: list[Finite]
+    whitening: list[list[Finite]]  # [features][features]: to independent features of variance 1
+    # Distances that so many of the test split's images lie within.
+    of_99_percent: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    of_999_permille: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        count = len(self.mean)
+        if [len(row) for row in self.whitening] != [count] * count:
+            raise ValueError(f"a whitening of {len(self.whitening)} features, expected {count}")
+        return self
+
+    @classmethod
+    def fit(cls, count: int, total: Textures, products: Textures) -> Self:
+        """Describes textures by their sum ``[features]`` and that of their outer products."""
+        mean = total / max(1, count)
+        covariance = products / max(1, count) - np.outer(mean, mean)
+        ridge = RIDGE * max(float(np.trace(covariance)) / len(mean), 1e-6)
+        whitening = np.linalg.inv(np.linalg.cholesky(covariance + ridge * np.eye(len(mean))))
+        return cls(mean=_rounded(mean), whitening=[_rounded(row) for row in whitening])
+
+    def with_quantiles(self, distances: npt.NDArray[np.float64]) -> Self:
+        """Returns the same with the quantiles of the test split's distances ``[n]``."""
+        far, rare = (float(np.quantile(distances, share)) for share in (0.99, 0.999))
+        return self.model_copy(update={"of_99_percent": far, "of_999_permille": rare})
+
+    def unusual(self, distances: npt.NDArray[np.float64]) -> int:
+        """How many distances are greater than those of 99 in 100 images of the test split."""
+        return int(np.count_nonzero(distances > self.of_99_percent))
+
+    def distances(self, textures: Textures) -> npt.NDArray[np.float64]:
+        """Returns how many standard deviations textures lie from the mean, over all features.
+
+        Args:
+            textures: One in a row, ``[n, features]``.
+        """
+        whitened = (textures - np.asarray(self.mean)) @ np.asarray(self.whitening).T
+        return np.sqrt(np.square(whitened).mean(axis=1))
+
+
+def textures(images: Images) -> Textures:
+    """Returns the textures of at most ``SAMPLED`` images, evenly spaced, ``[n, features]``."""
+    some = images[:: max(1, -(-len(images) // SAMPLED))]
+    if not len(some):
+        return np.empty((0, feature_count((images.shape[1], images.shape[2]))))
+    pool = _pool((images.shape[1], images.shape[2]))
+    # Sums of whole numbers below 2^24, which a product of float32 gives exactly, in any order.
+    sums = [
+        _sums(some[start : start + AT_ONCE].astype(np.float32), pool)
+        for start in range(0, len(some), AT_ONCE)
+    ]
+    pixels = pool.sum(axis=(0, 1))
+    return np.sqrt(
+        np.concatenate(sums).reshape(len(some), -1) / np.tile(pixels, 3), dtype=np.float64
+    )
+
+
+def _sums(grey: npt.NDArray[np.float32], pool: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Adds up changes across, changes down and grey values in each rectangle."""
+    count, cells = len(grey), pool.shape[-1]
+    across, down = np.abs(np.diff(grey, axis=2)), np.abs(np.diff(grey, axis=1))
+    return np.concatenate(
+        [
+            across.reshape(count, -1) @ pool[:, 1:].reshape(-1, cells),
+            down.reshape(count, -1) @ pool[1:].reshape(-1, cells),
+            grey.reshape(count, -1) @ pool.reshape(-1, cells),
+        ],
+        axis=1,
+    )
+
+
+def feature_count(image_shape: ImageShape) -> int:
+    """Returns how many features a texture of such images has."""
+    return 3 * prod(min(GRID, side) for side in image_shape)
+
+
+def _pool(image_shape: ImageShape) -> npt.NDArray[np.float32]:
+    """Which rectangle each pixel is in: 0 or 1, ``[height, width, rectangles]``."""
+    row, column = (np.arange(side) * min(GRID, side) // side for side in image_shape)
+    rectangle = row[:, None] * min(GRID, image_shape[1]) + column
+    count = prod(min(GRID, side) for side in image_shape)
+    return np.eye(count, dtype=np.float32)[rectangle]
+
+
+def _rounded(row: Textures) -> list[float]:
+    """Numbers of six digits, which are enough and short to store."""
+    return [float(f"{number:.6g}") for number in row]
