@@ -48,13 +48,13 @@ def is_empty(config: Predict) -> bool:
 
 
 def which_images(config: Predict) -> str:
-    """Says which images are to be read: the source, and of which days."""
+    """Says which images are to be read: the source, with the day or days in it."""
     source = redacted(config.source)
     if DATE not in config.source:
         return source
     first, last = days_until(config.span, config.until)
     if config.span == 1:
-        return f"{source}, {last}"
+        return source.replace(DATE, str(last))
     return f"{source}, {first} to {last}" if config.span else f"{source}, up to {last}"
 
 

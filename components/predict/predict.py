@@ -42,7 +42,11 @@ def predict(
     champion = Champion.find(config)
     if is_empty(config):
         nothing = f"Nothing new: no images in {which_images(config)}"
-        report_outcome(Outcome(step="predict", result="nothing new", message=nothing))
+        report_outcome(
+            Outcome(
+                step="predict", result="nothing new", message=nothing, source=which_images(config)
+            )
+        )
         return None
     with atomic_output(str(output), Predictions.FILE) as directory:
         images = open_images(
@@ -66,7 +70,7 @@ def _predictions(
     names = champion.described.class_names
     least_sure = [image for report in reports for image in report.least_sure]
     return Predictions(
-        source=redacted(config.source),
+        source=which_images(config),
         source_fingerprint=source.fingerprint,
         registry=redacted(config.destination),
         model_name=config.model_name,
@@ -115,9 +119,15 @@ def _log(found: Predictions) -> None:
     if rejected := found.metrics["rejected"]:
         log_line(f"Rejected {rejected:,} records, see rejected/")
     message = (
-        f"Predicted {found.profile.images:,} images with version {found.version} of "
-        f"{found.model_name}"
+        f"Predicted {found.profile.images:,} images of {found.source} with version "
+        f"{found.version} of {found.model_name}"
     )
     report_outcome(
-        Outcome(step="predict", result="predicted", message=message, version=found.version)
+        Outcome(
+            step="predict",
+            result="predicted",
+            message=message,
+            version=found.version,
+            source=found.source,
+        )
     )

@@ -47,6 +47,7 @@ class Outcome(BaseModel):
     precision_at_1: float | None = None  # on the test split, of the model the step worked on
     version: int | None = None  # of the model that was published or predicted with
     address: str = ""  # of what was published, as it may be shown
+    source: str = ""  # of the images that were predicted, with the day in place of {date}
 
     @classmethod
     def parse(cls, text: str | bytes) -> Self | None:

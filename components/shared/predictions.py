@@ -66,7 +66,7 @@ class Predictions(Manifest):
 
     FILE: ClassVar[str] = "predictions.json"
 
-    source: str  # as it may be shown
+    source: str  # as it may be shown, with the day in place of {date}
     source_fingerprint: str  # sha256 over what identifies the source's files
     registry: str  # where the model was taken from
     model_name: str

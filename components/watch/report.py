@@ -44,6 +44,11 @@ class Unsure(NamedTuple):
     name: str  # of the class
     picture: str
 
+    @property
+    def file(self) -> str:
+        """The name of its file, without the directories above."""
+        return self.found.source.rpartition("/")[2]
+
 
 class Means(NamedTuple):
     """Both mean images and their difference, as data URIs."""

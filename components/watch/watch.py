@@ -108,5 +108,5 @@ def summary(drift: Drift) -> str:
     if failed:
         others = ", ".join(verdict.rule for verdict in failed[1:])
         also = f" (also {others})" if others else ""
-        return f"Alarm: {failed[0].reason}{also}; retrain: {drift.retrain}"
+        return f"Alarm: {drift.source}: {failed[0].reason}{also}; retrain: {drift.retrain}"
     return f"Quiet: all {len(drift.verdicts)} rules hold for {drift.images:,} images"

@@ -55,6 +55,7 @@ class RunRecord(Manifest):
     steps: dict[str, StepRecord] = Field(default_factory=dict)
     precision: float | None = None  # precision@1 on the test split
     published: str = ""  # where the version lies
+    predicted: str = ""  # which images were, with the day in place of {date}
     predicted_with: int = 0  # the version that said what the images show; 0: none did
 
     @field_validator("started")
@@ -112,6 +113,7 @@ class RunRecord(Manifest):
                 "steps": steps,
                 "precision": evaluated.precision_at_1 if evaluated else None,
                 "published": pushed.address if pushed else "",
+                "predicted": predicted.source if predicted else "",
                 "predicted_with": predicted.version or 0 if predicted else 0,
             }
         )

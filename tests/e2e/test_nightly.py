@@ -103,7 +103,7 @@ def test_a_quiet_night_ends_with_one_line_and_where_things_lie(ran: list[Night])
 def test_an_alarm_says_what_moved_and_how_to_train_anew(ran: list[Night]) -> None:
     redacted, directory = ran[3].redacted, ran[3].directory
     end = redacted[redacted.index("total") :]
-    assert "Alarm: " in end and "mean ink" in end
+    assert "Alarm: " in end and "2026-11-23: mean grey values" in end
     assert "make local SOURCE=" in end
     assert (directory / "watch/drift/drift.html").is_file()
     assert 'href="watch/drift/drift.html"' in (directory / "index.html").read_text("utf-8")
@@ -121,6 +121,7 @@ def test_the_runs_are_listed_with_their_outcomes(command: Command, ran: list[Nig
     rows = [line for line in listed.splitlines() if line.lstrip().startswith("predict-")]
     for row, outcome in zip(rows, NIGHTS, strict=False):  # one more may have failed
         assert row.split(maxsplit=1)[1].startswith(f"{outcome} ")
+    assert "{date}" not in listed
     versions = ["1" in row.split() for row in rows[: len(NIGHTS)]]
     assert versions == [night != "nothing new" for night in NIGHTS]
 

@@ -138,7 +138,9 @@ def test_the_manifest_adds_up(
     low, high = found.labelled.interval
     assert low < found.labelled.precision_at_1 < high
     assert (found.version, found.registry, found.profile.images) == (1, str(published), 5_500)
-    assert capsys.readouterr().out.endswith("Predicted 5,500 images with version 1 of digits\n")
+    assert capsys.readouterr().out.endswith(
+        f"Predicted 5,500 images of {small_source} with version 1 of digits\n"
+    )
     reported = outcomes("predict")
     assert reported and (reported.result, reported.version) == ("predicted", 1)
 
@@ -219,8 +221,11 @@ def test_an_empty_day(
         assert reported and reported.result == "nothing new"
         assert reported.message == found.stdout.strip()
         assert not output.exists()
-    assert "{date}, 2026-11-24" in command(*day, "2026-11-24").stdout
+    assert f"no images in {tmp_path}/days/2026-11-24\n" in command(*day, "2026-11-24").stdout
     command(*day, "2026-11-23")
+    assert Predictions.read(output).source == f"{tmp_path}/days/2026-11-23"
+    reported = outcomes("predict")
+    assert reported and reported.source == f"{tmp_path}/days/2026-11-23"
     whole = (output / Predictions.FILE).read_bytes()
     command(*day, "2026-11-24")
     assert (output / Predictions.FILE).read_bytes() == whole

@@ -130,9 +130,17 @@ def test_the_least_sure_have_class_probability_file_and_position(tmp_path: Path)
         source="day/images.gz", position=12, predicted=3, probability=0.31, image=as_text(SQUARE)
     )
     found = page(tmp_path, least_sure=[least])
-    assert "The 1 least sure" in found and "0.310" in found and "№ 12" in found
+    assert "The 1 least sure" in found and "0.310" in found and "images.gz № 12" in found
     assert 'alt="Taken for 3, image 12 of day/images.gz"' in found
     assert "<code>day/images.gz</code>" in found
+
+
+def test_a_picture_among_the_least_sure_is_named_by_its_file(tmp_path: Path) -> None:
+    least = LeastSure(
+        source="day/000123.png", position=0, predicted=3, probability=0.31, image=as_text(SQUARE)
+    )
+    found = page(tmp_path, least_sure=[least])
+    assert "<br>000123.png</span>" in found
 
 
 def test_rejected_records_are_named(tmp_path: Path) -> None:

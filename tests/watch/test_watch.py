@@ -71,7 +71,7 @@ def test_an_alarm_says_what_moved_and_how_to_train_anew(
     assert Drift.read(tmp_path / "watch") == drift
     failed = [verdict.reason for verdict in drift.verdicts if not verdict.passed]
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith(f"Alarm: {failed[0]}")
+    assert last.startswith(f"Alarm: {drift.source}: {failed[0]}")
     assert last.endswith(f"; retrain: {drift.retrain}")
     reported = outcomes("watch")
     assert reported and (reported.result, reported.message) == ("alarm", last)
