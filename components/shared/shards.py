@@ -142,8 +142,8 @@ class Shards:
             raise StepError(f"{self.directory}: {error}; run ingest again") from None
         if len(labels) and labels.max() >= self.classes:
             raise StepError(
-                f"{self.directory}: a record has the label {labels.max()}, {Dataset.FILE} tells "
-                f"of {self.classes} classes; run ingest again"
+                f"{self.directory}: a record has the label {labels.max()}, {Dataset.FILE} names "
+                f"{self.classes} classes; run ingest again"
             )
         return Examples(np.ascontiguousarray(images), labels.astype(np.int32))
 

@@ -1,4 +1,4 @@
-"""How far an image's texture lies from the training split's: what tells another kind of image.
+"""How far an image's texture lies from the training split's: what shows another kind of image.
 
 An image's texture is, in each of 4 x 4 rectangles, the mean change from a pixel to the next one,
 across and down, and the mean grey value; their square roots, since those spread alike whether they

@@ -16,7 +16,7 @@ from components.shared.command_line import step_command
 def main(config: Watch, predictions: str, output: str) -> None:
     """Compare what came in with what the model was trained on.
 
-    The exit code is 0 whether all is quiet or not; drift.json tells.
+    The exit code is 0 whether all is quiet or not; drift.json says which.
     """
     from components.watch.watch import watch
 
