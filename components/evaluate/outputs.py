@@ -79,7 +79,7 @@ class TextureFit:
             found = textures(batch.images)
             self._count += len(found)
             self._total = self._total + found.sum(axis=0)
-            self._products = self._products + found.T @ found
+            self._products = self._products + np.einsum("nf,ng->fg", found, found)
         elif batch.split == "test":
             self._distances.append(self._of_train.distances(textures(batch.images)))
 

@@ -66,39 +66,35 @@ class Texture(BaseModel):
         Args:
             textures: One in a row, ``[n, features]``.
         """
-        whitened = (textures - np.asarray(self.mean)) @ np.asarray(self.whitening).T
+        whitened = np.einsum("nf,gf->ng", textures - np.asarray(self.mean), self.whitening)
         return np.sqrt(np.square(whitened).mean(axis=1))
 
 
 def textures(images: Images) -> Textures:
     """Returns the textures of at most ``SAMPLED`` images, evenly spaced, ``[n, features]``."""
     some = images[:: max(1, -(-len(images) // SAMPLED))]
-    if not len(some):
-        return np.empty((0, feature_count((images.shape[1], images.shape[2]))))
-    pool = _pool((images.shape[1], images.shape[2]))
-    # Sums of whole numbers below 2^24, which a product of float32 gives exactly, in any order.
+    found = [_means(some[start : start + AT_ONCE]) for start in range(0, len(some), AT_ONCE)]
+    none = np.empty((0, feature_count((images.shape[1], images.shape[2]))))
+    return np.sqrt(np.concatenate([none, *found]))
+
+
+def _means(images: Images) -> npt.NDArray[np.float64]:
+    """Means of changes across, of changes down and of grey values in each rectangle."""
+    grey = images.astype(np.int16)
+    across, down = np.zeros_like(grey), np.zeros_like(grey)
+    np.abs(np.subtract(grey[:, :, 1:], grey[:, :, :-1]), out=across[:, :, 1:])
+    np.abs(np.subtract(grey[:, 1:], grey[:, :-1]), out=down[:, 1:])
+    rows, columns = map(_edges, images.shape[1:])
+    sizes = np.outer(*(np.diff([*_edges(side), side]) for side in images.shape[1:]))
+    # Without a product of matrices, whose threads would wait for those of the model. 16 bits hold
+    # the sum of a column's part.
     sums = [
-        _sums(some[start : start + AT_ONCE].astype(np.float32), pool)
-        for start in range(0, len(some), AT_ONCE)
+        np.add.reduceat(
+            np.add.reduceat(part, rows, axis=1, dtype=np.int16), columns, axis=2, dtype=np.int32
+        )
+        for part in (across, down, grey)
     ]
-    pixels = pool.sum(axis=(0, 1))
-    return np.sqrt(
-        np.concatenate(sums).reshape(len(some), -1) / np.tile(pixels, 3), dtype=np.float64
-    )
-
-
-def _sums(grey: npt.NDArray[np.float32], pool: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Adds up changes across, changes down and grey values in each rectangle."""
-    count, cells = len(grey), pool.shape[-1]
-    across, down = np.abs(np.diff(grey, axis=2)), np.abs(np.diff(grey, axis=1))
-    return np.concatenate(
-        [
-            across.reshape(count, -1) @ pool[:, 1:].reshape(-1, cells),
-            down.reshape(count, -1) @ pool[1:].reshape(-1, cells),
-            grey.reshape(count, -1) @ pool.reshape(-1, cells),
-        ],
-        axis=1,
-    )
+    return np.concatenate([(part / sizes).reshape(len(images), -1) for part in sums], axis=1)
 
 
 def feature_count(image_shape: ImageShape) -> int:
@@ -106,12 +102,10 @@ def feature_count(image_shape: ImageShape) -> int:
     return 3 * prod(min(GRID, side) for side in image_shape)
 
 
-def _pool(image_shape: ImageShape) -> npt.NDArray[np.float32]:
-    """Which rectangle each pixel is in: 0 or 1, ``[height, width, rectangles]``."""
-    row, column = (np.arange(side) * min(GRID, side) // side for side in image_shape)
-    rectangle = row[:, None] * min(GRID, image_shape[1]) + column
-    count = prod(min(GRID, side) for side in image_shape)
-    return np.eye(count, dtype=np.float32)[rectangle]
+def _edges(side: int) -> list[int]:
+    """Where the rectangles along a side of so many pixels begin."""
+    cells = min(GRID, side)
+    return [side * cell // cells for cell in range(cells)]
 
 
 def _rounded(row: Textures) -> list[float]:

@@ -138,9 +138,7 @@ def test_records_of_another_length_than_the_images_have_are_refused(tmp_path: Pa
 def test_a_label_that_is_no_class_is_refused(tmp_path: Path) -> None:
     written = write(tmp_path, draw(9), [9])
     shards = Shards(tmp_path, written.shards, SHAPE, classes=2)
-    with pytest.raises(
-        StepError, match=r"a record has the label 2, dataset\.json names 2 classes"
-    ):
+    with pytest.raises(StepError, match=r"a record has the label 2, dataset\.json names 2 classes"):
         list(shards.batches(9))
 
 
