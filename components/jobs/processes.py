@@ -1,6 +1,5 @@
 """Beam's worker processes, watched: where one is lost, the run ends instead of waiting for it."""
 
-import logging
 import os
 import shlex
 import signal
@@ -12,9 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 from apache_beam.portability import python_urns
-from apache_beam.runners import common
 from apache_beam.runners.portability.fn_api_runner import worker_handlers
-from apache_beam.runners.worker import data_plane
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from google.protobuf import json_format, text_format
 
@@ -40,8 +37,7 @@ def watched() -> Iterator[None]:
     WatchedProcess.started.clear()
     WatchedProcess.lost.clear()
     try:
-        with _without_tracebacks():
-            yield
+        yield
     except Exception as error:
         if not WatchedProcess.lost:
             raise
@@ -49,32 +45,6 @@ def watched() -> Iterator[None]:
             f"a worker process {WatchedProcess.lost[0]}, expected it to work to the end; where "
             "memory is short, lower --shard-size, or run one: -- --direct_num_workers=1"
         ) from error
-
-
-@contextmanager
-def _without_tracebacks() -> Iterator[None]:
-    """Keeps Beam from logging, in tracebacks, what the run ends with anyway.
-
-    That is an error of the work itself, and that the stream to a process broke.
-    """
-    modules = (common, data_plane, worker_handlers)
-    loggers = [logging.getLogger(module.__name__) for module in modules]
-    levels = [logger.level for logger in loggers]
-    original = threading.excepthook
-
-    def unless_of_a_stream(arguments: threading.ExceptHookArgs) -> None:
-        if not arguments.exc_type.__module__.startswith("grpc"):
-            original(arguments)
-
-    threading.excepthook = unless_of_a_stream
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        threading.excepthook = original
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 class WatchedProcess(worker_handlers.GrpcWorkerHandler):

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -44,7 +45,9 @@ with quiet_beam():
         PipelineOptions,
         StandardOptions,
     )
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from apache_beam.runners import common
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner, worker_handlers
+    from apache_beam.runners.worker import data_plane
     from apache_beam.utils.shared import Shared
 
     from components.jobs import processes
@@ -72,8 +75,7 @@ def run(plan: Plan, work: Work[Report], beam_arguments: Sequence[str]) -> list[R
     """
     options = PipelineOptions(_flags(plan.records, beam_arguments))
     try:
-        with processes.watched():
-            pipeline = _pipeline(options)
+        with _without_tracebacks(), _pipeline(options) as pipeline:
             ranges = pipeline | "Ranges" >> beam.Create(plan.ranges, reshuffle=True)
             _ = ranges | type(work).__name__ >> beam.ParDo(_WorkOnRanges(work))
             pipeline.run().wait_until_finish()
@@ -155,6 +157,32 @@ class _WorkOnRanges(beam.DoFn):
         return report
 
 
+@contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """Keeps Beam from logging, in tracebacks, what the run ends with anyway.
+
+    That is an error of the work itself, and that the stream to a process broke.
+    """
+    modules = (common, data_plane, worker_handlers)
+    loggers = [logging.getLogger(module.__name__) for module in modules]
+    levels = [logger.level for logger in loggers]
+    original = threading.excepthook
+
+    def unless_of_a_stream(arguments: threading.ExceptHookArgs) -> None:
+        if not arguments.exc_type.__module__.startswith("grpc"):
+            original(arguments)
+
+    threading.excepthook = unless_of_a_stream
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        threading.excepthook = original
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 def _flags(records: int, beam_arguments: Sequence[str]) -> list[str]:
     """Beam's flags: ours, and then the user's, since the last one wins."""
     # Beam's own default runner first tries to download another one.
@@ -164,11 +192,14 @@ def _flags(records: int, beam_arguments: Sequence[str]) -> list[str]:
     return [*flags, *beam_arguments]
 
 
-def _pipeline(options: PipelineOptions) -> beam.Pipeline:
-    """Returns a pipeline for Beam's options; where they ask for processes here, these are ours."""
+@contextmanager
+def _pipeline(options: PipelineOptions) -> Iterator[beam.Pipeline]:
+    """Yields a pipeline for Beam's options; where they ask for processes here, these are ours."""
     direct = options.view_as(DirectOptions)
     here = options.view_as(StandardOptions).runner == "FnApiRunner"
     if not here or direct.direct_running_mode != "multi_processing":
-        return beam.Pipeline(options=options)
+        yield beam.Pipeline(options=options)
+        return
     direct.direct_running_mode = None  # or the runner would take Beam's own worker again
-    return beam.Pipeline(FnApiRunner(processes.environment()), options)
+    with processes.watched():
+        yield beam.Pipeline(FnApiRunner(processes.environment()), options)
