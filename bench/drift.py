@@ -30,7 +30,7 @@ from components.watch.figures import figures
 SIZES = (200, 1_000, 5_000)  # images of a batch
 DEFAULT = 1_000  # the batch that the defaults of the bounds are for
 FASHION = Path("/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz")
-BATCHES = 100  # of each change and size
+BATCHES = 50  # of each change and size
 
 
 class Answered(NamedTuple):
