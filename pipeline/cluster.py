@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from components.config import IMAGE, Options
-from components.shared.environment import COMMIT, RUN_ID, RUN_VOLUME, TRAINJOB_SETTINGS
+from components.shared.environment import COMMIT, RUN_ID, RUN_VOLUME, TRAINJOB_SETTINGS, WEBHOOK
 from components.shared.errors import StepError
 
 if TYPE_CHECKING:
@@ -83,6 +83,11 @@ class ClusterSettings(Options):
     caching: bool = Field(
         default=True,
         description="Reuse the output of ingest and train where image and input are the same.",
+    )
+    webhook_secret: str = Field(
+        default="",
+        description="Secret whose key webhook is the address that the summary posts to, in place "
+        "of the parameter of that name, which whoever sees the run sees; empty: none.",
     )
     gcs_secret: str = Field(
         default="",
@@ -187,6 +192,8 @@ def _configure_task(settings: ClusterSettings, step: str, task: "PipelineTask") 
     if settings.gcs_secret:
         kubernetes.use_secret_as_volume(task, settings.gcs_secret, mount_path=SECRETS)
         task.set_env_variable("GOOGLE_APPLICATION_CREDENTIALS", f"{SECRETS}/key.json")
+    if settings.webhook_secret and step == "summary":
+        kubernetes.use_secret_as_env(task, settings.webhook_secret, {"webhook": WEBHOOK})
     if settings.pvc and step != "summary":
         kubernetes.mount_pvc(task, settings.pvc, settings.pvc_path)
     if settings.retries and step != "summary":

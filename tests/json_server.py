@@ -23,13 +23,18 @@ class Request(NamedTuple):
 
 @contextmanager
 def serve_json(
-    answer: Callable[[Request], tuple[int, Any]], certificate: Path | None = None
+    answer: Callable[[Request], tuple[int, Any]],
+    certificate: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
 ) -> Iterator[str]:
-    """Serves an API on a free port and yields its address.
+    """Serves an API and yields its address.
 
     Args:
         answer: Gives status and body; a body that is a string is sent as plain text.
         certificate: With its key, for https; None is http.
+        host: The address to listen at.
+        port: The port; 0 is a free one.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -54,7 +59,7 @@ def serve_json(
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer((host, port), Handler) as server:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
@@ -62,7 +67,7 @@ def serve_json(
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
+            yield f"http{'s' if certificate else ''}://{host}:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()

@@ -17,9 +17,11 @@ def summary(
 ) -> None:
     """Writes how the run ended, and tells the webhook."""
     import dataclasses
+    import os
     from pathlib import Path
 
     from components.shared.command_line import exit_on_error
+    from components.shared.environment import WEBHOOK
     from components.shared.errors import log_line
     from components.summary.servers import notify
     from components.summary.summary import summarize
@@ -28,5 +30,5 @@ def summary(
     final = dataclasses.asdict(status)
     with exit_on_error(step="summary"):
         line = summarize(final, run_id, run_page, parameters, Path(summary.path))
-    if webhook:
-        log_line(notify(webhook, line))
+    if address := webhook or os.environ.get(WEBHOOK):
+        log_line(notify(address, line))

@@ -46,6 +46,15 @@ def _destination(pipeline: Pipeline, request: Any) -> None:
         )
 
 
+def _warn_of_webhook(request: Any) -> None:
+    if request.parameters.get("webhook"):
+        click.echo(
+            "warning: whoever may see the run may see its parameter webhook; to keep it from them, "
+            "compile with --webhook-secret NAME",
+            err=True,
+        )
+
+
 @click.command()
 @connection_options
 @request_options(
@@ -77,6 +86,7 @@ def submit(
     with exit_on_error():
         server, request = read_connection(values), read_request(values)
         _destination(PIPELINES[pipeline], request)
+        _warn_of_webhook(request)
         if dry_run:
             print_request(values["package"], request, pods=request.package.requests)
             return
@@ -145,6 +155,7 @@ def schedule(
         server, request = read_connection(values), read_request(values)
         if problem := destination_problem(PIPELINES[pipeline], request):
             raise click.BadParameter(problem, param_hint="-p")
+        _warn_of_webhook(request)
         from pipeline.remote.cron import next_times
 
         times = next_times(cron)

@@ -1,95 +1,147 @@
-"""The command line: runs all checks side by side, prints a table, leaves nothing behind."""
+"""The command line: tries what is promised, prints each row as it comes, leaves nothing behind."""
 
+import io
+import shutil
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import warnings
 from contextlib import redirect_stdout
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-from pyarrow import fs
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from components.shared.command_line import build, exit_on_error, options
-from components.shared.errors import StepError
+from components.shared.process import sigterm_exits
 from pipeline.cluster import ClusterSettings
 from pipeline.compile import Package, compile_to
-from pipeline.pipelines import MNIST
+from pipeline.pipelines import MNIST, PREDICT
 from pipeline.remote.command_line import SCRATCH
 from pipeline.remote.options import connection_options, read_connection
-from tests.cluster.checks import CHECKS, Hold
-from tests.cluster.installation import Installation, SkippedError
+from tests.cluster.board import Board, Seen
+from tests.cluster.checks import CHECKS, TTL
+from tests.cluster.installation import Installation
+from tests.cluster.receiver import Receiver, receiving
 
-Row = tuple[str, str, str]  # holds, does not hold or not tried; what; what was seen
+# So that pods of a node with two cores run side by side.
+SMALL = {"cpu": "500m", "memory": "2Gi", "train_cpu": "1", "train_memory": "2Gi"}
+SHARED = "://"  # a registry that all pods see has an address, or lies on the volume
 
 
 @click.command()
 @connection_options
 @click.option("--source", default="", help="Data to train on; empty: MNIST, in the image.")
 @click.option("--destination", default="", help="Registry to publish to; empty: within a pod.")
+@click.option(
+    "--listen",
+    default="",
+    metavar="HOST:PORT",
+    help="Where this machine listens as the webhook; empty: at the address that it reaches the "
+    "cluster from, which pods may not reach.",
+)
 @click.option("--poll", default=5.0, show_default=True, help="Seconds between two looks.")
 @click.option(
     "--patience", default=900.0, show_default=True, help="Seconds that a single step may take."
 )
-def main(source: str, destination: str, poll: float, patience: float, **values: Any) -> None:
+def main(
+    source: str, destination: str, listen: str, poll: float, patience: float, **values: Any
+) -> None:
     """Try on an installation what is promised of it."""
+    warnings.simplefilter("ignore")  # kfp's, for all threads
+    board, connection = Board.on_terminal(), read_connection(values)
     given = {"destination": destination or SCRATCH} | ({"source": source} if source else {})
-    with exit_on_error(), TemporaryDirectory() as scratch:
-        compile_to(f"{scratch}/pipeline.yaml", build(ClusterSettings, values), MNIST)
-        package = Package.read(Path(scratch) / "pipeline.yaml")
-        at = Installation(read_connection(values), package, given, poll, patience)
+    settings = build(ClusterSettings, values)
+    shared = SHARED in destination or bool(settings.pvc and destination)
+    # kfp prints, too, and takes standard output away for a moment: the board has its own.
+    quiet = redirect_stdout(io.StringIO())
+    with exit_on_error(), quiet, receiving(listen, connection.host) as receiver:
+        packages = _compile(values, settings)
+        at = Installation(connection, packages, given, shared, receiver, poll, patience)
+        if settings.pvc:  # it may be for one pod at a time
+            at.slots = threading.Semaphore(1)
         at.begin()
+        for line in _needs(at, settings, receiver):
+            board.say(line)
         try:
-            rows = _try_all(at)
+            with sigterm_exits():
+                _try_all(at, board)
         finally:
-            left = _clean(at, destination)
-    _print([*rows, *left])
-    sys.exit(any(state == "does not hold" for state, *_ in [*rows, *left]))
+            _finish(at, board)
+    sys.exit(not board.all_hold)
 
 
 main.params += options(ClusterSettings)
+for option in main.params:
+    option.default = SMALL.get(str(option.name), option.default)
 
 
-def _try_all(at: Installation) -> list[Row]:
-    # What kfp prints is caught by exchanging sys.stdout, and threads do not put it back in order.
-    # A volume may be for one node, so that runs side by side would wait for each other.
-    batch_limit = 1 if at.package.volumes("train") else len(CHECKS)
-    with redirect_stdout(sys.stdout), ThreadPoolExecutor(batch_limit) as pool:
-        return [row for rows in pool.map(partial(_try, at), CHECKS) for row in rows]
+def _compile(values: dict[str, Any], settings: ClusterSettings) -> dict[str, Package]:
+    with TemporaryDirectory() as scratch:
+        file = Path(scratch) / "pipeline.yaml"
+
+        def compiled(pipeline: Any, cluster: ClusterSettings) -> Package:
+            compile_to(str(file), cluster, pipeline)
+            return Package.read(file)
+
+        return {
+            "mnist": compiled(MNIST, settings),
+            "ttl": compiled(MNIST, build(ClusterSettings, {**values, "ttl": TTL})),
+            "predict": compiled(PREDICT, settings),
+        }
 
 
-def _try(at: Installation, check: Callable[[Installation, Hold], None]) -> list[Row]:
-    rows: list[Row] = []
+def _needs(at: Installation, settings: ClusterSettings, receiver: Receiver) -> list[str]:
+    """Returns what the test takes, and what it misses here."""
+    needs = {
+        "predict and watch: a registry that all pods see (--destination)": at.shared,
+        "caching: images by digest (--images)": bool(settings.images),
+        "a deleted training pod: a volume (--pvc)": bool(settings.pvc),
+        "a deleted training pod, --ttl: kubectl": shutil.which("kubectl") is not None,
+        "the webhook: an address of this machine that pods reach (--listen)": receiver.named,
+    }
+    return [
+        f"{at.name} on {at.connection.address}: some ten minutes on a node of two cores, ten runs "
+        "of small pods; Ctrl-C removes what it has started",
+        *(f"{'has' if there else 'lacks':>13} | {need}" for need, there in needs.items()),
+    ]
+
+
+def _try_all(at: Installation, board: Board) -> None:
+    """Tries everything side by side, until it is through or a signal comes."""
+    # Threads that a hanging connection does not keep from ending with the process.
+    threads = [threading.Thread(target=board.run, args=(c, at), daemon=True) for c in CHECKS]
+    for thread in threads:
+        thread.start()
     try:
-        check(at, lambda what, seen: rows.append(("holds", what, seen)))
-    except SkippedError as why:
-        rows.append(("not tried", check.__name__, str(why)))
-    except (AssertionError, StepError, ValueError, LookupError) as seen:
-        rows.append(("does not hold", check.__name__, str(seen) or type(seen).__name__))
-    return rows
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)
+    except (KeyboardInterrupt, SystemExit):
+        board.say("Stopped: removing what was started")
+        at.stopped.set()
+        for thread in threads:
+            thread.join(2 * at.poll + 5)
+        at.stopped.clear()
+        raise
 
 
-def _clean(at: Installation, destination: str) -> list[Row]:
+def _finish(at: Installation, board: Board) -> None:
+    promise = "nothing is left behind"
     try:
-        at.clean()
-        if "://" in destination:
-            filesystem, path = fs.FileSystem.from_uri(f"{destination.rstrip('/')}/{at.name}")
-            filesystem.delete_dir(path)
-    except (StepError, OSError, ValueError) as error:
-        return [("does not hold", "nothing is left behind", f"{at.name}: {error}")]
-    return [("holds", "nothing is left behind", at.name)]
-
-
-def _print(rows: list[Row]) -> None:
-    table = Table("", "Promise", "Seen")
-    for state, what, seen in rows:
-        table.add_row(state, what, escape(seen))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+        left = at.clean()
+    except (KeyboardInterrupt, SystemExit):
+        board.add(promise, Seen("does not hold", f"interrupted; all is named {at.name}"))
+        raise
+    else:
+        seen = "; ".join(left) or at.name
+        board.add(promise, Seen("does not hold" if left else "holds", seen))
+        if at.packages["mnist"].volumes("train"):
+            models = "" if at.visible else f"{at.models} and "
+            stays = f"{models}the checkpoints of each run, under its id, stay there"
+            board.add("nothing is left on the volume", Seen("not tried", stays))
+    finally:
+        board.print()
 
 
 if __name__ == "__main__":

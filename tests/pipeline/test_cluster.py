@@ -10,6 +10,7 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from components.shared.environment import WEBHOOK
 from components.train.distributed.trainjob import Settings
 from tests.pipeline.conftest import Cli
 
@@ -67,7 +68,7 @@ def compiled(cli: Cli, tmp_path: Path) -> Compile:
 @pytest.fixture
 def digests(tmp_path: Path) -> Path:
     """A file that names the images by digest."""
-    names = ("ingest", "train", "train-gpu", "evaluate", "push")
+    names = ("ingest", "train", "train-gpu", "evaluate", "push", "predict")
     path = tmp_path / "images.json"
     path.write_text(json.dumps({name: f"registry/{name}{DIGEST}" for name in names}))
     return path
@@ -182,6 +183,15 @@ def test_what_is_made_names_its_run_and_the_commit_of_its_code(
     for step in ("ingest", "train", "evaluate"):
         (run_id,) = pipeline.pod(step).field_path_as_env
         assert (run_id.name, run_id.field_path) == ("RUN_ID", "metadata.labels['pipeline/runid']")
+
+
+def test_the_webhook_is_a_secret_of_the_summary_alone(compiled: Compile) -> None:
+    pipeline = compiled("--webhook-secret", "slack")
+    (secret,) = pipeline.pod("summary").secret_as_env
+    assert secret.secret_name == "slack"
+    (key,) = secret.key_to_env
+    assert (key.secret_key, key.env_var) == ("webhook", WEBHOOK)
+    assert not any(pipeline.pod(step).secret_as_env for step in STEPS[:-1])
 
 
 def test_secrets_and_the_pull_policy_reach_every_pod(compiled: Compile) -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from kfp.dsl import PipelineTaskFinalStatus
 
+from components.shared.environment import WEBHOOK
 from components.shared.outcome import Outcome
 from components.summary import servers
 from components.summary.component import summary
@@ -189,6 +190,19 @@ def test_pods_named_by_their_nodes_id_are_read_too(
         pod["metadata"]["name"] in cluster.workflow["status"]["nodes"] for pod in cluster.pods
     )
     assert run(tmp_path, webhook).startswith("Run succeeded: published digits version 3 to gs://")
+
+
+def test_the_webhook_may_be_a_secret_in_the_environment(
+    cluster: FakeCluster, webhook: Webhook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.workflow = workflow("terminated")
+    monkeypatch.setenv(WEBHOOK, webhook.address)
+    summary.python_func(
+        status=PipelineTaskFinalStatus("FAILED", "mnist-x7k2p", "exit-handler-1", None, None),
+        summary=SimpleNamespace(path=str(tmp_path / "summary")),
+        **{"run_id": RUN, "run_page": "", "source": "data", "destination": "", "webhook": ""},
+    )
+    assert webhook.received == [{"text": f"Run terminated during train (run {RUN})"}]
 
 
 def test_the_runs_page_is_told_where_it_is_given(

@@ -297,3 +297,13 @@ def test_kfps_own_command_line_takes_the_documented_flags(
 def test_a_file_that_is_no_pipeline_is_one_line(kfp_server: FakeKfp, cli: Cli) -> None:
     error = cli("submit", "--host", kfp_server.url, "--file", "Makefile", expect=1).stderr
     assert "Makefile: not a compiled pipeline" in error
+
+
+@pytest.mark.parametrize("command", [["submit"], ["schedule", "--cron", "0 0 3 * * *"]])
+def test_a_webhook_that_all_can_see_is_a_warning(
+    kfp_server: FakeKfp, cli: Cli, command: list[str]
+) -> None:
+    asked = (*command, "--host", kfp_server.url, *REGISTRY, "--dry-run")
+    assert not cli(*asked).stderr
+    warning = cli(*asked, "-p", "webhook=https://hooks.example/hunter2").stderr
+    assert "--webhook-secret" in warning and "hunter2" not in warning
