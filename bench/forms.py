@@ -40,6 +40,12 @@ def npz(directory: Path, images: Images, labels: Labels) -> None:
     np.savez_compressed(directory / "mnist.npz", x=images, y=labels)
 
 
+def npy(directory: Path, images: Images, labels: Labels) -> None:
+    """An array a file."""
+    np.save(directory / "x.npy", images)
+    np.save(directory / "y.npy", labels)
+
+
 def csv_lines(directory: Path, images: Images, labels: Labels) -> None:
     """As Kaggle's digit recognizer."""
     pixels = images.reshape(len(images), -1)
@@ -56,9 +62,7 @@ def parquet_pixels(directory: Path, images: Images, labels: Labels) -> None:
 
 def parquet_png(directory: Path, images: Images, labels: Labels) -> None:
     """As Hugging Face has MNIST."""
-    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    rows = pa.array([{"bytes": one} for one in _pngs(images)], kind)
-    _parquet(directory / "all.parquet", rows, labels)
+    pq.write_table(_encoded(images, labels), directory / "all.parquet", row_group_size=5_000)
 
 
 def days(directory: Path, images: Images, labels: Labels) -> None:
@@ -100,19 +104,57 @@ def tarred(directory: Path, images: Images, labels: Labels) -> None:
             packed.addfile(info, io.BytesIO(content))
 
 
+def arrow(directory: Path, images: Images, labels: Labels) -> None:
+    """As ``save_to_disk`` of Hugging Face's datasets."""
+    table = _encoded(images, labels)
+    path = directory / "data-00000-of-00001.arrow"
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table, 1_000)
+    (directory / "dataset_info.json").write_text("{}")
+    (directory / "state.json").write_text("{}")
+
+
+def with_a_table(directory: Path, images: Images, labels: Labels) -> None:
+    """Pictures in one folder, and a table of their names and labels."""
+    for number, content in enumerate(_pngs(images)):
+        (directory / f"{number:06}.png").write_bytes(content)
+    rows = [f"{number:06}.png,{label}\n" for number, label in enumerate(labels)]
+    (directory / "metadata.csv").write_text("".join(["file_name,label\n", *rows]))
+
+
+def webdataset(directory: Path, images: Images, labels: Labels) -> None:
+    """A tar of pictures, each with a file of its label."""
+    with tarfile.open(directory / "all.tar", "w") as packed:
+        for number, (content, label) in enumerate(zip(_pngs(images), labels, strict=True)):
+            for suffix, data in (("png", content), ("cls", b"%d" % label)):
+                info = tarfile.TarInfo(f"{number:06}.{suffix}")
+                info.size = len(data)
+                packed.addfile(info, io.BytesIO(data))
+
+
 # By the directory that each gets.
 FORMS: dict[str, Callable[[Path, Images, Labels], None]] = {
     "idx": idx,
     "npz": npz,
+    "npy": npy,
     "csv": csv_lines,
     "parquet-pixels": parquet_pixels,
     "parquet": parquet_png,
     "days": days,
+    "arrow": arrow,
     "tfrecord": tfrecord,
     "pictures": folders,
     "zip": zipped,
     "tar": tarred,
+    "table": with_a_table,
+    "webdataset": webdataset,
 }
+
+
+def _encoded(images: Images, labels: Labels) -> pa.Table:
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    rows = pa.array([{"bytes": one} for one in _pngs(images)], kind)
+    return pa.table({"image": rows, "label": pa.array(labels.astype(np.int64))})
 
 
 def _parquet(path: Path, rows: pa.Array, labels: Labels) -> None:

@@ -86,6 +86,12 @@ class Reading(Options):
         description="Height and width, as 28x28, that every image is resized to; without it, "
         "images of another size than the first are rejected.",
     )
+    shape: str = Field(
+        default="",
+        pattern=r"^$|^[1-9]\d{0,2}x[1-9]\d{0,2}$",
+        description="Height and width, as 60x100, of images that are pixels in a row, as in a "
+        "table; empty: what the source says, or a square's.",
+    )
     transpose: bool = Field(
         default=False,
         description="Exchange rows and columns of every image; EMNIST's files, known by their "

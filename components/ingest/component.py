@@ -15,6 +15,7 @@ def ingest(
     label_column: str,
     grey: bool,
     resize: str,
+    shape: str,
     transpose: bool,
     validation_size: int,
     validation_share: float,

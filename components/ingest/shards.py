@@ -129,7 +129,8 @@ class WriteShards(Work[SplitsReport]):
         return [
             Unusable(
                 int(records.positions[index]),
-                f"label {records.labels[index]}, expected 0 to {self._classes - 1}",
+                f"label {records.labels[index]}, expected 0 to {self._classes - 1}; "
+                "--class-names names more",
                 records.images[index].tobytes(),
                 int(records.labels[index]),
             )

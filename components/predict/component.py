@@ -14,6 +14,7 @@ def predict(
     label_column: str,
     grey: bool,
     resize: str,
+    shape: str,
     transpose: bool,
     span: int,
     until: str,

@@ -7,6 +7,7 @@ Source: http://yann.lecun.com/exdb/mnist, "THE IDX FILE FORMAT".
 """
 
 import io
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +20,8 @@ from pathlib import PurePath
 import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
-from pyarrow import fs
 
 from components.shared.errors import StepError, explain, listed, log_line
-from components.shared.manifests import SPLITS
 from components.sources import files, labels, pairing
 from components.sources.files import File
 from components.sources.filesystem import writing
@@ -30,12 +29,20 @@ from components.sources.images import Conversion
 from components.sources.labels import Classes
 from components.sources.pairing import Pair
 from components.sources.source import Opened, Raw, Reader, ReadOptions
+from components.sources.splits import ORDER
 
 CHUNK = 1 << 20  # bytes unpacked at a time
 MEMBER = ".npy"
 MAPPING = "mapping.txt"  # what EMNIST's names of classes end with
 # By the IDX header's third byte; numbers are written with the high byte first.
 DTYPES = {0x08: "|u1", 0x09: "|i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+_SUMS_LONGEST = 1 << 20  # bytes
+_SUM = "(?P<sum>[0-9a-fA-F]{32}|[0-9a-fA-F]{64})"
+_SUM_LINES = (
+    re.compile(rf"\\?{_SUM} [ *]?(?P<name>.+)"),
+    re.compile(rf"(MD5|SHA256) \((?P<name>.+)\) = {_SUM}"),  # md5sum --tag
+)
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,7 @@ class Header:
 class ArrayFile:
     """An unpacked array whose header was checked against its size."""
 
-    filesystem: fs.FileSystem  # where the unpacked file lies
-    path: str
+    file: File  # as it lies unpacked
     name: str  # what the user calls it, for messages
     relpath: str  # the same, in the directory that the source names
     header: Header
@@ -82,11 +88,12 @@ class ArrayFile:
         """
         kind = np.dtype(self.header.dtype)
         found = f"{self.name}: {' x '.join(map(str, self.shape))} of {kind}"
-        if len(self.shape) >= 3:
-            if kind != np.uint8 or len(self.shape) > 4:
+        named = pairing.role_of(self.relpath) == pairing.IMAGES
+        if len(self.shape) >= 3 or (len(self.shape) == 2 and named):
+            if kind.kind not in "iubf" or len(self.shape) > 4:
                 raise StepError(f"{found}, expected images as bytes (uint8), 0 to 255")
             return pairing.IMAGES
-        if kind.kind not in "iu" or pairing.role_of(self.relpath) == pairing.IMAGES:
+        if kind.kind not in "iubf" or named:
             raise StepError(
                 f"{found}, expected images as bytes (records, height, width) or labels as whole "
                 "numbers"
@@ -101,7 +108,7 @@ class ArrayFile:
         """
         dtype = np.dtype(self.header.dtype)
         size = prod(self.shape[1:]) * dtype.itemsize
-        with self.filesystem.open_input_file(self.path) as file:
+        with self.file.open() as file:
             data = file.read_at((stop - start) * size, self.header.offset + start * size)
         if len(data) != (stop - start) * size:
             raise StepError(f"{self.name}: ends before record {stop}; it changed while it was read")
@@ -121,9 +128,10 @@ class ArrayReader(Reader):
         if self.labels is None:
             yield Raw(images, None)
             return
+        found = self.labels.read(start, stop)
         # QMNIST's labels have more columns: writers and places in NIST's own files.
-        columns = self.labels.read(start, stop).reshape(len(images), -1)
-        yield Raw(images, columns[:, 0].astype(np.int64))
+        is_qmnist = "qmnist" in pairing.words(self.labels.relpath) and found.shape[1:] == (8,)
+        yield Raw(images, found[:, 0] if is_qmnist else found)
 
 
 def open_idx(idx: Sequence[File], other_files: Sequence[File], options: ReadOptions) -> Opened:
@@ -141,7 +149,6 @@ def open_idx(idx: Sequence[File], other_files: Sequence[File], options: ReadOpti
     if "emnist" in data_set and not conversion.transpose:
         log_line(f"{idx[0].name}: EMNIST stores images by columns; they are transposed")
         conversion = replace(conversion, transpose=True)
-    sums = files.published_sums(other_files)
     roles = [_role(file) for file in idx]
     if options.labelled:  # which labels are missing is said before anything is unpacked
         of_role = zip(idx, roles, strict=True)
@@ -149,16 +156,17 @@ def open_idx(idx: Sequence[File], other_files: Sequence[File], options: ReadOpti
         pairing.match(named, labelled=True)
     else:
         idx = [file for file, role in zip(idx, roles, strict=True) if role == pairing.IMAGES]
-    arrays = []
-    for number, file in enumerate(idx):
-        found = files.fetched(file, options.config.cache)
-        there = found.is_for_workers
-        target, path = (
-            (found.filesystem, found.path) if there else (options.unpacked, f"array-{number}")
-        )
-        chunks = files.chunks(found, sums)
-        arrays.append(unpack(chunks, parse_idx, file.name, file.relpath, target, path, there))
+    arrays = _arrays(idx, parse_idx, options, published_sums(other_files))
     return _opened(arrays, options, conversion, _mapping(other_files, data_set))
+
+
+def open_npy(npy_files: Sequence[File], _: Sequence[File], options: ReadOptions) -> Opened:
+    """Opens ``.npy`` files, an array each: x_train.npy, y_train.npy and so on.
+
+    Raises:
+        StepError: One is damaged or not a plain array, or the arrays do not fit together.
+    """
+    return _opened(_arrays(npy_files, parse_npy, options, {}), options, options.conversion)
 
 
 def open_npz(npz: Sequence[File], _: Sequence[File], options: ReadOptions) -> Opened:
@@ -177,9 +185,9 @@ def open_npz(npz: Sequence[File], _: Sequence[File], options: ReadOptions) -> Op
                 array = member.removesuffix(MEMBER)
                 name = f"{fetched.name}: {array}"
                 relpath = f"{fetched.relpath.removesuffix('.npz')}/{array}"
-                path = f"npz-{place}-{index}"
+                target = File(options.unpacked, f"npz-{place}-{index}", "", 0)
                 chunks = _chunks(packed, member)
-                arrays.append(unpack(chunks, parse_npy, name, relpath, options.unpacked, path))
+                arrays.append(unpack(chunks, parse_npy, name, relpath, target))
     return _opened(arrays, options, options.conversion)
 
 
@@ -187,6 +195,30 @@ def is_npz(file: File) -> bool:
     """Whether a zip holds arrays."""
     with files.opened_zip(file) as packed:
         return any(name.endswith(MEMBER) for name in packed.namelist())
+
+
+def published_sums(other_files: Sequence[File]) -> dict[str, str]:
+    """The sums in files MD5SUMS and SHA256SUMS by the names that those have, without directories.
+
+    Lines that are not sums, such as comments, are passed over; a file without any is logged.
+    """
+    sums: dict[str, str] = {}
+    for file in other_files:
+        if file.basename in files.SUMS:
+            found = parse_sums(file.head(_SUMS_LONGEST).decode("utf-8", errors="replace"))
+            if not found:
+                log_line(f"{file.name}: no sums in it; nothing is checked against it")
+            sums |= found
+    return sums
+
+
+def parse_sums(text: str) -> dict[str, str]:
+    """Reads the lines that ``md5sum`` and its kin write: the hexadecimal sum by the file's name."""
+    found = [
+        next(filter(None, (form.fullmatch(line.strip()) for form in _SUM_LINES)), None)
+        for line in text.splitlines()
+    ]
+    return {match["name"].rpartition("/")[2]: match["sum"].lower() for match in found if match}
 
 
 def parse_idx(head: bytes, name: str) -> Header:
@@ -237,8 +269,7 @@ def unpack(
     parse: Callable[[bytes, str], Header],
     name: str,
     relpath: str,
-    target: fs.FileSystem,
-    path: str,
+    target: File,
     there: bool = False,
 ) -> ArrayFile:
     """Has an array lie where workers can read ranges of it, and checks it against its header.
@@ -249,7 +280,6 @@ def unpack(
         name: What the user calls the file.
         relpath: The same, in the directory that the source names.
         target: Where every worker can read the unpacked file.
-        path: Of the unpacked file there.
         there: Whether it lies there already, so that nothing is written.
 
     Raises:
@@ -258,7 +288,7 @@ def unpack(
     digest, size = sha256(), 0
     first = next(chunks, b"")
     header = parse(first, name)
-    with nullcontext() if there else writing(target, path) as out:
+    with nullcontext() if there else writing(target.filesystem, target.path) as out:
         chunk = first
         while chunk and size + len(chunk) <= header.size:
             size += len(chunk)
@@ -272,7 +302,7 @@ def unpack(
             f"{name}: {found} bytes unpacked, expected {header.size} "
             f"for {' x '.join(map(str, header.shape))}; fetch it again"
         )
-    return ArrayFile(target, path, name, relpath, header, digest.hexdigest())
+    return ArrayFile(target, name, relpath, header, digest.hexdigest())
 
 
 def _opened(
@@ -294,8 +324,7 @@ def _opened(
     if not any(one.role == pairing.IMAGES for one in named):
         raise StepError(f"{source}: {listed([a.name for a in arrays])}: no images among these")
     matched = pairing.match(named, options.labelled)
-    order = (*SPLITS, None)
-    matched.sort(key=lambda pair: (order.index(pair.split), arrays[pair.images].relpath))
+    matched.sort(key=lambda pair: (ORDER.index(pair.split), arrays[pair.images].relpath))
     readers: dict[str, ArrayReader] = {}
     for pair in matched:
         reader = _reader(arrays, pair)
@@ -305,6 +334,23 @@ def _opened(
         readers.setdefault(reader.digest, reader)
     classes = labels.choose(options.config.class_names, source, own)
     return Opened(list(readers.values()), classes, conversion)
+
+
+def _arrays(
+    found: Sequence[File],
+    parse: Callable[[bytes, str], Header],
+    options: ReadOptions,
+    sums: dict[str, str],
+) -> list[ArrayFile]:
+    """Has files that are an array each lie where workers read them."""
+    arrays = []
+    for number, file in enumerate(found):
+        here = files.fetched(file, options.config.cache)
+        there = here.is_for_workers
+        target = here if there else File(options.unpacked, f"array-{number}", "", 0)
+        chunks = files.chunks(here, sums)
+        arrays.append(unpack(chunks, parse, file.name, file.relpath, target, there))
+    return arrays
 
 
 def _reader(arrays: Sequence[ArrayFile], pair: Pair) -> ArrayReader:
@@ -322,7 +368,7 @@ def _reader(arrays: Sequence[ArrayFile], pair: Pair) -> ArrayReader:
         split=pair.split,
         records=images.records,
         digest="\n".join(array.sha256 for array in (images, of_labels) if array),
-        shape=(images.shape[1], images.shape[2]),
+        shape=(images.shape[1], images.shape[2]) if len(images.shape) > 2 else None,
         images=images,
         labels=of_labels,
     )

@@ -2,10 +2,9 @@
 
 import gzip
 import hashlib
-import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from pyarrow import fs
+from pyarrow import NativeFile, fs
 
 from components.config import Reading
 from components.shared.addresses import joined, redacted
-from components.shared.errors import StepError, explain, log_line
+from components.shared.errors import StepError, explain
 from components.sources import sniff
 from components.sources.fake import SCHEME, open_fake
 from components.sources.filesystem import (
@@ -42,13 +41,7 @@ RATIO, ALWAYS = 200, 100 << 20
 # The names that a web server, which does not list its files, is asked for.
 _PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 _FORMS = ("{part}-idx{n}-ubyte.gz", "{part}-idx{n}-ubyte", "{part}.idx{n}-ubyte")
-_SUMS = ("MD5SUMS", "SHA256SUMS")
-_SUMS_LONGEST = 1 << 20  # bytes
-_SUM = "(?P<sum>[0-9a-fA-F]{32}|[0-9a-fA-F]{64})"
-_SUM_LINES = (
-    re.compile(rf"\\?{_SUM} [ *]?(?P<name>.+)"),
-    re.compile(rf"(MD5|SHA256) \((?P<name>.+)\) = {_SUM}"),  # md5sum --tag
-)
+SUMS = ("MD5SUMS", "SHA256SUMS")
 
 
 class NothingThereError(StepError):
@@ -65,6 +58,7 @@ class File:
     size: int  # bytes
     address: str = ""  # as it may be shown, of a file that was fetched from elsewhere
     within: str = ""  # its path in the source's directory, where it was put elsewhere
+    version: str = ""  # what :func:`version_of` said when it was found; empty: nobody changes it
 
     @property
     def name(self) -> str:
@@ -86,9 +80,33 @@ class File:
         """The last part of its path."""
         return self.relpath.rpartition("/")[2]
 
+    def open(self) -> NativeFile:
+        """Opens it to be read at any place.
+
+        Raises:
+            StepError: It is not the file that was found any more.
+        """
+        return self._checked(self.filesystem.open_input_file(self.path))
+
+    def open_stream(self, buffer_size: int | None = None) -> NativeFile:
+        """Opens it to be read from its start, as it lies there.
+
+        Raises:
+            StepError: It is not the file that was found any more.
+        """
+        return self._checked(
+            self.filesystem.open_input_stream(self.path, compression=None, buffer_size=buffer_size)
+        )
+
+    def _checked(self, opened: NativeFile) -> NativeFile:
+        if self.version and self.version != version_of(self.filesystem, self.path):
+            opened.close()
+            raise StepError(f"{self.name}: it changed while it was read; run again")
+        return opened
+
     def head(self, size: int = sniff.HEAD) -> bytes:
         """Its first bytes."""
-        with self.filesystem.open_input_file(self.path) as file:
+        with self.open() as file:
             return file.read_at(size, 0)
 
     def unpacked_head(self) -> bytes:
@@ -131,7 +149,7 @@ class Offsets:
         Yields:
             Which records of the block are wanted, from and to, and the block's bytes.
         """
-        with self.file.filesystem.open_input_file(self.file.path) as opened:
+        with self.file.open() as opened:
             for block in range(start // self.every, -(-stop // self.every)):
                 low, high = self.starts[block], self.starts[block + 1]
                 data = opened.read_at(high - low, low)
@@ -139,6 +157,21 @@ class Offsets:
                     raise StepError(f"{self.file.name}: it changed while it was read")
                 first = block * self.every
                 yield max(start - first, 0), min(stop - first, self.every), data
+
+
+def version_of(filesystem: fs.FileSystem, path: str) -> str:
+    """What changes with a file: its size and the time of its last change; on disk its inode, too.
+
+    Empty where there is no such file.
+    """
+    if isinstance(filesystem, fs.LocalFileSystem):
+        try:
+            found = Path(path).stat()
+        except OSError:
+            return ""
+        return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
+    info = filesystem.get_file_info(path)
+    return f"{info.size} {info.mtime_ns}" if info.is_file else ""
 
 
 def check_scheme(source: str) -> None:
@@ -233,7 +266,7 @@ def chunks(file: File, published: dict[str, str] | None = None) -> Iterator[byte
     """
     sums, name = published or {}, file.basename
     if name in sums and name.endswith(".gz"):  # made over the file as it lies there
-        with file.filesystem.open_input_stream(file.path, compression=None) as raw:
+        with file.open_stream() as raw:
             found = hashlib.file_digest(raw, partial(_digest, sums[name])).hexdigest()
         _compare(file, "the file", found, sums[name])
     expected = sums.get(name.removesuffix(".gz"))
@@ -256,7 +289,7 @@ def stream(file: File) -> Iterator[IO[bytes]]:
     """
     packed = file.is_gzip
     try:
-        with file.filesystem.open_input_stream(file.path, compression=None) as raw:
+        with file.open_stream() as raw:
             yield gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[misc]
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise StepError(
@@ -294,10 +327,7 @@ def for_workers(file: File, target: fs.FileSystem, path: str) -> File:
 def opened_zip(file: File) -> Iterator[zipfile.ZipFile]:
     """Opens a zip; what the standard library raises for a damaged one becomes StepError."""
     try:
-        with (
-            file.filesystem.open_input_file(file.path) as opened,
-            zipfile.ZipFile(opened) as packed,
-        ):
+        with file.open() as opened, zipfile.ZipFile(opened) as packed:
             yield packed
     except (
         zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError,
@@ -305,30 +335,6 @@ def opened_zip(file: File) -> Iterator[zipfile.ZipFile]:
     ) as error:  # fmt: skip
         reason = explain(error)[:200]
         raise StepError(f"{file.name}: damaged zip ({reason}); fetch it again") from None
-
-
-def published_sums(other_files: Sequence[File]) -> dict[str, str]:
-    """The sums in files MD5SUMS and SHA256SUMS by the names that those have, without directories.
-
-    Lines that are not sums, such as comments, are passed over; a file without any is logged.
-    """
-    sums: dict[str, str] = {}
-    for file in other_files:
-        if file.basename in _SUMS:
-            found = parse_sums(file.head(_SUMS_LONGEST).decode("utf-8", errors="replace"))
-            if not found:
-                log_line(f"{file.name}: no sums in it; nothing is checked against it")
-            sums |= found
-    return sums
-
-
-def parse_sums(text: str) -> dict[str, str]:
-    """Reads the lines that ``md5sum`` and its kin write: the hexadecimal sum by the file's name."""
-    found = [
-        next(filter(None, (form.fullmatch(line.strip()) for form in _SUM_LINES)), None)
-        for line in text.splitlines()
-    ]
-    return {match["name"].rpartition("/")[2]: match["sum"].lower() for match in found if match}
 
 
 def _parts(source: str) -> list[str]:
@@ -339,7 +345,9 @@ def _parts(source: str) -> list[str]:
 
 
 def _fetched(path: Path, address: str) -> File:
-    return File(fs.LocalFileSystem(), str(path), "", path.stat().st_size, redacted(address))
+    disk = fs.LocalFileSystem()
+    size, version = path.stat().st_size, version_of(disk, str(path))
+    return File(disk, str(path), "", size, redacted(address), version=version)
 
 
 def _named(config: Reading, source: str, alone: bool) -> list[File]:
@@ -354,18 +362,26 @@ def _named(config: Reading, source: str, alone: bool) -> list[File]:
             raise NothingThereError(
                 f"{source}: no files{within}; expected some to match the pattern"
             )
-        return [File(filesystem, info.path, root, info.size) for info in found]
+        return [_found(filesystem, info, root) for info in found]
     info = filesystem.get_file_info(path)
     parent = path.rpartition("/")[0]
     if info.is_file:
-        return [File(filesystem, path, parent, info.size)]
+        return [_found(filesystem, info, parent)]
     if info.type != fs.FileType.Directory:
         raise StepError(f"{source}: not found, expected a directory or a file with images")
     root, found = select(filesystem, f"{path}/**/*", None)
     if not found:
         raise NothingThereError(f"{source}: no files, expected some with images")
     root = root if alone else parent
-    return [File(filesystem, info.path, root, info.size) for info in found]
+    return [_found(filesystem, info, root) for info in found]
+
+
+def _found(filesystem: fs.FileSystem, info: fs.FileInfo, root: str) -> File:
+    if isinstance(filesystem, fs.LocalFileSystem):
+        version = version_of(filesystem, info.path)
+    else:  # what it says is what a request for it alone would say
+        version = f"{info.size} {info.mtime_ns}"
+    return File(filesystem, info.path, root, info.size, version=version)
 
 
 def _on_the_web(address: str, download: Download) -> list[File]:
@@ -394,7 +410,7 @@ def _idx(directory: str, download: Download) -> list[File]:
         if not files and not found:
             return []
         found += files or []
-    sums = (_one(joined(directory, name), download) for name in _SUMS)
+    sums = (_one(joined(directory, name), download) for name in SUMS)
     return found + next(filter(None, sums), [])
 
 

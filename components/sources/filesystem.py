@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -30,6 +30,7 @@ _LEFT_BEHIND = {
     "Thumbs.db",
     "desktop.ini",
 }
+Matches = Callable[[str], re.Match[str] | None]
 _TOKEN = re.compile("|".join(map(re.escape, _TOKENS)))
 
 
@@ -137,7 +138,7 @@ def select(
         The directory above all of them, and the files in the order of their paths.
 
     Raises:
-        StepError: A file's name is not UTF-8.
+        StepError: A file's name is not UTF-8, or a file is a link to nothing.
     """
     root = root_of(path)
     selector = fs.FileSelector(root or "/", recursive=True, allow_not_found=True)
@@ -151,16 +152,42 @@ def select(
         name = bytes(error.object).decode("utf-8", "backslashreplace")
         raise StepError(f"{name}: a name that is not UTF-8; rename it") from None
     files.sort(key=lambda info: info.path)
+    broken = list(_broken_links(root or "/")) if isinstance(filesystem, fs.LocalFileSystem) else []
     for pattern in (path, f"{path.rstrip('/')}/**/*"):
         matches = re.compile(_regex(pattern)).fullmatch
-        found = [
-            info
-            for info in files
-            if (match := matches(info.path)) and (days is None or _within(match["date"], days))
-        ]
-        if found:
+
+        def named(name: str, matches: Matches = matches) -> bool:
+            match = matches(name)
+            return match is not None and (days is None or _within(match["date"], days))
+
+        found = [info for info in files if named(info.path)]
+        if found or any(map(named, broken)):
+            _refuse_links(list(filter(named, broken)))
             return root, found
     return root, []
+
+
+def _broken_links(directory: str) -> Iterator[str]:
+    """The links to nothing below a directory, which pyarrow does not list."""
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if is_hidden(entry.name):
+                    continue
+                if entry.is_symlink() and not Path(entry.path).exists():
+                    yield entry.path
+                elif entry.is_dir(follow_symlinks=False):
+                    yield from _broken_links(entry.path)
+    except OSError:  # pyarrow says why
+        return
+
+
+def _refuse_links(broken: Sequence[str]) -> None:
+    if broken:
+        raise StepError(
+            f"{broken[0]}: a link to nothing, one of {len(broken):,} here; fetch what it names "
+            "(git annex get, dvc pull), or name other files by a pattern"
+        )
 
 
 def is_hidden(relpath: str) -> bool:

@@ -18,15 +18,22 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
+from components.config import Ingest, Reading
 from components.shared.errors import StepError, listed, log_line
-from components.shared.manifests import SPLITS
 from components.sources import files, labels, sniff
 from components.sources.files import File
 from components.sources.filesystem import is_bucket, is_hidden, writing
 from components.sources.images import StoredImage, UnreadableError
+from components.sources.label_tables import (
+    SUFFIXES,
+    WEBDATASET,
+    Labelled,
+    Readable,
+    find_labels,
+)
 from components.sources.labels import Classes
 from components.sources.source import Opened, Raw, Reader, ReadOptions
-from components.sources.splits import split_of
+from components.sources.splits import ORDER, split_of
 
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 NO_SUM = -1  # a tar has none
@@ -45,6 +52,7 @@ INDEX = pa.schema(
         "packed": pa.int64(),
         "method": pa.int32(),
         "crc": pa.int64(),
+        "version": pa.string(),
     }
 )
 _LOCAL = struct.Struct("<4s22xHH")  # the start of a local header: signature, lengths of name, extra
@@ -64,6 +72,11 @@ class Member:
     crc: int = NO_SUM
 
     @property
+    def version(self) -> str:
+        """That of the file, where it lies by itself."""
+        return self.archive.version if self.place < 0 else ""
+
+    @property
     def name(self) -> str:
         """What the user calls it."""
         return self.archive.name if self.place < 0 else f"{self.archive.name}, {self.relpath}"
@@ -79,19 +92,15 @@ class Member:
         return split_of("/".join(self.relpath.split("/")[:-2]))
 
     @property
-    def order(self) -> tuple[int, bytes]:
-        """By split, and in it by a hash of the name: so every stretch has pictures of all classes.
-
-        The place among all pictures does not say more than the names: it is alike on every disk.
-        """
-        place = SPLITS.index(self.split) if self.split else len(SPLITS)
+    def order(self) -> bytes:
+        """A hash of the name: in that order every stretch has pictures of all classes."""
         name = self.relpath.encode("utf-8", "surrogatepass")
-        return place, blake2b(name, digest_size=16).digest()
+        return blake2b(name, digest_size=16).digest()
 
     def head(self, size: int = sniff.HEAD) -> bytes:
         """Its first bytes, or none where it cannot be read."""
         try:
-            with self.archive.filesystem.open_input_file(self.archive.path) as file:
+            with self.archive.open() as file:
                 return _read_member(file, self)[:size]
         except UnreadableError:
             return b""
@@ -118,11 +127,12 @@ class Index:
                 yield from map(self._row, some.to_pylist())
 
     def _row(self, values: dict) -> tuple[Member, int]:
-        label = values.pop("label")
+        label, version = values.pop("label"), values.pop("version")
         archive = self.archives[values["place"]]
         if values["place"] < 0:
             path = f"{archive.root}/{values['relpath']}"
-            archive = File(archive.filesystem, path, archive.root, values["size"])
+            size = values["size"]
+            archive = File(archive.filesystem, path, archive.root, size, version=version)
         return Member(archive, **values), label
 
 
@@ -146,13 +156,16 @@ class PictureReader(Reader):
         return [member.name for member, _ in self.index.rows(self.first + start, self.first + stop)]
 
 
-def open_pictures(pictures: Sequence[File], _: Sequence[File], options: ReadOptions) -> Opened:
+def open_pictures(
+    pictures: Sequence[File], other_files: Sequence[File], options: ReadOptions
+) -> Opened:
     """Opens pictures that lie open.
 
     Raises:
-        StepError: They are not in a folder a class.
+        StepError: They are not in a folder a class, and no table names their labels.
     """
-    return _opened([Member(file, -1, file.relpath, file.size) for file in pictures], options)
+    members = [Member(file, -1, file.relpath, file.size) for file in pictures]
+    return _opened(members, other_files, options)
 
 
 def open_archives(archives: Sequence[File], _: Sequence[File], options: ReadOptions) -> Opened:
@@ -170,8 +183,10 @@ def open_archives(archives: Sequence[File], _: Sequence[File], options: ReadOpti
         prefix = _prefix(file) if len(archives) > 1 else ""
         found += [one for one in members(there, place, prefix) if not is_hidden(one.relpath)]
     of_format = sniff.by_format(found, lambda member: sniff.format_of(member.head()))
-    sniff.log_left_out(of_format.pop(sniff.OTHER, []))
+    others = of_format.pop(sniff.OTHER, [])
     inside = of_format.pop(sniff.PICTURE, [])
+    if inside:  # as a table of their labels, or what lies beside
+        others += of_format.pop(sniff.CSV, [])
     if of_format:
         name, others = next(iter(of_format.items()))
         raise StepError(
@@ -180,7 +195,13 @@ def open_archives(archives: Sequence[File], _: Sequence[File], options: ReadOpti
         )
     if not inside:
         raise StepError(f"{source}: no pictures in it")
-    return _opened(inside, options)
+    return _opened(inside, others, options)
+
+
+def holds_pictures(archive: File, _: ReadOptions) -> bool:
+    """Whether a zip holds pictures, by their names: it may be a spreadsheet, or a model."""
+    with files.opened_zip(archive) as packed:
+        return any(sniff.format_by_name(name) == sniff.PICTURE for name in packed.namelist())
 
 
 def contents(members: Sequence[Member]) -> Iterator[StoredImage]:
@@ -193,7 +214,7 @@ def contents(members: Sequence[Member]) -> Iterator[StoredImage]:
             with ThreadPoolExecutor(threads) as pool:
                 yield from pool.map(_read_alone, some) if threads > 1 else map(_read_alone, some)
             continue
-        with archive.filesystem.open_input_file(archive.path) as opened:
+        with archive.open() as opened:
             for member in some:
                 try:
                     yield _read_member(opened, member)
@@ -201,18 +222,35 @@ def contents(members: Sequence[Member]) -> Iterator[StoredImage]:
                     yield error
 
 
-def _opened(members: list[Member], options: ReadOptions) -> Opened:
+def _opened(members: list[Member], other_files: Sequence[Readable], options: ReadOptions) -> Opened:
     config = options.config
+    said: dict[str, Labelled] = {}
     if options.labelled:
-        classes = _classes(members, config.class_names, config.source)
+        said = find_labels([one.relpath for one in members], other_files, config.label_column)
+        without = [one.relpath for one in members if said and one.relpath not in said]
+        if without and isinstance(config, Ingest):  # predict has no need of labels
+            log_line(f"Left out, since no label is given for them: {listed(without)}")
+            members = [one for one in members if one.relpath in said]
+        texts = {path: labelled.label for path, labelled in said.items()}
+        texts = texts or {one.relpath: one.folder for one in members}
+        classes = _classes(members, set(texts.values()), not said, config)
+        places = {name: place for place, name in enumerate(classes.names)}
+        of_paths = {path: places[text] for path, text in texts.items()}
     else:
-        classes = labels.choose(config.class_names, config.source)
-    places = {name: place for place, name in enumerate(classes.names)}
-    members.sort(key=lambda member: member.order)
-    of_members = [places[one.folder] if options.labelled else -1 for one in members]
-    index, digest = _write_index(members, of_members, options.unpacked, "pictures")
+        classes, of_paths = labels.choose(config.class_names, config.source), {}
+    used = (*SUFFIXES, WEBDATASET) if said else ()
+    sniff.log_left_out([file for file in other_files if not file.relpath.endswith(used)])
+
+    def split_of_member(member: Member) -> str | None:
+        if not said:
+            return member.split
+        return said[member.relpath].split if member.relpath in said else None
+
+    members.sort(key=lambda member: (ORDER.index(split_of_member(member)), member.order))
+    of_members = [of_paths.get(member.relpath, -1) for member in members]
+    index, digest = _write_index(members, of_members, options.unpacked, "pictures", bool(said))
     readers, first = [], 0
-    for split, group in groupby(members, key=lambda member: member.split):
+    for split, group in groupby(members, key=split_of_member):
         reader = PictureReader(
             location=f"{config.source}, {split or 'pictures of no split'}",
             split=split,
@@ -227,17 +265,36 @@ def _opened(members: list[Member], options: ReadOptions) -> Opened:
     return Opened(readers, classes, options.conversion, digest, order)
 
 
-def _classes(members: Sequence[Member], given: str, source: str) -> Classes:
-    """The folders' names, in the order that is given.
+def _classes(
+    members: Sequence[Member], found: set[str], by_folder: bool, config: Reading
+) -> Classes:
+    """The names that pictures have, in the order that is given.
 
     Raises:
         StepError: Pictures are not in a folder a class, or one is not among those that are given.
     """
+    if by_folder:
+        _check_folders(members, config.source)
+    if not config.class_names:
+        return labels.of_folders(found)
+    chosen = Classes(labels.choose(config.class_names, config.source).names)
+    if unknown := sorted(found - set(chosen.names)):
+        raise StepError(
+            f"--class-names: {'folders' if by_folder else 'labels'} {listed(unknown)} of "
+            f"{config.source} are not among them"
+        )
+    return chosen
+
+
+def _check_folders(members: Sequence[Member], source: str) -> None:
     depths: dict[int, str] = {}
     for member in members:
         depths.setdefault(member.relpath.count("/"), member.relpath)
     if 0 in depths:
-        raise StepError(f"{source}: {depths[0]} is in no folder, expected a folder a class")
+        raise StepError(
+            f"{source}: {depths[0]} is in no folder, expected a folder a class, or beside them a "
+            "table of files and labels"
+        )
     if len(depths) > 1:
         shallow, deep = depths[min(depths)], depths[max(depths)]
         raise StepError(
@@ -250,21 +307,20 @@ def _classes(members: Sequence[Member], given: str, source: str) -> Classes:
             f"{source}: folders {listed(sorted(folders))} are named after splits, expected a "
             "folder a class in each"
         )
-    if not given:
-        return labels.of_folders(folders)
-    chosen = labels.choose(given, source)
-    if unknown := sorted(folders - set(chosen.names)):
-        raise StepError(f"--class-names: folders {listed(unknown)} of {source} are not among them")
-    return chosen
 
 
 def _write_index(
-    members: Sequence[Member], of_members: Sequence[int], target: fs.FileSystem, path: str
+    members: Sequence[Member],
+    of_members: Sequence[int],
+    target: fs.FileSystem,
+    path: str,
+    with_labels: bool,
 ) -> tuple[Index, str]:
     """Writes the index of pictures, in the order given, and sums up their names and content.
 
     Returns:
-        The index, and the sha256 sum over their names, sizes and, in a zip, checksums.
+        The index, and the sha256 sum over their names, sizes and, in a zip, checksums; and labels,
+        where the names do not say them.
     """
     digest = sha256()
     with writing(target, path) as out, pa.ipc.new_file(out, INDEX) as index:
@@ -274,8 +330,9 @@ def _write_index(
             columns = {name: [getattr(member, name) for member in some] for name in names}
             columns["label"] = list(of_members[begin : begin + INDEX_BATCH])
             index.write_batch(pa.RecordBatch.from_pydict(columns, INDEX))
-            for one in some:
-                digest.update(f"{one.crc} {one.size} {one.relpath}\n".encode("utf-8", "replace"))
+            for one, label in zip(some, columns["label"], strict=True):
+                line = f"{one.crc} {one.size} {one.relpath}{f' {label}' if with_labels else ''}\n"
+                digest.update(line.encode("utf-8", "replace"))
     archives = {member.place: member.archive for member in members}
     return Index(target, path, archives), digest.hexdigest()
 
@@ -283,12 +340,14 @@ def _write_index(
 def _in_zip(archive: File, place: int, prefix: str) -> Iterator[Member]:
     with files.opened_zip(archive) as packed:
         for info in packed.infolist():
-            if info.is_dir():
+            # Some tools of Windows write names as they are there.
+            name = info.filename if "/" in info.filename else info.filename.replace("\\", "/")
+            if name.endswith("/"):
                 continue
             if info.flag_bits & ENCRYPTED:
                 raise StepError(f"{archive.name}: {info.filename} is encrypted; unpack it first")
             yield Member(
-                archive, place, prefix + info.filename, info.file_size, info.header_offset,
+                archive, place, prefix + name, info.file_size, info.header_offset,
                 info.compress_size, info.compress_type, info.CRC,
             )  # fmt: skip
 
@@ -296,7 +355,7 @@ def _in_zip(archive: File, place: int, prefix: str) -> Iterator[Member]:
 def _in_tar(archive: File, place: int, prefix: str) -> Iterator[Member]:
     try:
         with (
-            archive.filesystem.open_input_file(archive.path) as file,
+            archive.open() as file,
             tarfile.open(fileobj=file, mode="r:") as packed,
         ):
             for info in packed:
@@ -308,8 +367,29 @@ def _in_tar(archive: File, place: int, prefix: str) -> Iterator[Member]:
                         archive, place, name, info.size, info.offset_data, packed=info.size
                     )
                 packed.members = []  # type: ignore[attr-defined]  # it would keep all of them
+            _check_end(archive, file, packed.offset)
     except (tarfile.TarError, ValueError, OverflowError, EOFError, IndexError) as error:
         raise StepError(f"{archive.name}: damaged tar ({error}); fetch it again") from None
+
+
+def _check_end(archive: File, file: IO[bytes], end: int) -> None:
+    """Sees that a tar's list of files ends where the archive does: tarfile also ends at damage.
+
+    Raises:
+        StepError: There is something behind, or it is cut short.
+    """
+    file.seek(end)
+    first = file.read(tarfile.BLOCKSIZE)
+    if len(first) < tarfile.BLOCKSIZE:
+        raise StepError(f"{archive.name}: damaged tar (it has no end); fetch it again")
+    chunk = first
+    while chunk:
+        if chunk.strip(b"\0"):
+            raise StepError(
+                f"{archive.name}: damaged tar (no file's header at byte {end}, and more behind "
+                "it); fetch it again"
+            )
+        chunk = file.read(1 << 20)
 
 
 def _prefix(archive: File) -> str:
@@ -323,7 +403,14 @@ def _prefix(archive: File) -> str:
 def _read_alone(member: Member) -> StoredImage:
     if member.size > LARGEST:
         return UnreadableError(f"{member.size:,} bytes, expected {LARGEST:,} at most")
-    with member.archive.filesystem.open_input_file(member.archive.path) as file:
+    archive = member.archive
+    if is_bucket(archive.filesystem):  # where another look is another request
+        with archive.filesystem.open_input_file(archive.path) as file:
+            data = bytes(file.read())
+        if len(data) != member.size:
+            raise StepError(f"{archive.name}: it changed while it was read; run again")
+        return data
+    with archive.open() as file:
         return bytes(file.read())
 
 

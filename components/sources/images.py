@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from components.shared.records import Images, ImageShape
 from components.sources import sniff
@@ -20,7 +20,8 @@ warnings.filterwarnings("ignore", module="PIL")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 # Larger pictures are refused before they are decoded: 100 of them would fill a worker's memory.
 MAX_PIXELS = 1 << 24
-SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B")
+OTHER_NUMBERS = ("I", "I;16", "I;16L", "I;16B", "F")  # modes of whole and other numbers
+TRANSPARENT = ("LA", "PA", "RGBA", "RGBa", "La")  # modes
 WRONG_SIZE = "wrong size: "  # what the reason of a record with such an image starts with
 
 
@@ -37,9 +38,9 @@ class UnreadableError(Exception):
         self.image = image
 
 
-# One image as it stands in a file: encoded or pixel by pixel; in an array ``[pixels]``,
-# ``[height, width]`` or ``[height, width, channels]``; or why there is none.
-StoredImage = bytes | npt.NDArray[np.uint8] | UnreadableError
+# One image as it stands in a file: encoded or pixel by pixel; in an array of any numbers
+# ``[pixels]``, ``[height, width]`` or ``[height, width, channels]``; or why there is none.
+StoredImage = bytes | npt.NDArray | UnreadableError
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,18 @@ class Conversion:
 
     Args:
         grey: Whether colours become grey (ITU-R 601), palettes the colours they stand for,
-            transparency black, 16 bits their upper 8.
+            transparency black, and other numbers grey values, as :func:`grey_values` says.
         size: The height and width that every image is resized to, bilinearly and over all the
             pixels that one of the result covers.
         transpose: Whether rows and columns are exchanged.
+        stored: The height and width of images that are pixels in a row; None: where nothing else
+            says it, a square's.
     """
 
     grey: bool = False
     size: ImageShape | None = None
     transpose: bool = False
+    stored: ImageShape | None = None
 
     def shape_of(self, stored: Sequence[int]) -> ImageShape:
         """The shape of an image ``[height, width, …]`` once it is converted."""
@@ -87,8 +91,10 @@ class Conversion:
 
         Args:
             pixels: How many.
-            shape: What it must have once it is converted; else, or where it is resized, a square's.
+            shape: What it must have once it is converted.
         """
+        if self.stored:
+            return self.stored if pixels == prod(self.stored) else None
         if shape and not self.size:
             if pixels != prod(shape):
                 return None
@@ -96,12 +102,17 @@ class Conversion:
         side = isqrt(pixels)
         return (side, side) if pixels and side * side == pixels else None
 
-    def of_block(self, images: npt.NDArray[np.uint8], shape: ImageShape) -> Images | None:
+    def of_block(self, images: npt.NDArray, shape: ImageShape) -> Images | None:
         """Converts images ``[n, pixels]`` or ``[n, height, width, …]`` all at once.
 
         Returns:
             None where they are to be converted one by one.
         """
+        if images.dtype != np.uint8:
+            whole = images.dtype.kind in "iu" and images.size and images.dtype != np.uint16
+            if not whole or images.min() < 0 or images.max() > 255:
+                return None
+            images = images.astype(np.uint8)
         if images.ndim == 4 and images.shape[3] == 1:
             images = images[..., 0]
         if images.ndim == 2:
@@ -126,8 +137,9 @@ class Conversion:
         """
         if isinstance(image, UnreadableError):
             raise image
-        if isinstance(image, np.ndarray) and image.ndim == 1:
-            image = image.tobytes()
+        if isinstance(image, np.ndarray):
+            image = grey_values(image, self.grey)
+            image = image.tobytes() if image.ndim == 1 else image
         if isinstance(image, np.ndarray):
             converted = self._of_array(image)
         elif sniff.is_picture(image):
@@ -155,21 +167,27 @@ class Conversion:
     def _pixels(self, data: bytes, shape: ImageShape | None) -> Images:
         stored = self.stored_shape(len(data), shape)
         if stored is None:
-            expected = prod(shape) if shape and not self.size else "a square's"
+            known = self.stored or (None if self.size else shape)
+            expected = prod(known) if known else "a square's (--shape names another)"
             raise UnreadableError(f"{WRONG_SIZE}{len(data)} bytes, expected {expected}")
         return np.frombuffer(data, np.uint8).reshape(stored)
 
     def _decoded(self, data: bytes, shape: ImageShape | None) -> Images:
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                size = picture.size[::-1]
-                found = self.shape_of(size)
-                if shape and found != shape:
+                width, height = picture.size
+                found, turned = self.shape_of((height, width)), self.shape_of((width, height))
+                if shape and shape not in (found, turned):
                     raise UnreadableError(_wrong_size(found, shape))
-                if prod(size) > MAX_PIXELS:
-                    raise UnreadableError(f"{prod(size):,} pixels, expected {MAX_PIXELS:,} at most")
+                if width * height > MAX_PIXELS:
+                    raise UnreadableError(
+                        f"{width * height:,} pixels, expected {MAX_PIXELS:,} at most"
+                    )
+                pages = getattr(picture, "n_frames", 1)
+                if pages > 1 and picture.format != "MPO":  # a JPEG with a preview behind it
+                    raise UnreadableError(f"{pages} pictures in one file, expected one")
                 picture.load()
-                return self._of_picture(picture)
+                return self._of_picture(ImageOps.exif_transpose(picture))
         except UnreadableError:
             raise
         # Pillow raises whatever a damaged file brings about, of many kinds.
@@ -185,9 +203,10 @@ class Conversion:
         return np.asarray(grey)
 
     def _grey(self, picture: Image.Image) -> Image.Image:
-        if picture.mode == "L":
+        transparent = "transparency" in picture.info or picture.mode in TRANSPARENT
+        if picture.mode == "L" and not transparent:
             return picture
-        if picture.mode in ("RGB", "P", "1") and "transparency" not in picture.info:
+        if picture.mode in ("RGB", "P", "1") and not transparent:
             # All that WebP and GIF have, also where it is grey.
             channels = np.asarray(picture.convert("RGB"))
             if (channels == channels[..., :1]).all():
@@ -196,17 +215,57 @@ class Conversion:
             raise UnreadableError(
                 f"an image of mode {picture.mode}, expected grey of 8 bits; --grey converts"
             )
-        if picture.mode in SIXTEEN_BITS:
-            pixels = np.asarray(picture).astype(np.int64)
-            return Image.fromarray((pixels.clip(0, 0xFFFF) >> 8).astype(np.uint8))
-        if picture.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in picture.info:
+        if picture.mode in OTHER_NUMBERS:
+            return Image.fromarray(grey_values(np.asarray(picture), True))
+        if transparent:
             whole = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", whole.size, (0, 0, 0, 255)), whole)
         return picture.convert("RGB").convert("L")
 
 
+def grey_values(pixels: npt.NDArray, convert: bool) -> npt.NDArray[np.uint8]:
+    """Decides what numbers mean as grey values, in every format: the one place that does.
+
+    Whole numbers from 0 to 255 are what they say; false and true are 0 and 255. With ``convert``,
+    floating point is 0 to 1 or, where it goes beyond 1, 0 to 255, and is rounded; and of numbers
+    up to 65,535 the upper 8 bits of 16 are taken. What is stored as 16 bits is not taken for 8
+    then: an image of such without one beyond 255 is refused.
+
+    Args:
+        pixels: Of one image, of any shape.
+        convert: Whether other numbers than grey values of 8 bits are converted.
+
+    Raises:
+        UnreadableError: They mean something else, or may mean several things.
+    """
+    kind, found = pixels.dtype, f"pixels of {pixels.dtype}"
+    if kind == np.uint8 or not pixels.size:
+        return pixels.astype(np.uint8, copy=False)
+    if kind.kind == "b":
+        return pixels.astype(np.uint8) * np.uint8(255)
+    if kind.kind not in "iuf":
+        raise UnreadableError(f"{found}, expected numbers")
+    low, high = pixels.min(), pixels.max()
+    within = f"{found} from {low:g} to {high:g}"
+    sixteen = convert and kind == np.uint16 and high > 0
+    if kind.kind != "f" and low >= 0 and high <= 255 and not sixteen:
+        return pixels.astype(np.uint8)
+    if not convert or not 0 <= low <= high:  # floating point may be not a number, too
+        able = 0 <= low <= high <= (255 if kind.kind == "f" else 0xFFFF)
+        hint = "; --grey converts" if able and not convert else ""
+        raise UnreadableError(f"{within}, expected 0 to 255{hint}")
+    if kind.kind == "f" and high <= 255:
+        return np.rint(pixels * (255 if high <= 1 else 1)).astype(np.uint8)
+    if kind.kind == "f" or high > 0xFFFF:
+        raise UnreadableError(f"{within}, expected 0 to 1, 255 or 65,535")
+    if high <= 255:
+        reason = "8 bits stored in 16, or nothing but black; store them in 8"
+        raise UnreadableError(f"{within}: {reason}")
+    return (pixels.astype(np.int64) >> 8).astype(np.uint8)
+
+
 def decode(
-    images: npt.NDArray[np.uint8] | Iterable[StoredImage],
+    images: npt.NDArray | Iterable[StoredImage],
     labels: npt.NDArray[np.int64],
     no_label: Sequence[str],
     shape: ImageShape,
@@ -227,7 +286,7 @@ def decode(
         block = conversion.of_block(images, shape)
         if block is not None:
             wrong = [position for position, reason in enumerate(reasons) if reason]
-            lost = [Unusable(at, reasons[at], images[at].tobytes(), None) for at in wrong]
+            lost = [Unusable(at, reasons[at], _bytes(images[at]), None) for at in wrong]
             return _without(lost, block, labels)
     decoded = np.empty((len(labels), *shape), np.uint8)
     unreadable = []
@@ -271,7 +330,9 @@ def _bytes(image: StoredImage) -> bytes:
     """What there is of an image, for the record of what was rejected."""
     if isinstance(image, UnreadableError):
         return image.image
-    return image if isinstance(image, bytes) else image.tobytes()
+    if isinstance(image, bytes):
+        return image
+    return np.nan_to_num(image).clip(0, 255).astype(np.uint8).tobytes()
 
 
 def _wrong_size(found: Sequence[int], expected: ImageShape) -> str:

@@ -10,14 +10,14 @@ from components.shared.addresses import redacted
 from components.shared.errors import StepError, explain, is_about_a_file, listed
 from components.shared.records import ImageShape
 from components.sources import sniff, splits
-from components.sources.arrays import is_npz, open_idx, open_npz
-from components.sources.csv_files import open_csv
+from components.sources.arrays import is_npz, open_idx, open_npy, open_npz
+from components.sources.csv_files import holds_pixels, open_csv
 from components.sources.fake import SCHEME, open_fake
 from components.sources.files import File, find
 from components.sources.filesystem import DATE
-from components.sources.folders import open_archives, open_pictures
+from components.sources.folders import holds_pictures, open_archives, open_pictures
 from components.sources.images import Conversion, UnreadableError
-from components.sources.parquet import open_parquet
+from components.sources.parquet import open_arrow, open_parquet
 from components.sources.source import Opened, Reader, ReadOptions, Source, check_bounds
 from components.sources.tfrecords import open_tfrecords
 
@@ -28,8 +28,10 @@ Open = Callable[[Sequence[File], Sequence[File], ReadOptions], Opened]
 OPEN: dict[str, Open] = {
     sniff.IDX: open_idx,
     sniff.NPZ: open_npz,
+    sniff.NPY: open_npy,
     sniff.CSV: open_csv,
     sniff.PARQUET: open_parquet,
+    sniff.ARROW: open_arrow,
     sniff.TFRECORD: open_tfrecords,
     sniff.PICTURE: open_pictures,
     sniff.ZIP: open_archives,
@@ -72,6 +74,8 @@ def _opened(source: str, options: ReadOptions) -> Opened:
         return open_fake(source)
     of_format = sniff.by_format(find(options.config, source), _format)
     others = of_format.pop(sniff.OTHER, [])
+    if sniff.PICTURE in of_format:
+        others += _without_images(of_format, options)
     if not of_format:
         raise StepError(
             f"{source}: {listed([file.relpath for file in others])}: none of these files is of a "
@@ -83,9 +87,21 @@ def _opened(source: str, options: ReadOptions) -> Opened:
             f"{source}: holds {' and '.join(found)}; name one kind of them, by a pattern as "
             "'…/*.png'"
         )
-    sniff.log_left_out(others)
     ((name, files),) = of_format.items()
+    if name not in (sniff.PICTURE, sniff.ZIP, sniff.TAR):  # of which others may say the labels
+        sniff.log_left_out(others)
     return OPEN[name](files, others, options)
+
+
+def _without_images(of_format: dict[str, list[File]], options: ReadOptions) -> list[File]:
+    """Takes out of what lies beside pictures other zips and tables without pixels."""
+    found = []
+    for name, has_images in ((sniff.ZIP, holds_pictures), (sniff.CSV, holds_pixels)):
+        some = [file for file in of_format.get(name, []) if not has_images(file, options)]
+        found += some
+        kept = [file for file in of_format.pop(name, []) if file not in some]
+        of_format |= {name: kept} if kept else {}
+    return found
 
 
 def _format(file: File) -> str:

@@ -1,6 +1,6 @@
-"""Parquet files with a column of images and one of labels, in the layouts that data sets come in.
+"""Parquet and Arrow with a column of images and one of labels, in the layouts data sets come in.
 
-Row groups are read in the workers, where the files lie.
+Row groups and batches are read in the workers, where the files lie.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +20,15 @@ from components.shared.errors import StepError, explain
 from components.sources import files, labels
 from components.sources.files import File
 from components.sources.images import WRONG_SIZE, StoredImage, UnreadableError
-from components.sources.labels import Classes
+from components.sources.labels import Classes, StoredLabel
 from components.sources.source import Opened, Raw, Reader, ReadOptions
 from components.sources.splits import split_of
 
 BATCH, BATCH_BYTES = 4_096, 16 << 20  # rows read at a time, and the bytes of their images
+SIGNATURE = 28  # bytes behind a footer that is not encrypted where columns may be
 LAYOUTS = (
     "encoded images (binary, or struct<bytes: binary, path: string>), or pixels (binary, or lists "
-    "of whole numbers, also nested)"
+    "of numbers, also nested)"
 )
 
 
@@ -49,26 +50,56 @@ class ParquetReader(Reader):
                 yield Raw(_images(plain(table[self.image])), of_labels)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ArrowReader(Reader):
+    """A stream of Arrow whose schema was checked."""
+
+    file: File
+    image: str  # the column's name
+    label: str  # the column's name; empty: no labels are asked for
+    offsets: tuple[int, ...]  # the first byte of each batch, whose first rows are the cuts
+
+    def read(self, start: int, stop: int) -> Iterator[Raw]:
+        """See :class:`~components.sources.source.Reader`."""
+        with _stream(self.file) as opened:
+            schema = pa.ipc.read_schema(opened)
+            for offset, (begin, end) in zip(self.offsets, pairwise((0, *self.cuts)), strict=True):
+                low, high = max(start, begin), min(stop, end)
+                if low >= high:
+                    continue
+                opened.seek(offset)
+                batch = pa.ipc.read_record_batch(pa.ipc.read_message(opened), schema)
+                rows = pa.Table.from_batches([batch]).slice(low - begin, high - low)
+                of_labels = _labels(plain(rows[self.label])) if self.label else None
+                yield Raw(_images(plain(rows[self.image])), of_labels)
+
+
 def open_parquet(parquet: Sequence[File], _: Sequence[File], options: ReadOptions) -> Opened:
     """Opens Parquet files and checks their schemas.
 
     Raises:
         StepError: One is not readable, or has other columns.
     """
-    config = options.config
     there = [
         files.for_workers(file, options.unpacked, f"{number}.parquet")
         for number, file in enumerate(parquet)
     ]
     with ThreadPoolExecutor() as threads:  # a request or two a file, where they are in a bucket
         found = list(threads.map(lambda file: _reader(file, options), there))
-    own = {classes for _, classes in found} - {None} or {None}
-    if len(own) > 1:
-        raise StepError(
-            f"{there[0].name} and the files beside it name other classes each; name one of them"
-        )
-    classes = labels.choose(config.class_names, config.source, own.pop())
-    return Opened([reader for reader, _ in found], classes, options.conversion)
+    return _of_one_kind(found, options)
+
+
+def open_arrow(arrow: Sequence[File], _: Sequence[File], options: ReadOptions) -> Opened:
+    """Opens streams of Arrow, as ``save_to_disk`` of Hugging Face's datasets writes them.
+
+    Raises:
+        StepError: One is not readable, or has other columns.
+    """
+    found = []
+    for number, file in enumerate(arrow):
+        there = files.for_workers(file, options.unpacked, f"{number}.arrow")
+        found.append(_arrow_reader(there, options))
+    return _of_one_kind(found, options)
 
 
 def plain(column: pa.ChunkedArray) -> pa.Array:
@@ -118,20 +149,48 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 def is_pixels(kind: pa.DataType) -> bool:
-    """Whether these are lists of whole numbers, three deep at most."""
+    """Whether these are lists of numbers, three deep at most."""
     depth = 0
     while is_list(kind):
         kind, depth = kind.value_type, depth + 1
-    return 1 <= depth <= 3 and pa.types.is_integer(kind)
+    return 1 <= depth <= 3 and is_number(kind)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether these are whole numbers, floating point, or false and true."""
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+
+
+def is_label(kind: pa.DataType) -> bool:
+    """Whether these are numbers, or lists of such."""
+    return is_number(kind.value_type if is_list(kind) else kind)
+
+
+def _of_one_kind(found: Sequence[tuple[Reader, Classes | None]], options: ReadOptions) -> Opened:
+    config = options.config
+    own = {classes for _, classes in found} - {None} or {None}
+    if len(own) > 1:
+        raise StepError(
+            f"{found[0][0].location} and the files beside it name other classes each; name one of "
+            "them"
+        )
+    classes = labels.choose(config.class_names, config.source, own.pop())
+    return Opened([reader for reader, _ in found], classes, options.conversion)
 
 
 @contextmanager
 def _opened(file: File) -> Iterator[pq.ParquetFile]:
     """Opens a file; what pyarrow raises for a damaged one, also in the block, becomes StepError."""
     try:
-        with pq.ParquetFile(
-            file.path, filesystem=file.filesystem, page_checksum_verification=True
-        ) as opened:
+        with (
+            file.open() as there,
+            pq.ParquetFile(there, page_checksum_verification=True) as opened,
+        ):
+            tail = there.read_at(8, file.size - 8)
+            footer = int.from_bytes(tail[:4], "little")
+            # pyarrow ends the process where a column is asked for whose description is encrypted.
+            if footer - opened.metadata.serialized_size == SIGNATURE:
+                raise StepError(f"{file.name}: columns are encrypted; write it without encryption")
             yield opened
     except (pa.ArrowException, OSError) as error:
         raise StepError(
@@ -163,6 +222,54 @@ def _reader(file: File, options: ReadOptions) -> tuple[ParquetReader, Classes | 
     return reader, labels.of_huggingface(schema.metadata, label)
 
 
+@contextmanager
+def _stream(file: File) -> Iterator[pa.NativeFile]:
+    try:
+        with file.open() as opened:
+            yield opened
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise StepError(
+            f"{file.name}: {explain(error)}; expected a stream of Arrow that is whole, or save it "
+            "anew with to_parquet()"
+        ) from None
+
+
+def _arrow_reader(file: File, options: ReadOptions) -> tuple[ArrowReader, Classes | None]:
+    """A reader of a stream, and the classes that its metadata names."""
+    image = options.config.image_column
+    label = options.config.label_column if options.labelled else ""
+    offsets, ends, digest = [], [0], sha256()
+    with _stream(file) as opened:
+        schema = pa.ipc.read_schema(opened)
+        _check_schema(schema, file.name, image, label, texts=bool(options.config.class_names))
+        place = opened.tell()
+        while opened.tell() + 8 <= file.size and opened.read(8)[4:] != bytes(4):
+            opened.seek(place)
+            message = pa.ipc.read_message(opened)
+            if message.type != "record batch":
+                raise StepError(
+                    f"{file.name}: Arrow with dictionaries; save it anew with to_parquet()"
+                )
+            offsets.append(place)
+            ends.append(ends[-1] + pa.ipc.read_record_batch(message, schema).num_rows)
+            place = opened.tell()
+    with file.open_stream() as opened:
+        while chunk := opened.read(1 << 20):
+            digest.update(chunk)
+    reader = ArrowReader(
+        location=file.name,
+        split=split_of(file.relpath),
+        records=ends[-1],
+        digest=f"{digest.hexdigest()}  {file.basename}",
+        cuts=tuple(ends[1:]),
+        file=file,
+        image=image,
+        label=label,
+        offsets=tuple(offsets),
+    )
+    return reader, labels.of_huggingface(schema.metadata, label)
+
+
 def _check_schema(schema: pa.Schema, name: str, image: str, label: str, texts: bool) -> None:
     """Checks that a file holds images and labels in a layout that can be read.
 
@@ -178,6 +285,8 @@ def _check_schema(schema: pa.Schema, name: str, image: str, label: str, texts: b
     """
     columns = [image, label] if label else [image]
     for column, option in zip(columns, ("--image-column", "--label-column"), strict=False):
+        if schema.names.count(column) > 1:
+            raise StepError(f"{name}: {schema.names.count(column)} columns {column}, expected one")
         if column not in schema.names:
             raise StepError(
                 f"{name}: columns {', '.join(schema.names) or 'none'}; "
@@ -189,7 +298,7 @@ def _check_schema(schema: pa.Schema, name: str, image: str, label: str, texts: b
     if not label:
         return
     kind = plain_type(schema.field(label).type)
-    if not (pa.types.is_integer(kind) or (texts and is_text(kind))):
+    if not (is_label(kind) or (texts and is_text(kind))):
         named = "; --class-names says what the texts stand for" if is_text(kind) else ""
         raise StepError(f"{name}: column {label} is {kind}; expected int64{named}")
 
@@ -223,17 +332,17 @@ def _slices(
         begin += rows
 
 
-def _labels(column: pa.Array) -> npt.NDArray[np.int64] | list[str | None]:
-    """The labels as numbers, or as texts where they are such or some are missing."""
+def _labels(column: pa.Array) -> npt.NDArray | list[StoredLabel]:
+    """The labels as numbers, or one by one where they are texts or lists or some are missing."""
+    if is_number(column.type) and not column.null_count:
+        return column.to_numpy(zero_copy_only=False)
+    values = column.to_pylist()
     if is_text(column.type):
-        return column.to_pylist()
-    if column.null_count:
-        return [None if value is None else str(value) for value in column.to_pylist()]
-    # One too large for int64 does not stand for a class either.
-    return column.cast(pa.int64(), safe=False).to_numpy(zero_copy_only=False)
+        return values
+    return [None if value is None else np.array(value) for value in values]
 
 
-def _images(column: pa.Array) -> npt.NDArray[np.uint8] | Iterator[StoredImage]:
+def _images(column: pa.Array) -> npt.NDArray | Iterator[StoredImage]:
     """All images at once, if they are pixels, as many in each; else one by one."""
     block = None
     if pa.types.is_fixed_size_binary(column.type) and not column.null_count:
@@ -245,7 +354,7 @@ def _images(column: pa.Array) -> npt.NDArray[np.uint8] | Iterator[StoredImage]:
     return map(_image, column) if block is None else block
 
 
-def _nested_block(column: pa.Array) -> npt.NDArray[np.uint8] | None:
+def _nested_block(column: pa.Array) -> npt.NDArray | None:
     sides: list[int] = []
     values = column
     while is_list(values.type):
@@ -254,8 +363,7 @@ def _nested_block(column: pa.Array) -> npt.NDArray[np.uint8] | None:
         if not len(lengths) or (lengths != lengths[0]).any() or values.null_count:
             return None
         sides.append(int(lengths[0]))
-    pixels = _in_bounds(values.to_numpy(zero_copy_only=False))
-    return None if pixels is None else pixels.reshape(-1, *sides)
+    return values.to_numpy(zero_copy_only=False).reshape(-1, *sides)
 
 
 def _image(scalar: pa.Scalar) -> StoredImage:
@@ -270,19 +378,7 @@ def _image(scalar: pa.Scalar) -> StoredImage:
         return UnreadableError(f"{WRONG_SIZE}rows of several lengths", _bytes(value))
     if array.dtype == object:
         return UnreadableError("null among the pixels", _bytes(value))
-    pixels = _in_bounds(array)
-    if pixels is None:
-        bounds = f"{array.min()} to {array.max()}" if array.size else "none to none"
-        return UnreadableError(f"pixels from {bounds}, expected 0 to 255", _bytes(value))
-    return pixels
-
-
-def _in_bounds(pixels: npt.NDArray) -> npt.NDArray[np.uint8] | None:
-    if pixels.dtype == np.uint8:
-        return pixels
-    if not pixels.size or pixels.dtype.kind not in "iu":
-        return None
-    return None if pixels.min() < 0 or pixels.max() > 255 else pixels.astype(np.uint8)
+    return array
 
 
 def _bytes(value: object) -> bytes:

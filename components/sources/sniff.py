@@ -15,12 +15,15 @@ from components.shared.errors import listed, log_line
 HEAD = 4_096  # of a file's first bytes, which say what it is
 
 PARQUET, GZIP, ZIP, TAR = "Parquet", "gzip", "zip", "tar"
-IDX, NPZ, TFRECORD, CSV, PICTURE = "IDX", ".npz", "TFRecord", "CSV", "pictures"
+IDX, NPZ, NPY, TFRECORD, CSV, PICTURE = "IDX", ".npz", ".npy", "TFRecord", "CSV", "pictures"
+ARROW = "Arrow"
 OTHER = "other"
 
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*")
 _STARTS = {
     b"PAR1": PARQUET,
+    b"\xff\xff\xff\xff": ARROW,  # a stream: the mark of a message, then its length
+    b"\x93NUMPY": NPY,
     b"\x1f\x8b": GZIP,
     b"PK\x03\x04": ZIP,
     b"PK\x05\x06": ZIP,
@@ -29,6 +32,8 @@ _STARTS = {
 _NAMES = {
     r"idx\d-(ubyte|int)$|\.idx\d?$": IDX,
     r"\.npz$": NPZ,
+    r"\.npy$": NPY,
+    r"\.arrow$": ARROW,
     r"\.parquet$": PARQUET,
     r"\.csv$": CSV,
     r"\.tfrecords?\b": TFRECORD,
@@ -67,6 +72,12 @@ def format_of(head: bytes) -> str:
     if head[:2] == b"\0\0" and len(head) >= 4 and 0x08 <= head[2] <= 0x0E and 1 <= head[3] <= 4:
         return IDX
     return CSV if _CELLS.match(head.removeprefix(b"\xef\xbb\xbf")) else OTHER
+
+
+def format_by_name(name: str) -> str:
+    """Returns the format that a file's name promises: asked only where its content says nothing."""
+    name = name.lower().removesuffix(".gz")
+    return next((form for pattern, form in _NAMES.items() if re.search(pattern, name)), OTHER)
 
 
 def is_picture(head: bytes) -> bool:
@@ -139,5 +150,4 @@ def _format(file: Some, format_in: Callable[[Some], str]) -> str:
     found = format_in(file)
     if found != OTHER:
         return found
-    name = file.relpath.lower().removesuffix(".gz")
-    return next((form for pattern, form in _NAMES.items() if re.search(pattern, name)), OTHER)
+    return format_by_name(file.relpath)

@@ -15,7 +15,7 @@ from components.shared.errors import StepError, explain, is_about_a_file
 from components.shared.records import MAX_CLASSES, MAX_SIDE, MIN_CLASSES, ImageShape
 from components.sources import images
 from components.sources.images import Conversion, Records, StoredImage
-from components.sources.labels import Classes
+from components.sources.labels import Classes, StoredLabel
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,18 @@ class ReadOptions:
         """What is done to every image."""
         height, _, width = self.config.resize.partition("x")
         size = (int(height), int(width)) if height else None
-        return Conversion(self.config.grey, size, self.config.transpose)
+        height, _, width = self.config.shape.partition("x")
+        stored = (int(height), int(width)) if height else None
+        return Conversion(self.config.grey, size, self.config.transpose, stored)
 
 
 class Raw(NamedTuple):
     """Records as a file has them."""
 
-    # uint8 [n, pixels], [n, height, width] or [n, height, width, channels]; or one by one
-    images: npt.NDArray[np.uint8] | Iterable[StoredImage]
-    # int64 [n]; or texts, of whole numbers or names of classes; or None, where none are asked for
-    labels: npt.NDArray[np.int64] | Sequence[str | None] | None
+    # [n, pixels], [n, height, width] or [n, height, width, channels] of any numbers; or one by one
+    images: npt.NDArray | Iterable[StoredImage]
+    # [n, …] of any numbers; or one by one; or None, where none are asked for
+    labels: npt.NDArray | Sequence[StoredLabel] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,13 +175,12 @@ class Source:
         return self.readers[part.file].locations(part.start, part.stop)
 
     def _decode(self, raw: Raw) -> Records:
-        stored, labels = raw
-        no_label: list[str] = []
-        if labels is None:
+        stored, no_label = raw.images, list[str]()
+        if raw.labels is None:
             stored = stored if isinstance(stored, np.ndarray) else list(stored)
             labels = np.full(len(stored), -1, np.int64)
-        if not isinstance(labels, np.ndarray):
-            labels, no_label = self.classes.places(labels)
+        else:
+            labels, no_label = self.classes.places(raw.labels)
         decoded = images.decode(stored, labels, no_label, self.image_shape, self.conversion)
         return self.classes.numbered(decoded)
 

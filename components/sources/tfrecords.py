@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 from components.shared.errors import StepError, log_line
@@ -20,7 +21,7 @@ from components.shared.records import ImageShape
 from components.sources import files, labels, sniff
 from components.sources.files import File, Offsets
 from components.sources.images import StoredImage, UnreadableError
-from components.sources.labels import Classes
+from components.sources.labels import Classes, StoredLabel
 from components.sources.source import Opened, Raw, Reader, ReadOptions
 from components.sources.splits import split_of
 
@@ -49,17 +50,15 @@ class TFRecordReader(Reader):
             images = [image for image, _ in read]
             yield Raw(images, [text for _, text in read] if self.label else None)
 
-    def _read(self, record: bytes | UnreadableError) -> tuple[StoredImage, str | None]:
+    def _read(self, record: bytes | UnreadableError) -> tuple[StoredImage, StoredLabel]:
         """The image of a record, or why there is none, and its label."""
         if isinstance(record, UnreadableError):
             return record, None
         found = parse_example(record)
         if found is None:
             return UnreadableError("no tf.train.Example"), None
-        value = next(iter(found.get(self.label, [])), None)
-        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         image = _image(found.get(self.image, []), self.image)
-        return image, None if text is None else str(text)
+        return image, _label(found.get(self.label, []))
 
 
 def open_tfrecords(
@@ -104,9 +103,7 @@ def offsets_of(file: File) -> Offsets:
     """
     digest = hashlib.sha256()
     starts, records, place = [0], 0, 0
-    with file.filesystem.open_input_stream(
-        file.path, compression=None, buffer_size=BUFFER
-    ) as opened:
+    with file.open_stream(BUFFER) as opened:
         while header := opened.read(HEADER):
             size = _length(header)
             if size is None or size > LONGEST:
@@ -157,9 +154,17 @@ def _image(values: Sequence[object], name: str) -> StoredImage:
         return UnreadableError(f"no feature {name} with an image; --image-column names another")
     if isinstance(values[0], bytes):
         return values[0]
-    if all(isinstance(value, int) and 0 <= value <= 255 for value in values):
-        return bytes(value for value in values if isinstance(value, int))
-    return UnreadableError("pixels that are not whole numbers from 0 to 255")
+    return np.array(values)
+
+
+def _label(values: Sequence[object]) -> StoredLabel:
+    """A label's text if it is one, its number or numbers; None where there is none."""
+    if not values:
+        return None
+    if isinstance(values[0], bytes):
+        several = len(values) > 1
+        return " ".join(map(repr, values)) if several else values[0].decode("utf-8", "replace")
+    return np.array(values)
 
 
 def _described(other_files: Sequence[File]) -> tuple[Classes | None, ImageShape | None]:
@@ -171,7 +176,7 @@ def _described(other_files: Sequence[File]) -> tuple[Classes | None, ImageShape 
                 height, width = described["image_shape"]
                 names = tuple(map(str, described["class_names"]))
                 return Classes(names), (int(height), int(width))
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, RecursionError):
                 log_line(f"{file.name}: names no classes; left out")
         if file.basename == LABEL_NAMES:
             lines = file.head(LONGEST_FILE).decode("utf-8", "replace").splitlines()

@@ -116,7 +116,7 @@ def _wrong_magic(source: Path) -> str:
 def _signed(source: Path) -> str:
     path = source / "train-images-idx3-ubyte"
     path.write_bytes(b"\0\0\x09\x03" + path.read_bytes()[4:])
-    return "train-images-idx3-ubyte: 40 x 28 x 28 of int8, expected images as bytes (uint8)"
+    return "train-images-idx3-ubyte, record 0: pixels of int8 from -"
 
 
 def _short_header(source: Path) -> str:
@@ -155,7 +155,7 @@ def _label_outside(source: Path) -> str:
     labels = np.zeros(20, np.uint8)
     labels[7] = 10
     (source / "t10k-labels-idx1-ubyte").write_bytes(encode_idx(labels))
-    return "t10k-images-idx3-ubyte, record 7: label 10, expected 0 to 9: 1 of 60 records unusable"
+    return "t10k-images-idx3-ubyte, record 7: label 10, expected 0 to 9; --class-names names more: "
 
 
 def _wrong_size(source: Path) -> str:
@@ -176,8 +176,8 @@ def _no_test_records(source: Path) -> str:
 
 
 def _too_few(source: Path) -> str:
-    write_source(source, digits(10), digits(20))
-    return "10 records, expected more than the 10 of --validation-size"
+    write_source(source, digits(1), digits(20))
+    return "1 records of train, expected 2 at least"
 
 
 BAD_SOURCES = (

@@ -25,7 +25,7 @@ def _unpack(directory: Path, content: bytes) -> ArrayFile:
         File(LocalFileSystem(), str(path), str(directory), len(content)),
         open_directory(str(directory)),
     )
-    return unpack(chunks(file), parse_idx, file.name, "", target, "out")
+    return unpack(chunks(file), parse_idx, file.name, "", File(target, "out", "", 0))
 
 
 @fuzz

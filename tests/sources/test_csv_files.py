@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
-from components.shared.storage import sha256_of_directory
 from components.sources import files
-from tests.ingest.conftest import Array, digits, read_all
+from tests.ingest.conftest import Array, dataset_digest, digits, fuzz, read_all
 from tests.ingest.test_ingest import read
 
 IMAGES, LABELS = digits(600)
@@ -158,7 +159,108 @@ def test_the_same_bytes_whatever_the_shards_and_workers(tmp_path: Path) -> None:
     ingest(config, tmp_path / "one")
     many = ("--direct_num_workers=4", "--direct_running_mode=multi_threading")
     ingest(config, tmp_path / "many", many)
-    assert sha256_of_directory(tmp_path / "one") == sha256_of_directory(tmp_path / "many")
+    assert dataset_digest(tmp_path / "one") == dataset_digest(tmp_path / "many")
+
+
+def by_place(images: Array = IMAGES) -> pd.DataFrame:
+    names = [f"{n // 28 + 1}x{n % 28 + 1}" for n in range(784)]
+    table = pd.DataFrame(images.reshape(len(images), -1), columns=names)
+    table.insert(0, "label", LABELS)
+    return table
+
+
+@fuzz
+@given(
+    table=st.sampled_from([frame(IMAGES[:30], LABELS[:30]), by_place()[:30]]),
+    order=st.permutations(range(785)) | st.sampled_from(["by name", "backwards"]),
+    index=st.sampled_from(["", "Unnamed: 0", "id", "index"]),
+)
+def test_columns_in_any_order_give_the_same_images(
+    table: pd.DataFrame, order: list[int] | str, index: str, tmp_path: Path
+) -> None:
+    names = list(table.columns)
+    if isinstance(order, str):
+        names = sorted(names) if order == "by name" else names[::-1]
+    else:
+        names = [names[place] for place in order]
+    some = {"index": True, "index_label": index} if index else {"index": False}
+    table[names].to_csv(tmp_path / "a.csv", **some)
+    _, records = read_all(Ingest(source=str(tmp_path / "a.csv")), tmp_path)
+    assert np.array_equal(records.images, IMAGES[:30])
+    assert np.array_equal(records.labels, LABELS[:30])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="pixel100"), "columns pixel0 to pixel783 are 783; expected all"),
+        (lambda t: t.rename(columns={"pixel783": "pixel900"}), "pixel0 to pixel900 are 784"),
+        (lambda t: t.rename(columns={"pixel783": "pixel5"}), "two columns pixel5"),
+        (
+            lambda t: t.rename(columns=lambda n: n.replace("pixel0", "label")),
+            "2 columns are called",
+        ),
+        (
+            lambda t: t.rename(columns={f"pixel{n}": f"b{n}" for n in range(392)}),
+            r"pixels (pixel|b)…",
+        ),
+        (
+            lambda t: t.rename(columns={f"pixel{n}": f"pixel{n + 5}" for n in range(784)}),
+            "from 0 or 1",
+        ),
+    ],
+)
+def test_columns_that_do_not_say_the_image_are_refused(
+    change: Callable[[pd.DataFrame], pd.DataFrame], message: str, tmp_path: Path
+) -> None:
+    change(frame().head(20)).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(StepError, match=message):
+        ingest(Ingest(source=str(tmp_path / "a.csv")), tmp_path / "out")
+
+
+@pytest.mark.parametrize("side", [2, 8, 15, 28])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_first_line_that_counts_is_a_header(
+    side: int, first: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = IMAGES[:40, :side, :side]
+    table = pd.DataFrame(np.column_stack([LABELS[:40], images.reshape(40, -1)]))
+    table.columns = range(first, first + side * side + 1)
+    table.to_csv(tmp_path / "a.csv", index=False)
+    _, records = read_all(Ingest(source=str(tmp_path / "a.csv")), tmp_path)
+    assert np.array_equal(records.images, images)
+    assert np.array_equal(records.labels, LABELS[:40])
+    assert "is taken for a header" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", [0, 1, 400, 784, -1, -2, -785])
+@pytest.mark.parametrize("counted", [False, True])
+def test_the_label_without_a_header_is_where_one_says(
+    place: int, counted: bool, tmp_path: Path
+) -> None:
+    table = np.insert(IMAGES.reshape(600, -1), place % 785, LABELS, axis=1)
+    pd.DataFrame(table).to_csv(tmp_path / "a.csv", index=False, header=counted)
+    config = Ingest(source=str(tmp_path / "a.csv"), label_column=str(place))
+    _, records = read_all(config, tmp_path)
+    assert np.array_equal(records.images, IMAGES)
+    assert np.array_equal(records.labels, LABELS)
+    with pytest.raises(StepError, match="785 columns, and none at 785"):
+        read_all(Ingest(source=str(tmp_path / "a.csv"), label_column="785"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("separator", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")]
+)
+@pytest.mark.parametrize("header", [True, False])
+def test_other_separators_are_named(
+    separator: str, name: str, header: bool, tmp_path: Path
+) -> None:
+    frame().head(9).to_csv(tmp_path / "a.csv", index=False, sep=separator, header=header)
+    with pytest.raises(
+        StepError, match=f"a.csv: cells separated by {name}, expected commas"
+    ) as one:
+        ingest(Ingest(source=str(tmp_path)), tmp_path / "out")
+    assert len(str(one.value)) < 200
 
 
 def _quoted(path: Path) -> str:
@@ -183,7 +285,7 @@ def _no_label(path: Path) -> str:
 
 def _carriage_returns(path: Path) -> str:
     path.write_bytes(b"label,p0,p1,p2,p3\r1,2,3,4,5\r")
-    return "its first line is no CSV (new-line character seen"
+    return "its first line is not CSV (new-line character seen"
 
 
 def _only_a_header(path: Path) -> str:

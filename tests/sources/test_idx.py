@@ -15,7 +15,7 @@ from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
-from components.sources.files import parse_sums
+from components.sources.arrays import parse_sums
 from components.sources.filesystem import open_directory
 from components.sources.open_source import open_source
 from tests.idx_files import encode_idx, write_source

@@ -83,7 +83,7 @@ def _objects(path: Path) -> str:
 
 def _floats(path: Path) -> str:
     np.savez(path, x=np.zeros((2, 4, 4)), y=np.zeros(2, int))
-    return "x: 2 x 4 x 4 of float64, expected images as bytes (uint8), 0 to 255"
+    return "x, record 0: pixels of float64 from 0 to 0, expected 0 to 255; --grey converts"
 
 
 def _by_columns(path: Path) -> str:

@@ -146,8 +146,8 @@ def test_bad_records_are_rejected_each_with_its_reason(tmp_path: Path) -> None:
         "no label",
         "no feature image with an image; --image-column names another",
         "damaged picture (OSError)",
-        "pixels that are not whole numbers from 0 to 255",
-        "pixels that are not whole numbers from 0 to 255",
+        "pixels of float64 from 0.5 to 0.5, expected 0 to 255; --grey converts",
+        "pixels of int64 from 300 to 300, expected 0 to 255; --grey converts",
         "damaged record (its checksum differs)",
     ]
     assert found.labels.tolist() == [7]
