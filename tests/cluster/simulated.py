@@ -124,6 +124,7 @@ class Simulated(FakeKfp):
         """Returns a run as the API shows it; it is further at every look."""
         asked = run.get("runtime_config", {}).get("parameters", {})
         long = asked.get("max_steps") == LONG["max_steps"] or "train" in run.get("inputs", {})
+        long = long and self._kind(run) != "retried"
         run["looks"] = run.get("looks", 0) + 1
         if run.get("state") == "CANCELING":
             run["cancelled"] = run.get("cancelled", 0) + 1
@@ -161,7 +162,8 @@ class Simulated(FakeKfp):
         elif kind in ("quiet", "alarm", "nothing-new"):
             found = workflow("scheduled")
         else:
-            found = _at(workflow("terminated"), "train", "Running")
+            phase = "Pending" if kind == "retried" else "Running"
+            found = _at(workflow("terminated"), "train", phase)
             found["spec"] = {}
         if kind == "not-blessed" and "uncached" in self.faults:  # it trains, as it evaluates
             (pod,) = pods_of(found, "evaluate").values()
