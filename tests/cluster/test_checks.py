@@ -132,7 +132,7 @@ def test_a_fault_is_one_row_and_the_others_are_tried(
 
 def test_a_webhook_that_no_pod_reaches_is_not_tried(server: Simulated) -> None:
     server.faults.add("deaf")
-    result = test_cluster(server, "--patience", "5")
+    result = test_cluster(server, "--patience", "20")
     assert rows(result)["the webhook is told of a success"][0] == "not tried"
     assert "--listen" in rows(result)["the webhook is told of a failure"][1]
 
