@@ -16,10 +16,17 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 from google.protobuf import json_format, text_format
 
 from components.shared.errors import StepError
+from components.shared.process import cores
 
 COMMAND = [sys.executable, "-m", "components.jobs.worker"]
 GRACE = 5.0  # seconds that a worker has to end what it does
+MOST = 16  # worker processes, on however many cores: each holds Beam, or TensorFlow besides
 RETRY = 0.1  # seconds between two looks for what waits for a lost worker
+
+
+def suitable(ranges: int) -> int:
+    """Returns how many worker processes suit so many ranges: one a core, none without work."""
+    return min(cores(), ranges, MOST)
 
 
 def environment() -> SubprocessSDKEnvironment:

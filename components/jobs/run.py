@@ -73,7 +73,7 @@ def run(plan: Plan, work: Work[Report], beam_arguments: Sequence[str]) -> list[R
         StepError: A range could not be worked on, more records than allowed are unusable, or the
             runner failed, whatever it is; Beam has no exception of its own for it.
     """
-    options = PipelineOptions(_flags(plan.records, beam_arguments))
+    options = PipelineOptions(_flags(plan, beam_arguments))
     try:
         with _without_tracebacks(), _pipeline(options) as pipeline:
             ranges = pipeline | "Ranges" >> beam.Create(plan.ranges, reshuffle=True)
@@ -183,12 +183,13 @@ def _without_tracebacks() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _flags(records: int, beam_arguments: Sequence[str]) -> list[str]:
+def _flags(plan: Plan, beam_arguments: Sequence[str]) -> list[str]:
     """Beam's flags: ours, and then the user's, since the last one wins."""
     # Beam's own default runner first tries to download another one.
     flags = ["--runner=FnApiRunner"]
-    if records >= WORTH_PROCESSES:
-        flags += ["--direct_running_mode=multi_processing", "--direct_num_workers=0"]
+    workers = processes.suitable(len(plan.ranges))
+    if plan.records >= WORTH_PROCESSES and workers > 1:
+        flags += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
     return [*flags, *beam_arguments]
 
 

@@ -1,4 +1,7 @@
-"""Processes that end in order: with who started them, and by SIGTERM with time to clean up."""
+"""Processes: how many cores there are for them, and how they end in order.
+
+They end with who started them, and by SIGTERM with time to clean up.
+"""
 
 import ctypes
 import os
@@ -8,10 +11,22 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU, in so many
 SECONDS = 0.5  # between two looks, where the system does not tell
+
+
+def cores() -> int:
+    """Returns how many cores this process may use, which a container has fewer of than its node."""
+    ours = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    try:
+        quota, period = QUOTA.read_text(encoding="ascii").split()
+    except OSError:
+        return ours
+    return ours if quota == "max" else max(1, min(ours, int(quota) // int(period)))
 
 
 def end_with_parent(by: signal.Signals = signal.SIGTERM) -> None:

@@ -15,6 +15,8 @@ import pytest
 from components.config import Ingest
 from components.ingest.ingest import ingest
 from components.jobs import processes
+from components.jobs import run as jobs
+from components.shared import process as shared
 from components.shared.errors import StepError
 from tests.conftest import ROOT
 
@@ -143,3 +145,40 @@ def test_what_the_system_has_against_a_file_is_one_line(
     (line,) = process.stderr.splitlines()
     assert line.startswith("error: ") and "file too large" in line
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def many_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Sixty-four cores; a container's quota can be written to the file."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
+    monkeypatch.setattr(shared, "QUOTA", tmp_path / "cpu.max")
+    return tmp_path / "cpu.max"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for cores")
+@pytest.mark.parametrize(
+    ("quota", "ranges", "expected"),
+    [
+        ("", 1_000, 16),
+        ("", 3, 3),
+        ("max 100000", 1_000, 16),
+        ("400000 100000", 1_000, 4),
+        ("50000 100000", 1_000, 1),
+    ],
+)
+def test_workers_are_bounded_by_cores_quota_and_work(
+    many_cores: Path, quota: str, ranges: int, expected: int
+) -> None:
+    if quota:
+        many_cores.write_text(f"{quota}\n")
+    assert processes.suitable(ranges) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for cores")
+def test_on_many_cores_ingest_starts_no_worker_without_a_range(
+    many_cores: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(jobs, "WORTH_PROCESSES", 1)
+    dataset = ingest(Ingest(source="fake://200", shard_size=100), tmp_path / "out")
+    shards = sum(len(split.shards) for split in dataset.splits.values())
+    assert 1 < len(processes.WatchedProcess.started) <= shards < 10
