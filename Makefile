@@ -16,8 +16,8 @@ FAKE_GCS_SERVER ?= v1.56.1
 KSERVE ?= v0.15.2
 CYCLONEDX := cyclonedx-bom==7.5.0
 
-# What is installed is known by the contents of the lock file, so that clones may share an environment.
-content := $(shell cat install.sh uv.lock | cksum | cut -d ' ' -f 1)
+# What is installed is known by the contents of what was locked, so that clones may share an environment.
+content := $(shell cat install.sh requirements.txt | cksum | cut -d ' ' -f 1)
 space := $() $()
 escaped := $(subst $(space),\ ,$(VENV))
 INSTALLED := $(escaped)/installed-$(content)
@@ -42,6 +42,7 @@ KNOWN_bench-size := BEFORE
 KNOWN_bench-local := BEFORE
 KNOWN_bench-imports := BEFORE
 KNOWN_fuzz := FUZZ TESTS
+KNOWN_release := VERSION NEXT
 KNOWN_test-roots := SUITES
 
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command%line,$(subst $() ,%,$(origin $(name)))),$(name)))
@@ -110,7 +111,7 @@ sbom: $(DEVELOPED) ## Write the bill of materials of each image to build/sbom, a
 
 ##@ Change it
 
-.PHONY: forms nights lint format lock development
+.PHONY: forms nights lint format lock development release
 forms: $(INSTALLED) ## Write some digits in every form that ingest reads, to try it: out/forms
 	@$(PYTHON) -m bench.forms out/forms
 
@@ -139,6 +140,9 @@ lock: $(DEVELOPED) ## Resolve the dependencies anew: make lock ARGS=--upgrade
 		cat build/requirements.txt; echo "# Tests, lints and push --export need these besides"; \
 		$(EXPORT) --extra export --group dev | awk 'NR == FNR { seen[$$0] = 1; next } \
 			/^[^ ]/ { on = !($$0 in seen) } on' build/requirements.txt -; } >requirements.txt
+
+release: $(DEVELOPED) ## Make a release here, to be pushed by hand: make release VERSION=1.2.3
+	@VENV=$(call quoted,$(VENV)) ./release.sh "$(VERSION)" $(NEXT)
 
 development: $(DEVELOPED) ## Install what tests, lints and --export need beside what runs
 

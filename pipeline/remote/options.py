@@ -33,15 +33,36 @@ def _address(_: click.Context, __: click.Parameter, host: str) -> str:
     return host if "://" in host or not host else f"http://{host}"
 
 
+def _read_params(file: Path, pipeline: str) -> dict[str, str]:
+    """Returns a pipeline's part of a file of parameters, as text, like what ``-p`` takes."""
+    import yaml
+
+    def bad(reason: str) -> click.BadParameter:
+        return click.BadParameter(f"{file}: {reason}.", param_hint="--params")
+
+    try:
+        parts = yaml.load(file.read_text(encoding="utf-8"), yaml.BaseLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise bad(f"not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(parts, dict) or not parts.keys() <= PIPELINES.keys():
+        expected = " and ".join(f"'{name}:'" for name in PIPELINES)
+        raise bad(f"expected the parts {expected}, a pipeline each")
+    values = parts.get(pipeline)
+    if not isinstance(values, dict) or not all(isinstance(one, str) for one in values.values()):
+        raise bad(f"expected under '{pipeline}:' a line a parameter, as 'max_steps: 2000'")
+    return values
+
+
 def _typed(context: click.Context, _: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
     """Returns the parameters by name, in their types; they are checked before anything is sent."""
-    values = {}
+    pipeline = selected_pipeline(context)
+    file = context.params["params"]
+    values = _read_params(file, pipeline.name) if file else {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise click.BadParameter(f"{pair!r}, expected name=value, as max_steps=2000.")
         values[name.replace("-", "_")] = value
-    pipeline = selected_pipeline(context)
     typed = build_all(pipeline.parameters, values)
     try:
         _check_addresses(typed)
@@ -154,6 +175,14 @@ def request_options(what: str, name: Callable[[Pipeline], str], default: str) ->
             multiple=True,
             callback=_typed,
             help="A parameter of the pipeline, as max_steps=2000; give it again for more.",
+        ),
+        click.option(
+            "--params",
+            metavar="FILE",
+            default=None,
+            is_eager=True,  # so that it is there for -p, whose parameters are laid over these
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Parameters in YAML, as deploy/environments/staging.yaml; -p goes before them.",
         ),
         click.option(
             "--experiment",
