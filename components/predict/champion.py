@@ -42,14 +42,14 @@ class Champion(NamedTuple):
             )
         with TemporaryDirectory() as cache:
             directory = registry.fetch(version, Path(cache))
-            reference = directory / Reference.FILE
+            sha256 = registry.manifest(version).model_sha256
             return cls(
                 config.destination,
                 config.model_name,
                 version,
-                registry.manifest(version).model_sha256,
+                sha256,
                 Model.described_in(directory),
-                reference.read_bytes() if reference.is_file() else b"",
+                _reference(directory, sha256),
             )
 
     def texture(self) -> Texture | None:
@@ -86,3 +86,18 @@ class Champion(NamedTuple):
             return found
 
         return answers
+
+
+def _reference(directory: Path, sha256: str) -> bytes:
+    """Returns a version's ``reference.json``, which names the version's model by its sum here.
+
+    Releases up to 0.2.0 summed models up otherwise. It is of this version all the same: its files
+    were held against the registry's checksums.
+    """
+    path = directory / Reference.FILE
+    if not path.is_file():
+        return b""
+    reference = Reference.read(directory)
+    if reference.model_sha256 == sha256:
+        return path.read_bytes()
+    return reference.model_copy(update={"model_sha256": sha256}).text.encode()

@@ -1,6 +1,7 @@
 """Watch: quiet on nights of what the model was trained for, an alarm on what is something else."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,15 @@ import pytest
 from hypothesis import given
 
 from bench import drift as changed_nights
-from components.config import Predict, Watch
+from components.config import Predict, Push, Watch
 from components.predict.predict import predict
+from components.push.push import push
 from components.shared.errors import StepError
 from components.shared.evaluation import Verdict
-from components.shared.manifests import Manifest
+from components.shared.manifests import Evaluation, Manifest
 from components.shared.predictions import Drift, Predictions, Reference
 from components.shared.profile import Profile
+from components.shared.storage import sha256_of_directory
 from components.watch.watch import retrain, watch
 from tests.conftest import MNIST, TEST, VALIDATION, Command, Outcomes
 from tests.idx_files import Array, encode_idx, read_mnist
@@ -138,6 +141,21 @@ def test_a_champion_of_before_textures_is_watched_without_them(quiet: Path, tmp_
     without = {verdict.rule for verdict in drift.verdicts if "not compared" in verdict.reason}
     assert without == {"max_texture_distance", "max_unusual"}
     assert "the champion was published before" in (tmp_path / "watch" / "drift.html").read_text()
+
+
+def test_a_model_that_an_earlier_release_evaluated_is_watched(
+    model: Path, evaluation: Path, tmp_path: Path
+) -> None:
+    """Its reference has another sum of the same model than the registry."""
+    shutil.copytree(evaluation, tmp_path / "evaluation")
+    earlier = {"model_sha256": sha256_of_directory(model / "saved_model")}
+    for kind in (Evaluation, Reference):
+        kind.read(evaluation).model_copy(update=earlier).write(tmp_path / "evaluation")
+    registry = str(tmp_path / "registry")
+    push(Push(destination=registry, max_serving_ms=5_000), model, tmp_path / "evaluation")
+    images, _ = read_mnist(MNIST, "t10k", NIGHT)
+    came = night(images, Path(registry), tmp_path / "night")
+    assert watch(Watch(), came, tmp_path / "watch").quiet
 
 
 def test_a_version_of_before_is_refused_in_one_line(quiet: Path, tmp_path: Path) -> None:
