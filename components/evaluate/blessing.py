@@ -45,6 +45,10 @@ def enumerate_names(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
+def _chance(p_value: float) -> str:
+    return f"McNemar p {f'= {p_value:.2g}' if p_value else '< 1e-300'}"
+
+
 def _every_class(splits: dict[str, SplitEvaluation]) -> Verdict:
     """Nothing is known of a class without test examples, or to be hoped of one never trained on."""
     rule = "every_class"
@@ -73,7 +77,7 @@ def _majority_baseline(test: SplitEvaluation) -> Verdict:
         passed=passed,
         reason=f"test precision@1 {test.precision_at_1:.4f} is {'' if passed else 'not '}above "
         f"{test.majority_baseline:.4f}, what answering {most.name} every time gives, beyond chance "
-        f"(McNemar p = {p_value:.2g})",
+        f"({_chance(p_value)})",
     )
 
 
@@ -132,7 +136,7 @@ def _max_regression(
     if loss <= 0:
         reason = f"test precision@1 {test.precision_at_1:.4f} is not below {theirs}"
         return Verdict(rule=rule, passed=True, reason=reason)
-    chance = f"McNemar p = {champion.p_value:.2g}"
+    chance = _chance(champion.p_value)
     reason = f"test precision@1 {test.precision_at_1:.4f} is {loss:.4f} below {theirs}, "
     if loss <= config.max_regression:
         return Verdict(

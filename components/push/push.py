@@ -49,9 +49,14 @@ def push(config: Push, model: Path, evaluation: Path, run_id: str = "") -> str:
         message = f"Version {version} of {config.model_name} holds this model already, in "
     address = f"{registry.location}/{version}"
     message += address
-    champion = registry.champion() if config.hold else registry.advance(version)
+    if config.hold:
+        champion = registry.champion()
+    else:
+        champion = registry.advance(version, lambda other: _compared(judged, registry, other))
     if champion is None or champion.version != version:
         in_use = f"version {champion.version} stays the champion" if champion else "no champion yet"
+        if champion and not (config.hold or _compared(judged, registry, champion.version)):
+            in_use += ", which evaluate did not compare it with (its --destination does)"
         message += f"; {in_use}; to promote it: {registry.promotion(version)}"
     report_outcome(
         Outcome(
@@ -64,6 +69,20 @@ def push(config: Push, model: Path, evaluation: Path, run_id: str = "") -> str:
         )
     )
     return address
+
+
+def _compared(judged: Evaluation, registry: Registry, version: int) -> bool:
+    """Whether a model was judged beside this version, or without a champion as was asked.
+
+    Evaluations of earlier releases know the champion by its number alone.
+    """
+    if judged.config.get("no_champion"):
+        return True
+    if judged.champion is None:
+        return False
+    if not judged.champion.model_sha256:
+        return judged.champion.name == f"version {version}"
+    return judged.champion.model_sha256 == registry.manifest(version).model_sha256
 
 
 def check_export(export: str) -> None:

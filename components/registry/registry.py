@@ -6,7 +6,7 @@ Serving, which loads the highest number under a model's directory.
 
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -184,11 +184,17 @@ class Registry:
             )
         return champion.version
 
-    def advance(self, version: int) -> Champion:
+    def advance(
+        self, version: int, may_replace: Callable[[int], bool] = lambda _: True
+    ) -> Champion:
         """Makes a version the champion unless a later one has been champion already.
 
         So neither the slower of two pushes nor a retried one undoes a promotion or a rollback. A
         later one that is not there does not count.
+
+        Args:
+            version: The version.
+            may_replace: Says of the champion, as it is when it would be replaced, whether it may.
         """
 
         def change(champion: Champion | None) -> Champion:
@@ -196,7 +202,7 @@ class Registry:
             if champion is None:
                 return Champion(version=version, highest=version)
             behind = version not in there or version <= champion.ever(last)
-            if behind and champion.version in there:
+            if champion.version in there and (behind or not may_replace(champion.version)):
                 return champion
             return champion.followed_by(version, last)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from selenium.webdriver.common.by import By
 
+from components.shared.evaluation import ClassFigures
 from components.shared.manifests import Evaluation
 from tests.browser import Browser, open_browser
 
@@ -102,6 +103,8 @@ def test_the_splits_are_those_of_the_manifest(browser: Browser, figures: Evaluat
             f"{split.correct:,}",
             f"{split.precision_at_k[2]:.4f}",
             f"{split.precision_at_k[3]:.4f}",
+            f"{split.balanced_accuracy:.4f}",
+            f"{split.macro_f1:.4f}",
             f"{split.log_loss:.4f}",
             f"{split.calibration_error:.4f}",
         ]
@@ -110,13 +113,19 @@ def test_the_splits_are_those_of_the_manifest(browser: Browser, figures: Evaluat
     assert rows(browser, "splits") == expected
 
 
+def interval(one: ClassFigures) -> str:
+    low, high = one.recall_interval or (0, 0)
+    return f"{low:.4f} – {high:.4f}"
+
+
 def test_confusion_and_classes_are_those_of_the_manifest(
     browser: Browser, figures: Evaluation
 ) -> None:
     test = figures.splits["test"]
     assert [[int(cell) for cell in row[1:]] for row in rows(browser, "confusion")] == test.confusion
     assert [row[2:] for row in rows(browser, "classes")] == [
-        [f"{one.recall:.4f}", f"{one.precision:.4f}", f"{one.f1:.4f}"] for one in test.classes
+        [f"{one.recall:.4f}", interval(one), f"{one.precision:.4f}", f"{one.f1:.4f}"]
+        for one in test.classes
     ]
     widths = browser.driver.execute_script(
         "return [...document.querySelectorAll('#classes .bar')].map("

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from components.shared.manifests import Evaluation, Model
 from components.shared.outcome import Outcome
 from components.shared.predictions import Reference
 from components.shared.storage import sha256_of_saved_model
+from components.train.saved_model import export
 from tests.conftest import ROOT, Command, Outcomes
 
 
@@ -120,6 +122,56 @@ def test_a_version_that_is_held_becomes_the_champion_by_the_command_that_is_name
     assert (python, m) == ("python", "-m")
     command(*arguments)
     assert registry.in_use() == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "champion"),
+    [
+        ({"champion": None}, 1),
+        ({"champion": {"model_sha256": "0" * 64}}, 1),
+        ({"champion": {"model_sha256": "", "name": "version 2"}}, 1),
+        ({"champion": {}}, 2),
+        ({"champion": {"model_sha256": "", "name": "version 1"}}, 2),
+        ({"champion": None, "no_champion": True}, 2),
+    ],
+    ids=["none", "another", "another of 0.2.0", "it", "it, of 0.2.0", "without, as was asked"],
+)
+def test_a_champion_is_replaced_by_what_was_judged_beside_it(
+    change: dict[str, Any],
+    champion: int,
+    model: Path,
+    judged: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    destination = str(tmp_path / "registry")
+    registry = Registry.open(destination, "digits")
+    push_module.push(Push(destination=destination), model, judged)
+    other = Path(shutil.copytree(model, tmp_path / "other"))
+    weights = [tf.Variable(one) for one in tf.saved_model.load(str(model / "saved_model")).weights]
+    weights[-1].assign_add([1e-5] * 10)  # another model, that answers as the first does
+    shutil.rmtree(other / "saved_model")
+    export(weights, (28, 28), other / "saved_model")
+    sha256 = sha256_of_saved_model(other / "saved_model")
+    evaluation = json.loads((judged / Evaluation.FILE).read_text())
+    beside = change["champion"] is not None and {
+        "name": "version 1",
+        "model_sha256": registry.manifest(1).model_sha256,
+        "test": evaluation["splits"]["test"],
+        **dict.fromkeys(("gained", "lost", "p_value"), 0),
+        **change["champion"],
+    }
+    config = {**evaluation["config"], "no_champion": "no_champion" in change}
+    edit(judged, champion=beside or None, config=config, model_sha256=sha256)
+
+    push_module.push(Push(destination=destination), other, judged)
+
+    assert registry.versions() == [1, 2]
+    assert registry.in_use() == champion
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert ("version 1 stays the champion, which evaluate did not compare it with" in last) is (
+        champion == 1
+    )
 
 
 def test_a_published_model_gets_no_other_format_but_beside_it(
