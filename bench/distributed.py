@@ -36,13 +36,15 @@ def step_seconds(examples: Path, batch_size: int) -> float:
     from components.train.distributed.devices import open_strategy
     from components.train.loop import compile_steps
     from components.train.model import State
+    from components.train.networks.network import open_network
 
     cluster, dataset = Cluster.from_environment(), Dataset.read(examples)
     steps = BLOCK + BATCHES.get(batch_size, min(BATCHES.values()))
     config = Train(max_steps=steps, batch_size=batch_size, log_every=BLOCK)
     strategy = open_strategy(cluster, config.worker_timeout)
     with strategy.scope():
-        state = State.initial(config, dataset.image_shape, len(dataset.class_names))
+        network = open_network(config, dataset.image_shape, len(dataset.class_names))
+        state = State.initial(config, network)
     train = compile_steps(config, dataset.image_shape, state, strategy)
     seconds = []
     split = Shards.of(dataset, examples, "train")

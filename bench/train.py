@@ -84,6 +84,7 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
     from components.train.distributed.cluster import Cluster
     from components.train.fit import _evaluation, _Training
     from components.train.model import State
+    from components.train.networks.network import open_network
     from components.train.summaries import Summaries
 
     examples = Path(os.environ["EXAMPLES"])
@@ -91,7 +92,7 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
     shape = dataset.image_shape
     share = Share.of(Shards.of(dataset, examples, "train"), BATCH)
     config = Train(max_steps=200 + steps, data_path=data_path)
-    state = State.initial(config, shape, 10)
+    state = State.initial(config, open_network(config, shape, 10))
     evaluate = _evaluation(dataset, examples, state, data_path == "resident")
     evaluate()  # reads the splits and compiles
     watch = _Stopwatch(open_batches(config, share), evaluate)

@@ -162,10 +162,17 @@ class Ingest(Reading):
 class Train(Options):
     """TFRecord splits to a SavedModel."""
 
+    network: str = Field(
+        default="mlp",
+        pattern=r"^[a-z][a-z0-9_]*$|^[^:]+:[A-Za-z_][A-Za-z0-9_]*$",
+        description="Which network: mlp, cnn or another file in components/train/networks/; or a "
+        "function that builds a Keras model, as path/to/file.py:build or module:build.",
+    )
     hidden: str = Field(
         default="128,32",
         pattern=r"^[1-9]\d{0,4}(,[1-9]\d{0,4})*$",
-        description="Units of each hidden layer, from the pixels on: as many layers as numbers.",
+        description="Units of each hidden layer of mlp, from the pixels on: as many layers as "
+        "numbers.",
     )
     batch_size: PositiveInt = Field(default=100, description="Examples a step.")
     max_steps: PositiveInt = Field(default=16_500, description="Steps of gradient descent.")
@@ -174,12 +181,46 @@ class Train(Options):
         default="cosine",
         description="How the learning rate falls: along a cosine to 0 at the last step, or not.",
     )
+    warmup_steps: NonNegativeInt = Field(
+        default=0, description="Steps in which the learning rate rises to its full size first."
+    )
+    optimizer: Literal["sgd", "momentum", "adam", "adamw"] = Field(
+        default="sgd",
+        description="What a step does with the gradient; adam and adamw want a learning rate of "
+        "some thousandths.",
+    )
     momentum: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="Share of the last step's direction that is kept; 0 is plain gradient descent. "
-        "With 0.9, a tenth of the learning rate goes as far.",
+        description="Share of the last step's direction that sgd and momentum keep; 0 is plain "
+        "gradient descent with sgd, and 0.9 with momentum. With 0.9, a tenth of the learning rate "
+        "goes as far.",
+    )
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How strongly weights are pulled towards 0: of adamw its own decay, of the "
+        "others the factor of half the weights' square in the loss.",
+    )
+    average: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share that an exponential moving average of the weights keeps at a step, such "
+        "as 0.999; it is evaluated and exported in their place. 0 is off.",
+    )
+    label_smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the label's probability that training deals out among all classes.",
+    )
+    patience: NonNegativeInt = Field(
+        default=0,
+        description="Evaluations without a better one on validation after which training ends, "
+        "with the weights of the best; 0 is to train to the last step.",
     )
     shift: int = Field(
         default=1,
@@ -210,7 +251,10 @@ class Train(Options):
         default="float32",
         description="What matrices are multiplied in; weights are float32 either way.",
     )
-    xla: bool = Field(default=True, description="Compile the training loop with XLA.")
+    xla: bool = Field(
+        default=True,
+        description="Compile the training loop with XLA, but for networks that it makes slower.",
+    )
     restart: bool = Field(
         default=False,
         description="Discard the checkpoints of another configuration instead of refusing them.",
@@ -227,6 +271,13 @@ class Train(Options):
     resident_mib: PositiveInt = Field(
         default=512, description="Largest training split, in MiB, that auto holds in memory."
     )
+
+    @property
+    def momentum_share(self) -> float:
+        """Share of the last step's direction that is kept; 0 where the optimizer has no such."""
+        if self.optimizer == "momentum":
+            return self.momentum or 0.9
+        return self.momentum if self.optimizer == "sgd" else 0.0
 
     @property
     def hidden_units(self) -> tuple[int, ...]:

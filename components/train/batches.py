@@ -243,7 +243,12 @@ def lay_out(images: tf.Tensor, radius: int) -> tf.Tensor:
 
 
 def cut(
-    lines: tf.Tensor, rows: tf.Tensor, shift: tf.Tensor, image_shape: ImageShape, config: Train
+    lines: tf.Tensor,
+    rows: tf.Tensor,
+    shift: tf.Tensor,
+    image_shape: ImageShape,
+    radius: int,
+    compiled: bool,
 ) -> tf.Tensor:
     """Cuts a batch out of laid-out images, all shifted alike.
 
@@ -253,16 +258,16 @@ def cut(
         shift: int32 scalar, which of the (2·radius + 1)² shifts: from where an image's first pixel
             is taken, ``radius`` up and left of it at 0, then on to the right, row by row.
         image_shape: Height and width of the images.
-        config: Says the radius, and whether XLA compiles this.
+        radius: Pixels that the images may be shifted by, each way.
+        compiled: Whether XLA compiles this.
 
     Returns:
         uint8 ``[batch, height, width]``.
     """
     height, width = image_shape
-    radius = config.shift
     down, right = shift // (2 * radius + 1), shift % (2 * radius + 1)
     # Compiled, tf.slice would have XLA compile anew for each place that it begins at.
-    window = xla.dynamic_slice if config.xla else tf.slice
+    window = xla.dynamic_slice if compiled else tf.slice
     begin = [0, down * width + right]
     pixels = window(tf.gather(lines, rows), begin, [rows.shape[0], height * width])
     if radius:

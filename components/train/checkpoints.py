@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -31,9 +32,7 @@ class Checkpoints:
         self._saved = time.monotonic()  # or begun
         self._directory = directory
         self._state = state
-        self._checkpoint = tf.train.Checkpoint(
-            variables=state.variables, slots=state.slots, global_step=state.global_step
-        )
+        self._checkpoint = tf.train.Checkpoint(**_held(state))
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(directory), keep, checkpoint_name=PREFIX
         )
@@ -86,6 +85,17 @@ class Checkpoints:
     def age(self) -> float:
         """Seconds since one was written, or since this attempt began."""
         return time.monotonic() - self._saved
+
+
+def _held(state: State) -> dict[str, Any]:
+    """Returns what a checkpoint holds, by name: nothing that the configuration has no use for."""
+    weights, extra, slots, average = state.variables
+    lists = {"variables": weights, "slots": slots, "extra": extra, "average": average}
+    held = {name: variables for name, variables in lists.items() if variables}
+    if state.best:
+        names = ("best", "best_correct", "best_step", "worse")
+        held |= {name: getattr(state, name) for name in names}
+    return {**held, "global_step": state.global_step}
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from components.train.distributed.cluster import Cluster
 from components.train.distributed.devices import open_strategy, together
 from components.train.loop import compile_score, compile_steps
 from components.train.model import State
+from components.train.networks.network import open_network
 from components.train.saved_model import export
 from components.train.summaries import Summaries
 
@@ -48,7 +49,8 @@ def fit(
             "a multiple of their number; change --batch-size"
         )
     with strategy.scope():
-        state = State.initial(config, dataset.image_shape, len(dataset.class_names))
+        network = open_network(config, dataset.image_shape, len(dataset.class_names))
+        state = State.initial(config, network)
     checkpoints = Checkpoints(logs, state, config.keep_checkpoints)
     if restored := checkpoints.restore():
         print(f"Going on from {restored}", flush=True)
@@ -60,7 +62,11 @@ def fit(
         return None
     evaluate = _evaluation(dataset, examples, state, isinstance(batches, Resident))
     with Summaries(logs, config, state, dataset.image_shape) as summaries:
-        scores = train.run(batches, summaries, evaluate) or evaluate()
+        scores = train.run(batches, summaries, evaluate)
+        if config.patience:
+            state.go_back_to_best()
+            scores = {}
+        scores = scores or evaluate()
     return _write(config, dataset, state, scores, output, logs)
 
 
@@ -108,8 +114,9 @@ class _Training:
             The last evaluation; empty where nothing was left to do.
         """
         step = self.state.step
-        if step == self.config.max_steps:
+        if step == self.config.max_steps or self._out_of_patience():
             print(f"Already trained: the checkpoint is of step {step}, the last")
+            return {}
         steps = compile_steps(self.config, self.image_shape, self.state, self.strategy)
         scores: dict[str, Score] = {}
         with _signals() as stopped:
@@ -124,10 +131,16 @@ class _Training:
                     seconds = (time.perf_counter() - start) / taken
                     summaries.status(step, figures, seconds)
                     if self._due(step, taken):
-                        self.checkpoints.save()
                         scores = evaluate()
+                        if self.config.patience:
+                            self.state.keep_if_best(scores["validation"].correct)
+                        # Before the checkpoint: a run that goes on from it finds the row.
                         summaries.scores(self.state, scores)
+                        self.checkpoints.save()
+                        if self._out_of_patience():
+                            break
                     elif 0 < self.config.checkpoint_seconds <= self.checkpoints.age:
+                        summaries.flush()
                         self.checkpoints.save()
                 if by := stopped():
                     self._stop(step, by, summaries)
@@ -141,6 +154,18 @@ class _Training:
     def _due(self, step: int, taken: int) -> bool:
         return step == self.config.max_steps or step % self.config.checkpoint_every < taken
 
+    def _out_of_patience(self) -> bool:
+        """Whether validation has not got better for as long as --patience says; prints so."""
+        patience, worse = self.config.patience, int(self.state.worse.numpy())
+        if not patience or worse < patience:
+            return False
+        print(
+            f"No better on validation for {worse} evaluations: training ends with the weights of "
+            f"step {int(self.state.best_step.numpy())}, the best",
+            flush=True,
+        )
+        return True
+
     def _check(self, step: int, figures: dict[str, float]) -> None:
         if not math.isfinite(figures["loss"]):
             raise StepError(
@@ -151,8 +176,8 @@ class _Training:
 
     def _stop(self, step: int, by: signal.Signals, summaries: Summaries | None) -> None:
         if summaries:
-            self.checkpoints.save()
             summaries.flush()
+            self.checkpoints.save()
         where = self.checkpoints.latest or "by the chief"
         print(
             f"Stopped by {by.name} at step {step}, saved in {where}; the same command goes on "
@@ -203,7 +228,9 @@ def _write(
         versions={"python": platform.python_version(), "tensorflow": tf.__version__},
         scores=scores,
     )
-    export(state.weights, dataset.image_shape, output / "saved_model")
+    weights, extra = state.answering
+    saved_model = output / "saved_model"
+    export(weights, dataset.image_shape, saved_model, state.network.logits, extra)
     shutil.copy(logs / HISTORY, output / HISTORY)
     manifest.write(output)
     return manifest

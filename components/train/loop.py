@@ -3,7 +3,6 @@
 Loops are written as TensorFlow's: AutoGraph takes as long to look for Python's as XLA to compile.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Iterable
 
@@ -14,22 +13,29 @@ from components.shared.manifests import Score
 from components.shared.records import ImageShape
 from components.train import model
 from components.train.batches import Block, cut
-from components.train.model import State
+from components.train.model import State, Values
+from components.train.networks.network import Network, Tensors, on_gpu
 
 Figures = dict[str, tf.Tensor]  # loss, gradient_norm, learning_rate: float32 scalars
-Norm = Callable[[model.Weights], tf.Tensor]  # of gradients, float32 scalar
+Norm = Callable[[Tensors], tf.Tensor]  # of gradients, float32 scalar
 Steps = Callable[[Block], Figures]  # takes one step a batch; figures of the last
 
 
 def learning_rate(config: Train, step: tf.Tensor) -> tf.Tensor:
     """Returns the learning rate of a step, float32 scalar.
 
-    Source of the cosine: Loshchilov and Hutter, "SGDR", 2017, without restarts.
+    Source of the cosine: Loshchilov and Hutter, "SGDR", 2017, without restarts; it begins after
+    the warm-up, of which see Goyal et al., "Accurate, large minibatch SGD", 2017.
     """
+    warmup, step = config.warmup_steps, tf.cast(step, tf.float32)
     if config.decay == "none":
-        return tf.constant(config.learning_rate)
-    progress = tf.cast(step, tf.float32) / config.max_steps
-    return config.learning_rate * 0.5 * (1 + tf.cos(math.pi * progress))
+        rate = tf.constant(config.learning_rate)
+    else:
+        progress = (step - warmup) / (config.max_steps - warmup)
+        rate = config.learning_rate * 0.5 * (1 + tf.cos(math.pi * progress))
+    if not warmup:
+        return rate
+    return tf.where(step < warmup, config.learning_rate * (step + 1) / warmup, rate)
 
 
 def compile_steps(
@@ -41,59 +47,44 @@ def compile_steps(
     return _replicas(config, image_shape, state, strategy)
 
 
-def in_bands(weights: model.Weights, number: int) -> model.Weights:
-    """Cuts hidden1's weights into those of bands of pixels of nearly equal size.
-
-    On a CPU, XLA computes side by side what does not depend on each other. The products of the
-    pixels are nearly all of the work; of two halves of them, each core has one, with its weights.
-    """
-    weights1, *others = weights
-    pixels = weights1.shape[0]
-    number = min(number, pixels)
-    ends = [pixels * band // number for band in range(number + 1)]
-    sizes = [end - start for start, end in itertools.pairwise(ends)]
-    return [tf.split(weights1, sizes), *others]
-
-
-def whole(weights: model.Weights) -> model.Weights:
-    """Undoes :func:`in_bands`."""
-    bands, *others = weights
-    return [tf.concat(bands, 0), *others]
-
-
-def _bands() -> int:
-    return 1 if _on_gpu() else 2
-
-
-def _on_gpu() -> bool:
-    return bool(tf.config.list_physical_devices("GPU"))
+def compiled(config: Train, network: Network) -> bool:
+    """Whether XLA compiles the network: on a CPU it makes some, of convolutions, slower."""
+    return config.xla and (network.xla_on_cpu or on_gpu())
 
 
 def _gradients(
     config: Train,
     image_shape: ImageShape,
-    weights: model.Weights,
+    network: Network,
+    values: Values,
     block: Block,
     rows: tf.Tensor,
     shift: tf.Tensor,
-) -> tuple[tf.Tensor, model.Weights]:
-    """Returns the loss over some rows of a block, and its gradients."""
-    images = cut(block.images, rows, shift, image_shape, config)
+) -> tuple[tf.Tensor, Tensors, Tensors]:
+    """Returns the loss over some rows of a block, its gradients, and the extra values after it."""
+    images = cut(block.images, rows, shift, image_shape, config.shift, compiled(config, network))
+    pixels = model.normalize(images, config.precision)
     with tf.GradientTape() as tape:
-        tape.watch(weights)
-        logits = model.inference(weights, model.normalize(images, config.precision))
-        loss = model.loss(logits, tf.gather(block.labels, rows))
-    return loss, tape.gradient(loss, weights)
+        tape.watch(values.weights)
+        logits, extra = network.logits(values.weights, values.extra, pixels, True)
+        loss = model.loss(logits, tf.gather(block.labels, rows), config.label_smoothing)
+    return loss, tape.gradient(loss, values.weights), extra
 
 
-def _values(state: State) -> model.Parameters:
-    return [[variable.value() for variable in part] for part in state.parameters]
+def _values(state: State) -> Values:
+    return tf.nest.map_structure(lambda variable: variable.value(), state.variables)
 
 
-def _assign(state: State, parameters: model.Parameters) -> None:
-    for variables, values in zip(state.parameters, parameters, strict=True):
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
+def _assign(state: State, values: Values) -> None:
+    for variable, value in zip(*map(tf.nest.flatten, (state.variables, values)), strict=True):
+        variable.assign(value)
+
+
+def _map_weights(change: Callable[[Tensors], Tensors], values: Values) -> Values:
+    """Changes the form of the weights, and of all that has their shapes."""
+    slots = [change(slot) for slot in values.slots]
+    average = change(values.average) if values.average else []
+    return Values(change(values.weights), values.extra, slots, average)
 
 
 def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
@@ -102,37 +93,40 @@ def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
     Only the last step's gradient norm is wanted, and each takes a pass over the gradients. On a CPU
     the step chooses; a GPU would wait for its host to do so, and gets the last step compiled apart.
     """
-    apart = _on_gpu()
+    network, apart = state.network, on_gpu()
 
-    @tf.function(jit_compile=config.xla, autograph=False)
+    @tf.function(jit_compile=compiled(config, network), autograph=False)
     def steps(block: Block) -> Figures:
         batches = block.order.shape[0]
         start = tf.cast(state.global_step.value(), tf.int32)
 
         def step(
-            batch: tf.Tensor, parameters: model.Parameters, norm: Norm
-        ) -> tuple[model.Parameters, tf.Tensor, tf.Tensor]:
+            batch: tf.Tensor, values: Values, norm: Norm
+        ) -> tuple[Values, tf.Tensor, tf.Tensor]:
             rows, shift = block.order[batch], block.shifts[batch]
-            loss, gradients = _gradients(config, image_shape, parameters[0], block, rows, shift)
+            loss, gradients, extra = _gradients(
+                config, image_shape, network, values, block, rows, shift
+            )
             rate = learning_rate(config, start + batch)
-            return model.training(config, parameters, gradients, rate), loss, norm(gradients)
+            after = model.training(config, values, gradients, rate, start + batch)
+            return after._replace(extra=extra), loss, norm(gradients)
 
         def body(
-            batch: tf.Tensor, parameters: model.Parameters, _: tf.Tensor, before: tf.Tensor
-        ) -> tuple[tf.Tensor, model.Parameters, tf.Tensor, tf.Tensor]:
-            def norm(gradients: model.Weights) -> tf.Tensor:
+            batch: tf.Tensor, values: Values, _: tf.Tensor, before: tf.Tensor
+        ) -> tuple[tf.Tensor, Values, tf.Tensor, tf.Tensor]:
+            def norm(gradients: Tensors) -> tf.Tensor:
                 last = batch == batches - 1
                 return tf.cond(last, lambda: _norm(gradients), lambda: before)
 
-            return batch + 1, *step(batch, parameters, (lambda _: before) if apart else norm)
+            return batch + 1, *step(batch, values, (lambda _: before) if apart else norm)
 
-        parameters = [in_bands(part, _bands()) for part in _values(state)]
-        _, parameters, loss, norm = tf.while_loop(
-            lambda batch, *_: batch < batches - apart, body, (0, parameters, 0.0, 0.0)
+        values = _map_weights(network.to_loop, _values(state))
+        _, values, loss, norm = tf.while_loop(
+            lambda batch, *_: batch < batches - apart, body, (0, values, 0.0, 0.0)
         )
         if apart:
-            parameters, loss, norm = step(batches - 1, parameters, _norm)
-        _assign(state, [whole(part) for part in parameters])
+            values, loss, norm = step(batches - 1, values, _norm)
+        _assign(state, _map_weights(network.from_loop, values))
         state.global_step.assign_add(batches)
         rate = learning_rate(config, start + batches - 1)
         return {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
@@ -140,42 +134,55 @@ def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
     return steps
 
 
-def _norm(gradients: model.Weights) -> tf.Tensor:
+def _norm(gradients: Tensors) -> tf.Tensor:
     return tf.linalg.global_norm(tf.nest.flatten(gradients))
 
 
 def _replicas(
     config: Train, image_shape: ImageShape, state: State, strategy: tf.distribute.Strategy
 ) -> Steps:
-    """Each replica takes its share of every batch; their mean gradients are applied by all."""
-    here = len(strategy.extended.worker_devices)
+    """Each replica takes its share of every batch; their mean gradients are applied by all.
 
-    shapes = [variable.shape for variable in state.variables]
+    Of a network's extra values, the means are taken of those that are float32, such as moving
+    averages; others, such as the seed of a dropout, are the same in all replicas.
+    """
+    here = len(strategy.extended.worker_devices)
+    network, (weights, extra, *_) = state.network, state.variables
+    reduced = [place for place, value in enumerate(extra) if value.dtype == tf.float32]
+    shapes = [part.shape for part in (*weights, *(extra[place] for place in reduced))]
     sizes = [shape.num_elements() for shape in shapes]
 
-    @tf.function(jit_compile=config.xla, autograph=False)
-    def share(weights: model.Weights, block: Block, rows: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-        banded = in_bands(weights, _bands())
-        loss, gradients = _gradients(config, image_shape, banded, block, rows, shift)
+    @tf.function(jit_compile=compiled(config, network), autograph=False)
+    def share(
+        values: Values, block: Block, rows: tf.Tensor, shift: tf.Tensor
+    ) -> tuple[tf.Tensor, Tensors]:
+        banded = values._replace(weights=network.to_loop(values.weights))
+        loss, gradients, extra = _gradients(
+            config, image_shape, network, banded, block, rows, shift
+        )
         # One vector, since every reduction between workers costs a round trip.
-        parts = tf.nest.flatten([gradients, loss])
-        return tf.concat([tf.reshape(part, [-1]) for part in parts], 0)
+        parts = [*network.from_loop(gradients), *(extra[place] for place in reduced), loss]
+        return tf.concat([tf.reshape(part, [-1]) for part in parts], 0), extra
 
-    def replica(block: Block, batch: tf.Tensor) -> tf.Tensor:
+    def replica(block: Block, batch: tf.Tensor) -> tuple[tf.Tensor, Tensors]:
         replica_here = tf.distribute.get_replica_context().replica_id_in_sync_group % here
         rows = tf.reshape(block.order[batch], [here, -1])[replica_here]
-        weights = [variable.value() for variable in state.variables]
-        return share(weights, block, rows, block.shifts[batch])
+        return share(_values(state), block, rows, block.shifts[batch])
 
     def step(block: Block, batch: tf.Tensor) -> Figures:
-        shares = strategy.run(replica, (block, batch))
+        shares, extra = strategy.run(replica, (block, batch))
         mean = strategy.reduce(tf.distribute.ReduceOp.MEAN, shares, axis=None)
         *flat, loss = tf.split(mean, [*sizes, 1])
         rate = learning_rate(config, state.global_step)
-        gradients = [tf.reshape(part, shape) for part, shape in zip(flat, shapes, strict=True)]
-        _assign(state, model.training(config, _values(state), gradients, rate))
+        means = [tf.reshape(part, shape) for part, shape in zip(flat, shapes, strict=True)]
+        gradients, means = means[: len(weights)], means[len(weights) :]
+        extra = [strategy.experimental_local_results(value)[0] for value in extra]
+        for place, value in zip(reduced, means, strict=True):
+            extra[place] = value
+        after = model.training(config, _values(state), gradients, rate, state.global_step)
+        _assign(state, after._replace(extra=extra))
         state.global_step.assign_add(1)
-        norm = _norm(flat)
+        norm = _norm(gradients)
         return {"loss": loss[0], "gradient_norm": norm, "learning_rate": rate}
 
     @tf.function(autograph=False)
@@ -193,19 +200,20 @@ def _replicas(
 
 def compile_score(state: State) -> Callable[[Iterable[tuple[tf.Tensor, tf.Tensor]]], Score]:
     """Compiles the evaluation of a split, every example counted once."""
+    network = state.network
 
-    @tf.function(jit_compile=True, autograph=False)
+    @tf.function(jit_compile=network.xla_on_cpu or on_gpu(), autograph=False)
     def tally(
-        weights: model.Weights, images: tf.Tensor, labels: tf.Tensor
+        weights: Tensors, extra: Tensors, images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        logits = model.inference(weights, model.normalize(images))
+        logits, _ = network.logits(weights, extra, model.normalize(images), False)
         return model.evaluation(logits, labels), model.loss(logits, labels)
 
     def score(split: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Score:
-        weights = state.weights
+        weights, extra = state.answering
         examples, correct, loss = 0, 0, 0.0
         for images, labels in split:
-            hits, mean = tally(weights, images, labels)
+            hits, mean = tally(weights, extra, images, labels)
             examples, correct = examples + len(labels), correct + int(hits)
             loss += float(mean) * len(labels)
         return Score(examples=examples, correct=correct, loss=loss / max(examples, 1))

@@ -1,44 +1,100 @@
-"""The network: inference, loss, training and evaluation, as TensorFlow Mechanics 101 has them.
+"""Loss, training and evaluation, as TensorFlow Mechanics 101 has them, and what training changes.
 
-Source: TensorFlow Mechanics 101, ``mnist.py``.
+The tutorial's ``inference`` is the network's, see networks/. Source: TensorFlow Mechanics 101,
+``mnist.py``.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import NamedTuple, Self
 
 import tensorflow as tf
 
 from components.config import Train
-from components.shared.records import ImageShape
-
-# Weights and biases, layer by layer: tf.Tensor or tf.Variable. Those of hidden1 may be a list: see
-# loop.in_bands.
-Weights = list[Any]
-# The weights; then, of the same shapes, each thing that the optimizer keeps from step to step.
-Parameters = list[Weights]
+from components.train.networks.network import Network, Tensors
+from components.train.optimizers import open_optimizer
 
 
-def variables(units: Sequence[int], seed: int) -> list[tf.Variable]:
-    """Creates the variables ``hidden1/weights``, ``hidden1/biases``, … ``softmax_linear/biases``.
+class Values(NamedTuple):
+    """All that a step changes, but for its number: as tensors, or as the variables that hold it."""
 
-    Weights are drawn from a truncated normal with a standard deviation of 1/√fan_in; biases are 0.
+    weights: Tensors
+    extra: Tensors  # of the network, such as moving averages
+    slots: list[Tensors]  # of the optimizer, each of the weights' shapes
+    average: Tensors  # of the weights over the steps; empty without --average
 
-    Args:
-        units: Pixels of an image, units of each hidden layer, classes.
-        seed: Of the weights; each layer has its own draw.
-    """
-    scopes = [*(f"hidden{number}" for number in range(1, len(units) - 1)), "softmax_linear"]
-    created = []
-    for layer, (scope, fan_in, fan_out) in enumerate(zip(scopes, units, units[1:], strict=False)):
-        with tf.name_scope(scope):
-            weights = tf.random.stateless_truncated_normal(
-                [fan_in, fan_out], seed=[seed, layer], stddev=1 / math.sqrt(fan_in)
-            )
-            created.append(tf.Variable(weights, name="weights"))
-            created.append(tf.Variable(tf.zeros([fan_out]), name="biases"))
-    return created
+
+@dataclass(frozen=True)
+class State:
+    """The variables of a run. Everything random follows from the seed and ``global_step``."""
+
+    network: Network
+    variables: Values
+    best: Tensors  # what is to be exported of the best evaluation; empty without --patience
+    best_correct: tf.Variable  # int64 scalars: its correct answers on validation; -1 before it
+    best_step: tf.Variable
+    worse: tf.Variable  # evaluations since
+    global_step: tf.Variable  # int64 scalar: steps taken
+
+    @classmethod
+    def initial(cls, config: Train, network: Network) -> Self:
+        """Creates the state of a run at step 0."""
+        weights, extra = network.weights, network.extra
+        slots = [
+            [tf.Variable(tf.zeros_like(weight), name=slot) for weight in weights]
+            for slot in open_optimizer(config).slots
+        ]
+        average = _copies(weights) if config.average else []
+        best = _copies([*weights, *extra]) if config.patience else []
+        return cls(
+            network,
+            Values(weights, extra, slots, average),
+            best,
+            best_correct=tf.Variable(-1, dtype=tf.int64),
+            best_step=tf.Variable(0, dtype=tf.int64),
+            worse=tf.Variable(0, dtype=tf.int64),
+            global_step=tf.Variable(0, name="global_step", dtype=tf.int64),
+        )
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return int(self.global_step.numpy())
+
+    @property
+    def answering(self) -> tuple[Tensors, Tensors]:
+        """Weights and extra variables that are evaluated and exported, as they are now.
+
+        The weights are their average, where there is one.
+        """
+        weights = self.variables.average or self.variables.weights
+        return _now(weights), _now(self.variables.extra)
+
+    def keep_if_best(self, correct: int) -> None:
+        """Keeps what got so many examples of validation right, if they are the most so far."""
+        if correct > int(self.best_correct.numpy()):
+            weights, extra = self.answering
+            for variable, value in zip(self.best, [*weights, *extra], strict=True):
+                variable.assign(value)
+            self.best_correct.assign(correct)
+            self.best_step.assign(self.global_step.numpy())
+            self.worse.assign(0)
+        else:
+            self.worse.assign_add(1)
+
+    def go_back_to_best(self) -> None:
+        """Puts back what answered at the best evaluation, and its step."""
+        weights = self.variables.average or self.variables.weights
+        for variable, value in zip([*weights, *self.variables.extra], self.best, strict=True):
+            variable.assign(value.numpy())
+        self.global_step.assign(self.best_step.numpy())
+
+
+def _copies(variables: list[tf.Variable]) -> list[tf.Variable]:
+    return [tf.Variable(variable.value()) for variable in variables]
+
+
+def _now(variables: list[tf.Variable]) -> Tensors:
+    return [tf.constant(variable.numpy()) for variable in variables]
 
 
 def normalize(images: tf.Tensor, precision: str = "float32") -> tf.Tensor:
@@ -51,100 +107,57 @@ def normalize(images: tf.Tensor, precision: str = "float32") -> tf.Tensor:
     return tf.cast(images, precision) / 255
 
 
-def inference(weights: Weights, images: tf.Tensor) -> tf.Tensor:
-    """Computes the logits.
+def loss(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
+    """Computes the mean sparse softmax cross-entropy, in nats, over the batch.
 
     Args:
-        weights: float32, layer by layer.
-        images: float32 or bfloat16 ``[batch, height, width]``, 0 to 1; matrices are multiplied in
-            their type.
-
-    Returns:
-        float32 ``[batch, classes]``.
+        logits: float32 ``[batch, classes]``.
+        labels: int32 ``[batch]``.
+        smoothing: Share of the label's probability that is dealt out among all classes. Source:
+            Szegedy et al., "Rethinking the Inception architecture", 2016, section 7.
     """
-    units = tf.reshape(images, [-1, math.prod(images.shape[1:])])
-    weights = tf.nest.map_structure(lambda weight: tf.cast(weight, units.dtype), weights)
-    *hidden, (last_weights, last_biases) = zip(weights[::2], weights[1::2], strict=True)
-    for number, (layer_weights, layer_biases) in enumerate(hidden, start=1):
-        with tf.name_scope(f"hidden{number}"):
-            units = tf.nn.relu(_product(units, layer_weights) + layer_biases)
-    with tf.name_scope("softmax_linear"):
-        return tf.cast(units @ last_weights + last_biases, tf.float32)
-
-
-def _product(units: tf.Tensor, weights: tf.Tensor | list[tf.Tensor]) -> tf.Tensor:
-    """Multiplies units with weights, or band by band where they are in bands of their rows."""
-    bands = tf.nest.flatten(weights)
-    parts = tf.split(units, [band.shape[0] for band in bands], axis=1)
-    return tf.add_n([part @ band for part, band in zip(parts, bands, strict=True)])
-
-
-def loss(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Computes the mean sparse softmax cross-entropy, in nats, over the batch."""
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-
-
-def slots(config: Train, weights: list[tf.Variable]) -> list[list[tf.Variable]]:
-    """Creates what the optimizer keeps from step to step, at step 0: with momentum, velocities."""
-    if not config.momentum:
-        return []
-    return [[tf.Variable(tf.zeros_like(weight), name="velocity") for weight in weights]]
+    mean = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+    if not smoothing:
+        return mean
+    return (1 - smoothing) * mean - smoothing * tf.reduce_mean(tf.nn.log_softmax(logits))
 
 
 def training(
-    config: Train, parameters: Parameters, gradients: Weights, learning_rate: tf.Tensor
-) -> Parameters:
-    """Returns the parameters after one step of gradient descent, plain or with momentum.
+    config: Train, values: Values, gradients: Tensors, rate: tf.Tensor, step: tf.Tensor
+) -> Values:
+    """Returns the values after one step of the optimizer, and of the average of the weights.
 
-    Source of momentum: Polyak, "Some methods of speeding up the convergence of iteration methods",
-    1964.
+    Args:
+        config: Names the optimizer.
+        values: Those before it; extra values are left as they are.
+        gradients: Of the weights.
+        rate: The learning rate.
+        step: Steps taken before, int32 or int64 scalar.
     """
-    each = tf.nest.map_structure
-    weights, *kept = parameters
-    directions = gradients
-    if config.momentum:
-        [velocities] = kept
-        directions = each(lambda v, g: config.momentum * v + g, velocities, gradients)
-        kept = [directions]
-    return [each(lambda w, d: w - learning_rate * d, weights, directions), *kept]
+    optimizer = open_optimizer(config)
+    weights, slots = [], []
+    flat = [tf.nest.flatten(part) for part in (values.weights, gradients, *values.slots)]
+    for weight, gradient, *kept in zip(*flat, strict=True):
+        moved, kept = optimizer.step(config, weight, gradient, kept, rate, step + 1)
+        weights.append(moved)
+        slots.append(kept)  # of this weight
+    averages = [
+        config.average * average + (1 - config.average) * weight
+        for average, weight in zip(tf.nest.flatten(values.average), weights, strict=False)
+    ]
+    like_before = tf.nest.pack_sequence_as
+    return Values(
+        like_before(values.weights, weights),
+        values.extra,
+        [
+            like_before(slot, [kept[place] for kept in slots])
+            for place, slot in enumerate(values.slots)
+        ],
+        like_before(values.average, averages),
+    )
 
 
 def evaluation(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Counts the examples whose most probable class is the label, int32 scalar."""
     predicted = tf.argmax(logits, axis=1, output_type=tf.int32)
     return tf.reduce_sum(tf.cast(predicted == labels, tf.int32))
-
-
-@dataclass(frozen=True)
-class State:
-    """The variables of a run. Everything random follows from the seed and ``global_step``."""
-
-    variables: list[tf.Variable]  # weights and biases, layer by layer
-    slots: list[list[tf.Variable]]  # what the optimizer keeps beside each of them
-    global_step: tf.Variable  # int64 scalar: steps taken
-
-    @classmethod
-    def initial(cls, config: Train, image_shape: ImageShape, classes: int) -> Self:
-        """Creates the state of a run at step 0."""
-        units = (math.prod(image_shape), *config.hidden_units, classes)
-        weights = variables(units, config.seed)
-        return cls(
-            weights,
-            slots(config, weights),
-            tf.Variable(0, name="global_step", dtype=tf.int64),
-        )
-
-    @property
-    def step(self) -> int:
-        """Steps taken."""
-        return int(self.global_step.numpy())
-
-    @property
-    def parameters(self) -> list[list[tf.Variable]]:
-        """All that a step changes, as :func:`training` takes it."""
-        return [self.variables, *self.slots]
-
-    @property
-    def weights(self) -> Weights:
-        """The values of the variables, on this worker, as they are now."""
-        return [tf.constant(variable.numpy()) for variable in self.variables]

@@ -1,5 +1,6 @@
 """The SavedModel: the trained network with the signatures it is served by."""
 
+from collections.abc import Sequence
 from math import prod
 from pathlib import Path
 
@@ -7,16 +8,22 @@ import tensorflow as tf
 
 from components.shared.records import ImageShape
 from components.train.checkpoints import writing
-from components.train.model import Weights, inference, normalize
+from components.train.model import normalize
+from components.train.networks import mlp
+from components.train.networks.network import Logits, Tensors
 
 
 class Classifier(tf.Module):
     """The network as it is served: loaded again, it can be called with images."""
 
-    def __init__(self, weights: Weights, image_shape: ImageShape) -> None:
+    def __init__(
+        self, weights: Tensors, image_shape: ImageShape, logits: Logits, extra: Tensors
+    ) -> None:
         super().__init__()
         self._image_shape = image_shape
-        self.weights = [tf.Variable(weight, trainable=False) for weight in weights]
+        self._logits = logits
+        self.weights = [tf.Variable(value, trainable=False) for value in weights]
+        self.extra = [tf.Variable(value, trainable=False) for value in extra]
 
     @tf.function(autograph=False)
     def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -26,7 +33,7 @@ class Classifier(tf.Module):
         would make other images of them.
         """
         images = tf.ensure_shape(images, [None, *self._image_shape])
-        logits = inference(self.weights, normalize(images))
+        logits, _ = self._logits(self.weights, self.extra, normalize(images), False)
         return {
             "logits": logits,
             "probabilities": tf.nn.softmax(logits),
@@ -43,13 +50,19 @@ class Classifier(tf.Module):
         return self(tf.reshape(pixels, [-1, *self._image_shape]))
 
 
-def export(weights: Weights, image_shape: ImageShape, directory: Path) -> None:
+def export(
+    weights: Tensors,
+    image_shape: ImageShape,
+    directory: Path,
+    logits: Logits = mlp.logits,
+    extra: Sequence[tf.Tensor] = (),
+) -> None:
     """Writes a SavedModel with the signatures ``serving_default`` and ``examples``.
 
     Raises:
         StepError: It cannot be written.
     """
-    classifier = Classifier(weights, image_shape)
+    classifier = Classifier(weights, image_shape, logits, list(extra))
     images = tf.TensorSpec([None, *image_shape], tf.uint8, "images")
     examples = tf.TensorSpec([None], tf.string, "examples")
     signatures = {

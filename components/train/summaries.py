@@ -22,7 +22,7 @@ from components.shared.history import HISTORY, read_history, text_of
 from components.shared.manifests import SPLITS, Score
 from components.shared.records import ImageShape
 from components.shared.storage import write_text
-from components.train.model import State, inference, normalize
+from components.train.model import State, normalize
 
 BUCKETS = 30  # of a histogram, as many as TensorBoard shows
 
@@ -80,7 +80,7 @@ class Summaries:
                 row[f"loss/{split}"] = figures["loss"] = score.loss
             scalars = [scalar_pb(name, value) for name, value in figures.items()]
             self._add(state.step, *scalars, split=split)
-        weights = [(v.name.removesuffix(":0"), v.numpy()) for v in state.variables]
+        weights = [(v.name.removesuffix(":0"), v.numpy()) for v in state.variables.weights]
         self._add(state.step, *(_histogram(name, values) for name, values in weights))
         self._record(state.step, row)
         self.flush()
@@ -124,7 +124,10 @@ def _card(config: Train) -> str:
 
 
 def _graph(state: State, image_shape: ImageShape) -> tf.Graph:
-    weights = state.weights
-    network = tf.function(lambda images: inference(weights, normalize(images)), autograph=False)
+    weights, extra = state.answering
+    network = tf.function(
+        lambda images: state.network.logits(weights, extra, normalize(images), False)[0],
+        autograph=False,
+    )
     images = tf.TensorSpec([None, *image_shape], tf.uint8, "images")
     return network.get_concrete_function(images).graph

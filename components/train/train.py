@@ -106,11 +106,31 @@ def _check(config: Train, dataset: Dataset, cluster: Cluster) -> None:
             f"a shift of {config.shift} pixels, but images of {size}, expected a smaller shift "
             "than the images; lower --shift"
         )
+    if config.warmup_steps >= config.max_steps:
+        raise StepError(
+            f"{config.warmup_steps} steps of warm-up, but {config.max_steps} in all, expected "
+            "fewer; lower --warmup-steps"
+        )
+    if config.patience and cluster.size > 1:
+        raise StepError(
+            f"--patience with {cluster.size} workers, expected a single process: only the chief "
+            "evaluates; leave it out"
+        )
+    if ":" not in config.network and config.network not in (names := _networks()):
+        raise StepError(
+            f"--network {config.network}: there is no such file in components/train/networks, "
+            f"expected {', '.join(names)}, or path/to/file.py:function"
+        )
     if config.batch_size % cluster.size:
         raise StepError(
             f"batch size {config.batch_size} for {cluster.size} workers, expected a multiple of "
             "their number; change --batch-size"
         )
+
+
+def _networks() -> list[str]:
+    files = (Path(__file__).parent / "networks").glob("[a-z]*.py")
+    return sorted({file.stem for file in files} - {"network", "keras_model"})
 
 
 @contextmanager
@@ -208,6 +228,8 @@ def _differing(directory: Path, identity: dict[str, object]) -> list[str]:
     found = _found(directory)
     if found is None:
         return [f"{RUN_FILE} is unreadable"]
+    found = dataclasses.asdict(Train()) | found  # an earlier release had fewer options
+    names = sorted(found.keys() | identity)
     return [
-        name for name in sorted(found.keys() | identity) if found.get(name) != identity.get(name)
+        name for name in names if name not in UNIMPORTANT and found.get(name) != identity.get(name)
     ]

@@ -10,7 +10,7 @@ from components.evaluate.scoring import read, score
 from components.evaluate.serving import check
 from components.scoring.classifier import classifier, load
 from components.shared.manifests import Dataset
-from components.train.model import variables
+from components.train.networks.mlp import variables
 from components.train.saved_model import Classifier, export
 
 

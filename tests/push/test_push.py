@@ -75,7 +75,7 @@ def test_a_blessed_model_becomes_the_champion_once(
 EXPORT = """
 import sys
 from pathlib import Path
-from components.train.model import variables
+from components.train.networks.mlp import variables
 from components.train.saved_model import export
 export(variables([28 * 28, 8, 10], 0), (28, 28), Path(sys.argv[1]))
 """

@@ -119,11 +119,9 @@ def test_a_block_is_never_empty_and_never_passes_the_last_step(
 def test_a_shifted_batch_is_cut_as_from_images_with_a_border(
     xla: bool, radius: int, shape: tuple[int, int]
 ) -> None:
-    config = Train(shift=radius, xla=xla)
-
     @tf.function(jit_compile=xla)
     def shifted(rows: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-        return cut(lines, rows, shift, shape, config)
+        return cut(lines, rows, shift, shape, radius, xla)
 
     height, width = shape
     images = np.random.default_rng(3).integers(256, size=(8, *shape), dtype=np.uint8)

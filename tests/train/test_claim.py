@@ -1,6 +1,7 @@
 """A directory of checkpoints belongs to one configuration on one dataset, and to one run."""
 
 import contextlib
+import json
 import os
 from pathlib import Path
 
@@ -24,6 +25,17 @@ def test_the_same_run_goes_on(tmp_path: Path) -> None:
     _claim(tmp_path)
     (tmp_path / "ckpt-10.index").touch()
     _claim(tmp_path, checkpoint_every=7, checkpoint_seconds=7)
+
+
+def test_a_run_of_a_release_with_fewer_options_goes_on(tmp_path: Path) -> None:
+    _claim(tmp_path)
+    run = json.loads((tmp_path / RUN_FILE).read_text())
+    for option in ("network", "optimizer", "average"):
+        del run[option]
+    (tmp_path / RUN_FILE).write_text(json.dumps(run))
+    _claim(tmp_path)
+    with pytest.raises(StepError, match="network None there, 'cnn' here"):
+        _claim(tmp_path, network="cnn")
 
 
 @pytest.mark.parametrize("found", ["[]", "null", "5", '"x"', "{", "[" * 100_000, "{}", "\0\0"])

@@ -13,12 +13,19 @@ import tensorflow as tf
 from components.config import Train
 from components.train import loop
 from components.train.batches import Block, lay_out
-from components.train.loop import compile_score, compile_steps, in_bands, learning_rate, whole
-from components.train.model import State, inference, variables
+from components.train.loop import compile_score, compile_steps, learning_rate
+from components.train.model import State
+from components.train.networks import mlp
+from components.train.networks.network import open_network
 from tests.conftest import ROOT
 
 SHAPE = (28, 28)
 Floats = npt.NDArray[np.float64]
+
+
+def initial(config: Train) -> State:
+    """A run at step 0, on images of that shape, of ten classes."""
+    return State.initial(config, open_network(config, SHAPE, 10))
 
 
 def block_of_noise(batches: int, size: int, radius: int) -> Block:
@@ -77,7 +84,8 @@ def test_block_of_steps_equals_plain_gradient_descent(
     as_on_gpu: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop, "_on_gpu", lambda: as_on_gpu)
+    monkeypatch.setattr(loop, "on_gpu", lambda: as_on_gpu)
+    monkeypatch.setattr(mlp, "on_gpu", lambda: as_on_gpu)
     config = Train(
         max_steps=40,
         learning_rate=0.1,
@@ -86,8 +94,8 @@ def test_block_of_steps_equals_plain_gradient_descent(
         shift=radius,
         momentum=momentum,
     )
-    state = State.initial(config, SHAPE, 10)
-    weights = [weight.numpy().astype(np.float64) for weight in state.weights]
+    state = initial(config)
+    weights = [weight.numpy().astype(np.float64) for weight in state.variables.weights]
     velocities = [np.zeros_like(weight) for weight in weights]
     block = block_of_noise(batches=6, size=size, radius=radius)
 
@@ -106,7 +114,7 @@ def test_block_of_steps_equals_plain_gradient_descent(
         rate = 0.1 * 0.5 * (1 + np.cos(np.pi * step / 40))
         velocities = [momentum * v + g for v, g in zip(velocities, gradients, strict=True)]
         weights = [w - rate * v for w, v in zip(weights, velocities, strict=True)]
-    for got, expected in zip(state.weights, weights, strict=True):
+    for got, expected in zip(state.variables.weights, weights, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
     norm = np.sqrt(sum((gradient**2).sum() for gradient in gradients))
     np.testing.assert_allclose(figures["loss"], loss, rtol=1e-5)
@@ -120,11 +128,11 @@ def test_bfloat16_comes_close_to_float32() -> None:
     losses = []
     for precision in ("float32", "bfloat16"):
         config = Train(max_steps=40, shift=0, precision=precision)
-        state = State.initial(config, SHAPE, 10)
+        state = initial(config)
         losses.append(
             compile_steps(config, SHAPE, state, tf.distribute.get_strategy())(block)["loss"]
         )
-        assert all(weight.dtype == tf.float32 for weight in state.weights)
+        assert all(weight.dtype == tf.float32 for weight in state.variables.weights)
     np.testing.assert_allclose(losses[1], losses[0], rtol=0.05)
     assert losses[0] != losses[1]
 
@@ -136,17 +144,16 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from components.train.loop import compile_steps
-from components.train.model import State
 from components.config import Train
-from tests.train.test_loop import SHAPE, block_of_noise
+from tests.train.test_loop import SHAPE, block_of_noise, initial
 config = Train(max_steps=40, learning_rate=0.1, momentum=0.9)
 block = block_of_noise(batches=6, size=10, radius=1)
 ends = []
 for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
     with strategy.scope():
-        state = State.initial(config, SHAPE, 10)
+        state = initial(config)
     figures = compile_steps(config, SHAPE, state, strategy)(block)
-    sums = [float(tf.reduce_sum(tf.abs(v))) for part in state.parameters for v in part]
+    sums = [float(tf.reduce_sum(tf.abs(v))) for v in tf.nest.flatten(state.variables)]
     ends.append([strategy.num_replicas_in_sync, state.step, *sums, *map(float, figures.values())])
 json.dump(ends, open(sys.argv[1], "w"))
 """
@@ -157,36 +164,52 @@ json.dump(ends, open(sys.argv[1], "w"))
     np.testing.assert_allclose(two[1:], one[1:], rtol=1e-5)
 
 
-def test_logits_of_bands_of_pixels_are_those_of_the_whole() -> None:
-    weights = [variable.value() for variable in variables((784, 16, 8, 10), seed=2)]
-    images = tf.constant(np.random.default_rng(5).random((3, 28, 28), dtype=np.float32))
-    banded = in_bands(weights, 2)
-    assert [tuple(band.shape) for band in banded[0]] == [(392, 16), (392, 16)]
-    expected = inference(weights, images)
-    np.testing.assert_allclose(inference(banded, images), expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(("pixels", "number", "bands"), [(784, 5, 5), (784, 1, 1), (1, 2, 1)])
-def test_weights_in_bands_can_be_made_whole(pixels: int, number: int, bands: int) -> None:
-    weights = [variable.value() for variable in variables((pixels, 16, 8, 10), seed=2)]
-    banded = in_bands(weights, number)
-    assert len(banded[0]) == bands
-    for joined, original in zip(whole(banded), weights, strict=True):
-        np.testing.assert_array_equal(joined, original)
+@pytest.mark.parametrize("network", ["cnn", "tests.train.networks.some_keras:build"])
+def test_replicas_share_what_is_not_a_weight(tmp_path: Path, network: str) -> None:
+    program = f"""
+import json, sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from components.train.loop import compile_steps
+from components.config import Train
+from tests.train.test_loop import SHAPE, block_of_noise, initial
+config = Train(max_steps=40, learning_rate=0.01, network={network!r}, average=0.5)
+block = block_of_noise(batches=3, size=10, radius=1)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    state = initial(config)
+before = [value.numpy() for value in state.variables.extra]
+compile_steps(config, SHAPE, state, strategy)(block)
+ends = []
+for value, old in zip(state.variables.extra, before):
+    one, two = (local.numpy() for local in strategy.experimental_local_results(value))
+    ends.append([bool((one == two).all()), bool((one != old).any())])
+json.dump(ends, open(sys.argv[1], "w"))
+"""
+    result = tmp_path / "ends.json"
+    subprocess.run([sys.executable, "-c", program, str(result)], cwd=ROOT, check=True)
+    ends = json.loads(result.read_text())
+    assert ends and all(same and changed for same, changed in ends)
 
 
 def test_learning_rate_falls_along_a_cosine_or_stays() -> None:
     cosine = Train(max_steps=100, learning_rate=0.5)
     rates = [float(learning_rate(cosine, tf.constant(step))) for step in (0, 50, 100)]
     np.testing.assert_allclose(rates, [0.5, 0.25, 0], atol=1e-7)
+    warmed = Train(max_steps=100, warmup_steps=10, learning_rate=0.5)
+    rates = [float(learning_rate(warmed, tf.constant(step))) for step in (0, 4, 9, 10, 55, 100)]
+    np.testing.assert_allclose(rates, [0.05, 0.25, 0.5, 0.5, 0.25, 0], atol=1e-7)
     constant = Train(max_steps=100, learning_rate=0.5, decay="none")
     assert float(learning_rate(constant, tf.constant(99))) == 0.5
 
 
 def test_score_counts_every_example_once_the_last_short_batch_too() -> None:
-    state = State.initial(Train(), SHAPE, 10)
+    state = initial(Train())
     images = tf.zeros([103, 28, 28], tf.uint8)
-    blank = int(tf.argmax(state.weights[5]))  # on blank images all biases are 0: the first class
+    blank = int(
+        tf.argmax(state.variables.weights[5])
+    )  # on blank images all biases are 0: the first class
     labels = tf.constant([blank] * 60 + [9] * 43)
     split = tf.data.Dataset.from_tensor_slices((images, labels)).batch(50)
     score = compile_score(state)(split)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -13,6 +13,7 @@ from components.config import Train
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from components.shared.records import decode, encode, record_length
+from components.train.distributed.cluster import Cluster
 from components.train.train import train_and_evaluate
 from tests.conftest import ROOT, Command, Outcomes
 
@@ -35,6 +36,9 @@ def arguments(examples: Path, directory: Path) -> tuple[object, ...]:
         ("--hidden", "", "should match pattern"),
         ("--hidden", "128;32", "should match pattern"),
         ("--shift", 9, "should be less than or equal to 3, got 9"),
+        ("--network", "../mlp", "should match pattern"),
+        ("--average", 1, "should be less than 1, got 1.0"),
+        ("--optimizer", "lamb", "'lamb' is not one of 'sgd', 'momentum', 'adam', 'adamw'"),
         ("--decay", "linear", "'linear' is not one of 'cosine', 'none'"),
     ],
 )
@@ -77,6 +81,31 @@ def test_batch_larger_than_the_data_is_refused(
 ) -> None:
     process = command(*arguments(examples, tmp_path), "--batch-size", 5_000, expect=1)
     assert "has 4000 records, expected at least one batch of 5000" in process.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "workers", "message"),
+    [
+        ({"network": "resnet"}, 1, "--network resnet: .* expected cnn, mlp, or path/to/file.py:"),
+        ({"network": "network"}, 1, "--network network: there is no such file"),
+        ({"warmup_steps": 100, "max_steps": 100}, 1, "100 steps of warm-up, but 100 in all"),
+        ({"patience": 1}, 2, "--patience with 2 workers, expected a single process"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(
+    examples: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    workers: int,
+    message: str,
+) -> None:
+    addresses = tuple(f"127.0.0.1:{port}" for port in range(1, workers + 1))
+    if workers > 1:
+        monkeypatch.setenv("TF_CONFIG", Cluster(addresses, 0).tf_config)
+    with pytest.raises(StepError, match=message):
+        train_and_evaluate(Train(**options), examples, tmp_path / "model", tmp_path / "logs")
     assert not list(tmp_path.iterdir())
 
 

@@ -1,5 +1,6 @@
 """A run that was stopped, whichever way, ends as if it had not been."""
 
+import json
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from components.shared.errors import StepError
+from components.shared.manifests import Model
 from components.train.summaries import Summaries
 from tests.conftest import Outcomes
 from tests.train.conftest import Start, assert_same_weights, finish, read_until, weights
@@ -23,13 +25,35 @@ KILLS = int(os.environ.get("KILLS", "2"))
 STEPS = {"max_steps": 1_000, "log_every": 20, "checkpoint_every": 40}
 
 
-@pytest.mark.parametrize(("data_path", "momentum"), [("resident", 0.5), ("streaming", 0.0)])
+EVERY_OPTIMIZER_AND_NETWORK = [
+    {"momentum": 0.5},
+    {"data_path": "streaming", "optimizer": "adamw", "weight_decay": 0.01, "learning_rate": 0.003},
+    {
+        "network": "cnn",
+        "max_steps": 300,
+        "batch_size": 5,
+        "optimizer": "momentum",
+        "learning_rate": 0.003,
+        "average": 0.99,
+        "warmup_steps": 50,
+    },
+    {
+        "network": "tests.train.networks.some_keras:build",
+        "optimizer": "adam",
+        "learning_rate": 0.003,
+        "label_smoothing": 0.1,
+        "patience": 9,
+    },
+]
+
+
+@pytest.mark.parametrize("chosen", EVERY_OPTIMIZER_AND_NETWORK, ids=lambda o: "-".join(o))
 def test_run_killed_at_random_steps_ends_with_the_same_weights(
-    start: Start, train_here: TrainHere, tmp_path: Path, data_path: str, momentum: float
+    start: Start, train_here: TrainHere, tmp_path: Path, chosen: dict[str, Any]
 ) -> None:
-    options = {**STEPS, "data_path": data_path, "momentum": momentum}
+    options = {**STEPS, **chosen}
     train_here(tmp_path / "unbroken", **options)
-    lines = STEPS["max_steps"] // STEPS["log_every"]
+    lines = options["max_steps"] // options["log_every"]
     moments = random.Random(7)
     for kill in range(KILLS):
         process = start(tmp_path / "killed", **options)
@@ -209,3 +233,28 @@ def test_default_settings_give_the_weights_they_always_gave(
     ended = list(weights(tmp_path / "logs").values())[1:]
     for value, frozen in zip(ended, weights_of(examples, steps=250, seed=3), strict=True):
         np.testing.assert_array_equal(value, frozen)
+
+
+def test_training_ends_with_the_best_where_validation_gets_no_better(
+    train_here: TrainHere, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # At this rate it forgets what it knew.
+    options = {"log_every": 20, "checkpoint_every": 20, "patience": 2, "max_steps": 2_000}
+    train_here(tmp_path, **options, learning_rate=2.5, decay="none")
+    output = capsys.readouterr().out
+    model = Model.read(tmp_path / "model")
+    rows = [json.loads(line) for line in (tmp_path / "model/history.jsonl").open()]
+    precisions = {
+        row["step"]: row["precision_at_1/validation"]
+        for row in rows
+        if "precision_at_1/validation" in row
+    }
+    best = max(precisions, key=lambda step: (precisions[step], -step))
+    last = max(precisions)
+    assert last == best + 2 * 20 < 2_000
+    assert model.step == best
+    assert model.scores["validation"].precision == precisions[best]
+    assert "No better on validation for 2 evaluations: training ends with the weights of" in output
+    train_here(tmp_path, **options, learning_rate=2.5, decay="none")
+    assert f"Already trained: the checkpoint is of step {last}" in capsys.readouterr().out
+    assert Model.read(tmp_path / "model") == model

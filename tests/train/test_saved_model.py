@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 
 from components.config import Train
-from components.train.model import State, inference, normalize
+from components.train.model import State, normalize
+from components.train.networks.mlp import inference
+from components.train.networks.network import open_network
 from components.train.saved_model import export
 
 SHAPE = (28, 28)
@@ -16,13 +18,14 @@ SHAPE = (28, 28)
 
 @pytest.fixture(scope="module")
 def state() -> State:
-    return State.initial(Train(hidden="16,8"), SHAPE, 10)
+    config = Train(hidden="16,8")
+    return State.initial(config, open_network(config, SHAPE, 10))
 
 
 @pytest.fixture(scope="module")
 def loaded(state: State, tmp_path_factory: pytest.TempPathFactory) -> Any:
     directory = tmp_path_factory.mktemp("exported") / "saved_model"
-    export(state.weights, SHAPE, directory)
+    export(state.answering[0], SHAPE, directory)
     return tf.saved_model.load(str(directory))
 
 
@@ -59,7 +62,7 @@ def test_records_with_another_number_of_pixels_are_refused(loaded: Any, pixels: 
 @pytest.mark.parametrize("number", [0, 1, 7])
 def test_both_signatures_and_a_call_answer_alike(loaded: Any, state: State, number: int) -> None:
     images = some_images(number)
-    logits = inference(state.weights, normalize(images))
+    logits = inference(state.answering[0], normalize(images))
     answers = [
         loaded.signatures["serving_default"](images=images),
         loaded(images),

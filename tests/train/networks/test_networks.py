@@ -1,0 +1,119 @@
+"""What training relies on in every network, and what is refused as one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.config import Train
+from components.shared.errors import StepError
+from components.train.networks import cnn
+from components.train.networks.network import Network, open_network
+from tests.conftest import ROOT
+
+KERAS = f"{Path(__file__).parent / 'some_keras.py'}"
+NAMES = ["mlp", "cnn", f"{KERAS}:build", "tests.train.networks.some_keras:build"]
+
+
+def opened(name: str, image_shape: tuple[int, int] = (12, 10), seed: int = 0) -> Network:
+    return open_network(Train(network=name, seed=seed), image_shape, 7)
+
+
+def images(shape: tuple[int, int], number: int = 6) -> tf.Tensor:
+    return tf.constant(np.random.default_rng(2).random((number, *shape), dtype=np.float32))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(28, 28), (5, 9), (1, 1)])
+def test_every_image_gets_a_logit_a_class(name: str, shape: tuple[int, int]) -> None:
+    network = opened(name, shape)
+    for training in (True, False):
+        logits, extra = network.logits(network.weights, network.extra, images(shape), training)
+        assert (logits.shape, logits.dtype) == ((6, 7), tf.float32)
+        assert [value.shape for value in extra] == [value.shape for value in network.extra]
+        assert [value.dtype for value in extra] == [value.dtype for value in network.extra]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_seed_decides_on_the_weights(name: str) -> None:
+    one, same, other = (opened(name, seed=seed) for seed in (3, 3, 4))
+    for first, second in zip(one.weights, same.weights, strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert any(
+        (a.numpy() != b.numpy()).any() for a, b in zip(one.weights, other.weights, strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_extra_values_change_in_training_alone(name: str) -> None:
+    network = opened(name)
+    given = network.weights, network.extra, images((12, 10))
+    first, after = network.logits(*given, True)
+    assert any((a.numpy() != b.numpy()).any() for a, b in zip(network.extra, after, strict=True))
+    again, _ = network.logits(*given, True)
+    np.testing.assert_array_equal(first, again)  # all that is random is in them
+    another, _ = network.logits(network.weights, after, images((12, 10)), True)
+    assert (first.numpy() != another.numpy()).any()  # another dropout
+    _, same = network.logits(*given, False)
+    for value, before in zip(same, network.extra, strict=True):
+        np.testing.assert_array_equal(value, before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_in_the_form_of_the_loop_answer_alike(name: str) -> None:
+    network = opened(name)
+    weights = [variable.value() for variable in network.weights]
+    in_loop = network.to_loop(weights)
+    for value, original in zip(network.from_loop(in_loop), weights, strict=True):
+        np.testing.assert_array_equal(value, original)
+    answers = [
+        network.logits(form, network.extra, images((12, 10)), False)[0]
+        for form in (weights, in_loop)
+    ]
+    np.testing.assert_allclose(answers[0], answers[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_normalization_of_the_cnn_is_that_of_keras(training: bool) -> None:
+    layer = keras.layers.BatchNormalization(momentum=cnn.MOMENTUM, epsilon=cnn.EPSILON)
+    units = tf.constant(np.random.default_rng(1).normal(3, 2, (8, 5, 4, 3)).astype(np.float32))
+    averages = [tf.constant([1.0, 2.0, 3.0]), tf.constant([4.0, 5.0, 6.0])]
+    layer.build(units.shape)
+    layer.moving_mean.assign(averages[0])
+    layer.moving_variance.assign(averages[1])
+    normalized, moved = cnn._normalize(units, averages, training)
+    np.testing.assert_allclose(normalized, layer(units, training=training), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(moved[0], layer.moving_mean, rtol=1e-5)
+    np.testing.assert_allclose(moved[1], layer.moving_variance, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (f"{KERAS}:probabilities", "the last layer is a softmax, expected logits"),
+        (f"{KERAS}:too_few", r"a model from .* to \(None, 6\), expected .* to \(None, 7\)"),
+        (f"{KERAS}:nothing", "returned str, expected a keras.Model"),
+        (f"{KERAS}:missing", "cannot be imported"),
+        ("no/such/file.py:build", "cannot be imported"),
+        ("no_such_module:build", "cannot be imported"),
+    ],
+)
+def test_what_is_not_such_a_model_is_refused_in_a_line(name: str, message: str) -> None:
+    with pytest.raises(StepError, match=message) as refused:
+        opened(name)
+    assert str(refused.value).startswith(f"--network {name}: ")
+
+
+def test_keras_is_imported_for_a_keras_model_alone() -> None:
+    program = (
+        "import sys\n"
+        "from components.config import Train\n"
+        "from components.train.networks.network import open_network\n"
+        "open_network(Train(network='cnn'), (8, 8), 3)\n"
+        "sys.exit('keras' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

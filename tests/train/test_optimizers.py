@@ -1,0 +1,107 @@
+"""Each optimizer takes the steps of its paper, and those of Keras."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tensorflow as tf
+
+from components.config import Train
+from components.train.optimizers import open_optimizer
+
+STEPS, RATE = 7, 0.01
+Floats = npt.NDArray[np.float32]
+
+
+def weight_and_gradients() -> tuple[Floats, list[Floats]]:
+    generator = np.random.default_rng(4)
+    return (
+        generator.normal(size=(5, 3)).astype(np.float32),
+        [generator.normal(size=(5, 3)).astype(np.float32) for _ in range(STEPS)],
+    )
+
+
+def steps_of(config: Train) -> list[Floats]:
+    """The weight after each step, from zero slots on."""
+    weight, gradients = weight_and_gradients()
+    optimizer = open_optimizer(config)
+    slots = [tf.zeros_like(weight) for _ in optimizer.slots]
+    value, taken = tf.constant(weight), []
+    for number, gradient in enumerate(gradients, start=1):
+        value, slots = optimizer.step(
+            config, value, tf.constant(gradient), slots, tf.constant(RATE), tf.constant(number)
+        )
+        taken.append(value.numpy())
+    return taken
+
+
+def by_keras(optimizer: Any, penalty: float = 0.0) -> list[Floats]:
+    weight, gradients = weight_and_gradients()
+    variable = keras.Variable(weight)
+    taken = []
+    for gradient in gradients:
+        optimizer.apply([gradient + penalty * variable.numpy()], [variable])
+        taken.append(variable.numpy().copy())
+    return taken
+
+
+KERAS = {
+    "sgd": lambda: keras.optimizers.SGD(RATE),
+    # Keras' velocity has the rate in it; with one rate throughout, the steps are the same.
+    "momentum": lambda: keras.optimizers.SGD(RATE, momentum=0.9),
+    "adam": lambda: keras.optimizers.Adam(RATE),
+    "adamw": lambda: keras.optimizers.AdamW(RATE, weight_decay=0.0),
+}
+
+
+@pytest.mark.parametrize("name", KERAS)
+def test_steps_are_those_of_keras(name: Any) -> None:
+    for ours, theirs in zip(steps_of(Train(optimizer=name)), by_keras(KERAS[name]()), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])
+def test_weight_decay_is_a_term_of_the_loss(name: Any) -> None:
+    config = Train(optimizer=name, weight_decay=0.1)
+    for ours, theirs in zip(steps_of(config), by_keras(KERAS[name](), 0.1), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_weight_decay_of_adamw_is_not_part_of_the_gradient() -> None:
+    config = Train(optimizer="adamw", weight_decay=0.1)
+    adamw = keras.optimizers.AdamW(RATE, weight_decay=0.1)
+    for ours, theirs in zip(steps_of(config), by_keras(adamw), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_adam_by_hand() -> None:
+    start, gradients = weight_and_gradients()
+    weight = start.astype(np.float64)
+    mean = square = np.zeros_like(weight)
+    for number, (gradient, ours) in enumerate(
+        zip(gradients, steps_of(Train(optimizer="adam")), strict=True), start=1
+    ):
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * gradient**2
+        unbiased = mean / (1 - 0.9**number), square / (1 - 0.999**number)
+        weight = weight - RATE * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-7)
+        np.testing.assert_allclose(ours, weight, rtol=1e-4, atol=1e-6)
+
+
+def test_momentum_by_hand() -> None:
+    weight, (first, second, *_) = weight_and_gradients()
+    one, two, *_ = steps_of(Train(momentum=0.5))
+    np.testing.assert_allclose(one, weight - RATE * first, rtol=1e-6)
+    np.testing.assert_allclose(two, one - RATE * (0.5 * first + second), rtol=1e-5)
+
+
+def test_momentum_without_a_share_keeps_nine_tenths() -> None:
+    for ours, expected in zip(
+        steps_of(Train(optimizer="momentum")), steps_of(Train(momentum=0.9)), strict=True
+    ):
+        np.testing.assert_array_equal(ours, expected)
+    assert open_optimizer(Train()).slots == ()
+    assert open_optimizer(Train(momentum=0.1)).slots == ("velocity",)
+    assert open_optimizer(Train(optimizer="adam", momentum=0.1)).slots == ("mean", "square")
