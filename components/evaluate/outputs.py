@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from components.evaluate.scoring import Batch
 from components.scoring.columns import answer_columns, answers, class_names_metadata, column
-from components.shared.manifests import SPLITS, Dataset
+from components.shared.manifests import Dataset
 from components.shared.predictions import Reference
 from components.shared.profile import Profile
 from components.shared.texture import Texture, Textures, textures
@@ -25,6 +25,7 @@ from components.shared.texture import Texture, Textures, textures
 PREDICTIONS = "predictions.parquet"
 SAMPLES = "samples.npz"
 SAMPLE_COUNT = 100
+TEXTURES = 10_000  # of about so many images of a split are textures taken, evenly spaced
 
 
 class PredictionWriter:
@@ -73,15 +74,14 @@ class TextureFit:
         self._products: Textures = np.zeros((1, 1))  # of one feature with another
         self._distances: list[npt.NDArray[np.float64]] = []
 
-    def add(self, batch: Batch) -> None:
-        """Takes in a batch; those of train come first."""
-        if batch.split == "train":
-            found = textures(batch.images)
+    def add(self, split: str, found: Textures) -> None:
+        """Takes in a batch's textures; those of train come first."""
+        if split == "train":
             self._count += len(found)
             self._total = self._total + found.sum(axis=0)
             self._products = self._products + np.einsum("nf,ng->fg", found, found)
-        elif batch.split == "test":
-            self._distances.append(self._of_train.distances(textures(batch.images)))
+        else:
+            self._distances.append(self._of_train.distances(found))
 
     @cached_property
     def _of_train(self) -> Texture:
@@ -106,15 +106,19 @@ class Outputs:
         self._directory = directory
         self._dataset = dataset
         self._predictions = PredictionWriter(directory / PREDICTIONS, dataset.class_names)
-        self._profiles: dict[str, list[Profile]] = {split: [] for split in SPLITS}
+        self._profiles: dict[str, list[Profile]] = {"train": [], "test": []}
         self._textures = TextureFit()
         self._samples: Batch | None = None
 
     def add(self, batch: Batch) -> None:
         """Takes in a batch."""
         self._predictions.add(batch)
-        self._profiles[batch.split].append(Profile.of(batch.images, batch.probabilities))
-        self._textures.add(batch)
+        if batch.split in self._profiles:  # what a reference holds
+            step = max(1, self._dataset.splits[batch.split].records // TEXTURES)
+            found = textures(batch.images[::step])
+            self._textures.add(batch.split, found)
+            profile = Profile.of(batch.images, batch.probabilities, found=found)
+            self._profiles[batch.split].append(profile)
         if batch.split == "test":
             self._samples = self._samples or batch
 

@@ -61,6 +61,7 @@ class Profile(BaseModel):
         images: Images,
         probabilities: npt.NDArray[np.float32],
         texture: Texture | None = None,
+        found: Textures | None = None,
     ) -> Self:
         """Adds up images and what a model says of them.
 
@@ -68,13 +69,15 @@ class Profile(BaseModel):
             images: uint8 ``[n, height, width]``.
             probabilities: Of the classes, float32 ``[n, classes]``.
             texture: The training split's, None where it is not known.
+            found: The textures of some of the images, ``[n, features]``, where they were taken
+                already.
         """
         count, height, width = images.shape
         cells = _cells(images)
         confidence = probabilities.max(axis=1).astype(np.float64)
         hundredths = np.minimum((confidence * HUNDREDTHS).astype(np.int64), HUNDREDTHS - 1)
         ink = images.reshape(count, height * width).sum(axis=1, dtype=np.uint32) // (height * width)
-        found = textures(images)
+        found = textures(images) if found is None else found
         return cls(
             images=count,
             image_shape=(height, width),
