@@ -20,7 +20,7 @@ MARKER = "dataset.json"
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from components.shared.storage import whole_directory
+from components.shared.storage import atomic_directory
 
 calls = 0
 
@@ -35,7 +35,7 @@ def dying(change):
 
 for name in ("rename", "mkdir", "unlink", "rmdir"):
     setattr(os, name, dying(getattr(os, name)))
-with whole_directory(Path(sys.argv[1]), "dataset.json") as directory:
+with atomic_directory(Path(sys.argv[1]), "dataset.json") as directory:
     (directory / "part").write_text("new")
     (directory / "dataset.json").write_text("new")
 """
