@@ -148,7 +148,7 @@ development: $(DEVELOPED) ## Install what tests, lints and --export need beside 
 
 ##@ Prove it at length
 
-.PHONY: fuzz test-kills test-evaluate-kills kill-push kill-jobs test-containers test-install test-roots
+.PHONY: fuzz test-kills test-evaluate-kills kill-push kill-jobs test-cluster-faults test-containers test-install test-roots
 fuzz: $(DEVELOPED) ## Draw many inputs for readers, manifests, addresses and routes: make fuzz FUZZ=10000
 	@FUZZ=$(FUZZ) $(PYTHON) -m pytest -n auto --maxprocesses 4 -m fuzz $(TESTS)
 
@@ -163,6 +163,9 @@ kill-push: $(DEVELOPED) ## Kill a push at thirty random moments, on disk and in 
 
 kill-jobs: $(DEVELOPED) ## Kill an ingest and a predict at twenty random moments
 	KILLS=20 $(PYTHON) -m pytest tests/jobs/test_kill.py -s
+
+test-cluster-faults: $(DEVELOPED) ## Prove that make test-cluster finds each fault of an installation in miniature
+	FAULTS=5 $(PYTHON) -m pytest tests/cluster/test_checks.py -k a_fault
 
 test-containers: $(DEVELOPED) podman ## Build the images and run the pipeline in them (Debian, as root)
 	@docker/with-podman.sh docker/test.sh $(PYTHON) -m pytest -m containers tests/e2e/test_containers.py

@@ -302,7 +302,12 @@ def test_the_component_hands_on_the_statistics_page(tmp_path: Path) -> None:
     statistics = dsl.HTML(uri=str(tmp_path / "statistics"))
     given = {name: getattr(Ingest, name) for name in Ingest.__dataclass_fields__}
     component.python_func(
-        examples=examples, statistics=statistics, **{**given, "source": "fake://500"}
+        examples=examples,
+        statistics=statistics,
+        destination=str(tmp_path / "registry"),
+        model_name="digits",
+        no_champion=False,
+        **{**given, "source": "fake://500"},
     )
     assert (tmp_path / "statistics").read_text().startswith("<!doctype html>")
     assert examples.metadata["train"] == Dataset.read(tmp_path / "examples").splits["train"].records

@@ -212,10 +212,8 @@ def test_an_empty_day(
     output = tmp_path / "out"
     predict = ["components.predict", "--destination", published, "--output", output]
     day = [*predict, "--source", tmp_path / "days" / "{date}", "--span", 1, "--until"]
-    for found in (
-        command(*day, "2026-11-24"),
-        command(*predict, "--source", tmp_path / "empty"),
-    ):
+    for arguments in ((*day, "2026-11-24"), (*predict, "--source", tmp_path / "empty")):
+        found = command(*arguments)
         assert found.stdout.startswith("Nothing new: no images in ")
         reported = outcomes("predict")
         assert reported and reported.result == "nothing new"
