@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a release in this checkout, to be looked at and pushed by hand: release.sh VERSION [NEXT]
 # make calls it. docs/releasing.md says what comes before and after. Where a part fails, the checkout is as it was.
-set -euo pipefail
+set -Eeuo pipefail # -E: what fails within a function is taken back, too
 cd "$(dirname "$0")"
 python=$(realpath --no-symlinks "${VENV:-.venv}")/bin/python
 uv=${python%/python}/uv
