@@ -22,7 +22,7 @@ NIGHTS = ("quiet", "quiet", "quiet", "alarm", "quiet", "nothing new")
 class Night(NamedTuple):
     """A run: what it printed, the directory it left, and what the webhook heard of it."""
 
-    redacted: str
+    printed: str
     directory: Path
     heard: list[Any]
 
@@ -92,26 +92,27 @@ def test_every_night_scores_its_own_day_alone(ran: list[Night]) -> None:
 
 
 def test_a_quiet_night_ends_with_one_line_and_where_things_lie(ran: list[Night]) -> None:
-    redacted, directory = ran[0].redacted, ran[0].directory
-    end = redacted[redacted.index("total") :]
+    printed, directory = ran[0].printed, ran[0].directory
+    end = printed[printed.index("total") :]
     assert f"Quiet: all 6 rules hold for {A_DAY} images" in end
     assert str(directory / "predict/predictions") in end
     assert str(directory / "watch/drift/drift.html") in end
-    assert "Alarm" not in redacted
+    assert "Alarm" not in printed
 
 
 def test_an_alarm_says_what_moved_and_how_to_train_anew(ran: list[Night]) -> None:
-    redacted, directory = ran[3].redacted, ran[3].directory
-    end = redacted[redacted.index("total") :]
-    assert "Alarm: " in end and "2026-11-23: mean grey values" in end
+    printed, directory = ran[3].printed, ran[3].directory
+    end = printed[printed.index("total") :]
+    assert "Alarm: " in end and "mean grey values lie" in end
+    assert "2026-11-23: mean grey values lie" in printed
     assert "make local SOURCE=" in end
     assert (directory / "watch/drift/drift.html").is_file()
     assert 'href="watch/drift/drift.html"' in (directory / "index.html").read_text("utf-8")
 
 
 def test_an_empty_night_says_so_and_leaves_no_predictions(ran: list[Night]) -> None:
-    redacted, directory = ran[5].redacted, ran[5].directory
-    assert "Nothing new: " in redacted and "skipped: nothing new" in redacted
+    printed, directory = ran[5].printed, ran[5].directory
+    assert "Nothing new: " in printed and "skipped: nothing new" in printed
     assert not (directory / "predict" / "predictions").exists()
     assert not (directory / "watch").exists()
 
@@ -137,9 +138,9 @@ def test_a_night_that_fails_is_not_the_latest(
 ) -> None:
     runs = ran[0].directory.parent
     arguments = ("--source", "fake://10?shape=9x9", "--destination", published, "--runs", runs)
-    redacted = command("pipeline", "predict", *arguments, expect=1).stdout
-    assert "predict failed: fake://10?shape=9x9: images of 9 x 9 pixels" in redacted
-    assert "skipped" not in redacted
+    printed = command("pipeline", "predict", *arguments, expect=1).stdout
+    assert "predict failed: fake://10?shape=9x9: images of 9 x 9 pixels" in printed
+    assert "skipped" not in printed
     assert (runs / PREDICT.latest).resolve() == ran[-1].directory
 
 
@@ -148,4 +149,4 @@ def test_the_webhook_hears_of_one_alarm(ran: list[Night]) -> None:
     assert all(len(night.heard) == 1 for night in ran)
     assert alarms == [json.dumps(ran[3].heard)]
     assert "nothing new" in json.dumps(ran[5].heard)
-    assert "mean ink" in alarms[0] and "make local" in alarms[0]
+    assert "2026-11-23: mean grey values lie" in alarms[0] and "make local" in alarms[0]
