@@ -165,7 +165,7 @@ kill-jobs: $(DEVELOPED) ## Kill an ingest and a predict at twenty random moments
 	KILLS=20 $(PYTHON) -m pytest tests/jobs/test_kill.py -s
 
 test-cluster-faults: $(DEVELOPED) ## Prove that make test-cluster finds each fault of an installation in miniature
-	FAULTS=5 $(PYTHON) -m pytest tests/cluster/test_checks.py -k a_fault
+	$(PYTHON) -m pytest -m installation tests/cluster/test_checks.py
 
 test-containers: $(DEVELOPED) podman ## Build the images and run the pipeline in them (Debian, as root)
 	@docker/with-podman.sh docker/test.sh $(PYTHON) -m pytest -m containers tests/e2e/test_containers.py

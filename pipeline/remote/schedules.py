@@ -101,19 +101,23 @@ def named(connection: Connection, name: str) -> list[Any]:
 
 def unfinished(connection: Connection, client: kfp.Client, schedule: Any) -> list[Any]:
     """Returns the runs of a schedule that are not over."""
+    return [run for run in runs_of(connection, client, schedule) if run.state not in FINISHED]
+
+
+def runs_of(connection: Connection, client: kfp.Client, schedule: Any) -> list[Any]:
+    """Returns all runs of a schedule that the server has."""
     predicate = {
         "operation": "EQUALS",
         "key": "recurring_run_id",
         "stringValue": schedule.recurring_run_id,
     }
-    runs = _pages(
+    return _pages(
         connection,
         client.list_runs,
         "runs",
         namespace=connection.namespace or None,
         filter=json.dumps({"predicates": [predicate]}),
     )
-    return [run for run in runs if run.state not in FINISHED]
 
 
 def _pages(

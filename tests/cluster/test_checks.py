@@ -22,8 +22,6 @@ from tests.pipeline.test_cluster import digests  # noqa: F401 - a fixture
 PROMISES = [name for check in checks.CHECKS for name in check.promises]  # type: ignore[attr-defined]
 CLEAN = "nothing is left behind"
 PATIENCE = "600"  # seconds, for machines under load
-# Each is a whole try of the installation and takes minutes: make test-cluster-faults has all.
-FAULTS = int(os.environ.get("FAULTS", "1"))
 
 
 @pytest.fixture
@@ -83,6 +81,7 @@ def nothing_is_left(server: Simulated) -> bool:
     return not server.runs and not server.recurring and not server.experiments
 
 
+@pytest.mark.installation
 def test_everything_is_tried_where_all_is_there(
     server: Simulated, everything: list[str], tmp_path: Path
 ) -> None:
@@ -97,6 +96,7 @@ def test_everything_is_tried_where_all_is_there(
     assert "Warning" not in result.output
 
 
+@pytest.mark.installation
 def test_what_is_missing_is_said_first_and_not_tried(
     server: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +116,7 @@ def test_what_is_missing_is_said_first_and_not_tried(
     assert nothing_is_left(server)
 
 
+@pytest.mark.installation
 @pytest.mark.parametrize(
     ("fault", "broken"),
     [
@@ -124,7 +125,7 @@ def test_what_is_missing_is_said_first_and_not_tried(
         ("other weights", {"and ends with the weights of an unbroken run"}),
         ("unpaused", {"a paused schedule starts no run"}),
         ("anew", {"a deleted training pod goes on from its checkpoint"}),
-    ][:FAULTS],
+    ],
 )
 def test_a_fault_is_one_row_and_the_others_are_tried(
     server: Simulated, everything: list[str], fault: str, broken: set[str]
@@ -136,6 +137,7 @@ def test_a_fault_is_one_row_and_the_others_are_tried(
     assert nothing_is_left(server)
 
 
+@pytest.mark.installation
 def test_a_webhook_that_no_pod_reaches_is_not_tried(server: Simulated) -> None:
     server.faults.add("deaf")
     result = test_cluster(server, "--patience", "20")
@@ -143,6 +145,7 @@ def test_a_webhook_that_no_pod_reaches_is_not_tried(server: Simulated) -> None:
     assert "--listen" in rows(result)["the webhook is told of a failure"][1]
 
 
+@pytest.mark.installation
 def test_a_run_that_fails_before_it_trains_is_not_waited_for(
     server: Simulated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
