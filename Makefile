@@ -13,6 +13,7 @@ PYTHON := $(BIN)/python
 BUILD_BIN := $(CURDIR)/build/bin
 BEAM := 2.77.0
 FAKE_GCS_SERVER ?= v1.56.1
+VERSITYGW ?= v1.8.0
 KSERVE ?= v0.15.2
 CYCLONEDX := cyclonedx-bom==7.5.0
 
@@ -36,6 +37,7 @@ KNOWN_tensorboard := LOGS
 KNOWN_images := REGISTRY TAG STEPS IMAGES ENGINE BASE_IMAGE
 KNOWN_test-containers := BASE_IMAGE
 KNOWN_fake-gcs-server := FAKE_GCS_SERVER
+KNOWN_versitygw := VERSITYGW
 KNOWN_kserve-schema := KSERVE
 KNOWN_bench-train := PEERS
 KNOWN_bench-size := BEFORE
@@ -214,7 +216,7 @@ bench-accuracy: $(DEVELOPED) ## Measure accuracy over seeds and draw the curves 
 
 ##@ Install what tests need besides
 
-.PHONY: browser fake-gcs-server kserve-schema prism flink-job-server podman
+.PHONY: browser fake-gcs-server versitygw kserve-schema prism flink-job-server podman
 browser: ## Install headless Chromium, which the tests of pages need (Debian or Ubuntu, as root)
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 \
@@ -222,6 +224,9 @@ browser: ## Install headless Chromium, which the tests of pages need (Debian or 
 
 fake-gcs-server: ## Install the storage server that tests of gs:// talk to (needs go)
 	GOBIN=$(BUILD_BIN) go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_SERVER)
+
+versitygw: ## Install the storage server that tests of s3:// talk to (needs go)
+	GOBIN=$(BUILD_BIN) go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)
 
 kserve-schema: ## Fetch the schema that the KServe manifest is checked against (needs go)
 	@mkdir -p build/kserve

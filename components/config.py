@@ -59,10 +59,10 @@ class Reading(Options):
 
     source: str = Field(
         default="data/mnist",
-        description="Where the images are: a file or a directory on disk, gs:// or https://, of "
-        "IDX files, .npz, CSV, Parquet, TFRecord, or pictures in a folder a class, also in a zip "
-        "or tar; a pattern with *, **/ or {date}; several of these with commas between; or "
-        "fake://N, also as fake://N?classes=47&shape=32x32.",
+        description="Where the images are: a file or a directory on disk, gs://, s3:// or "
+        "https://, of IDX files, .npz, CSV, Parquet, TFRecord, or pictures in a folder a class, "
+        "also in a zip or tar; a pattern with *, **/ or {date}; several of these with commas "
+        "between; or fake://N, also as fake://N?classes=47&shape=32x32.",
     )
     class_names: str = Field(
         default="",

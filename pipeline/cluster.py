@@ -11,7 +11,16 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from components.config import IMAGE, Options
-from components.shared.environment import COMMIT, RUN_ID, RUN_VOLUME, TRAINJOB_SETTINGS, WEBHOOK
+from components.shared.environment import (
+    COMMIT,
+    RUN_ID,
+    RUN_VOLUME,
+    S3_CREDENTIALS,
+    S3_ENDPOINT,
+    S3_REGION,
+    TRAINJOB_SETTINGS,
+    WEBHOOK,
+)
 from components.shared.errors import StepError
 
 if TYPE_CHECKING:
@@ -21,6 +30,7 @@ if TYPE_CHECKING:
 QUANTITY = r"^([1-9]\d*|0\.\d*[1-9])(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 LABEL = r"^$|^[A-Za-z0-9][\w./-]*=[\w.-]*$"
 SECRETS = "/secrets/gcs"
+READ_BUCKETS = ("ingest", "evaluate", "push", "predict")  # the steps with source or registry
 SHARED = {"summary": "push", "watch": "predict"}  # steps that run in another's image
 
 
@@ -92,6 +102,12 @@ class ClusterSettings(Options):
     gcs_secret: str = Field(
         default="",
         description="Secret whose key.json is a service account's key to Cloud Storage; empty: "
+        "what the pod's own account may do.",
+    )
+    s3_secret: str = Field(
+        default="",
+        description="Secret whose keys are AWS's variables for s3://: AWS_ACCESS_KEY_ID, "
+        "AWS_SECRET_ACCESS_KEY, and where they are needed AWS_ENDPOINT_URL and AWS_REGION; empty: "
         "what the pod's own account may do.",
     )
     pvc: str = Field(
@@ -192,6 +208,10 @@ def _configure_task(settings: ClusterSettings, step: str, task: "PipelineTask") 
     if settings.gcs_secret:
         kubernetes.use_secret_as_volume(task, settings.gcs_secret, mount_path=SECRETS)
         task.set_env_variable("GOOGLE_APPLICATION_CREDENTIALS", f"{SECRETS}/key.json")
+    if settings.s3_secret and step in READ_BUCKETS:
+        for names, optional in ((S3_CREDENTIALS, False), (S3_ENDPOINT + S3_REGION, True)):
+            variables = {name: name for name in names}
+            kubernetes.use_secret_as_env(task, settings.s3_secret, variables, optional)
     if settings.webhook_secret and step == "summary":
         kubernetes.use_secret_as_env(task, settings.webhook_secret, {"webhook": WEBHOOK})
     if settings.pvc and step != "summary":

@@ -25,7 +25,7 @@ def ingest(config: Ingest, output: Path | str, beam_arguments: Sequence[str] = (
 
     Args:
         config: What to read and how to cut it.
-        output: The examples directory, also on ``gs://``; it appears whole or not at all.
+        output: The examples directory, also in a bucket; it appears whole or not at all.
         beam_arguments: Beam's own flags, handed to the runner unchanged.
 
     Returns:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from pyarrow import fs
 
+from components.shared.addresses import BUCKETS
 from components.shared.errors import StepError
 from components.shared.storage import atomic_directory
-from components.sources.filesystem import is_bucket, open_directory, write
+from components.sources.buckets import is_bucket
+from components.sources.filesystem import open_directory, write
 
 WORK = ".work"  # what workers leave for one another, gone when the output is done
-UNFINISHED = ".unfinished"  # on gs://: what lies here is ours, and not whole
+UNFINISHED = ".unfinished"  # in a bucket: what lies here is ours, and not whole
 
 
 @contextmanager
@@ -22,13 +24,13 @@ def atomic_output(output: str, manifest: str) -> Iterator[fs.FileSystem]:
     an earlier manifest goes first and the new one comes last, and what has none is not whole.
 
     Args:
-        output: The directory to appear, also on ``gs://``.
+        output: The directory to appear, also in a bucket.
         manifest: The name of its manifest.
 
     Raises:
         StepError: ``output`` holds something else, which is left alone.
     """
-    if not output.startswith("gs://"):
+    if not output.startswith(BUCKETS):
         with atomic_directory(Path(output), manifest) as partial:
             directory = open_directory(str(partial))
             yield directory

@@ -29,7 +29,7 @@ def predict(
 
     Args:
         config: Which images, and which model.
-        output: The directory to write, also on ``gs://``; it appears whole or not at all.
+        output: The directory to write, also in a bucket; it appears whole or not at all.
         beam_arguments: Beam's own flags, handed to the runner unchanged.
 
     Returns:

@@ -2,6 +2,8 @@
 
 import re
 
+BUCKETS = ("gs://", "s3://")  # how addresses in buckets begin
+
 # As far as an address goes in a text: these characters are legal in none.
 _ADDRESS = r"[a-z][a-z0-9+.-]*://[^\s\"<>\\]*"
 _QUERY = r"(?<=\S)\?[^\s\"<>?=]*=[^\s\"<>]*"  # of a path without its host
@@ -30,8 +32,8 @@ def redacted(address: str) -> str:
     host = host.rpartition("@")[2]
     if not _HOST.fullmatch(host):  # a password with a slash in it, say
         host, tail = _split(rest.rpartition("@")[2])
-    # On gs:// a question mark may be a glob's; a name and a value are a query's.
-    secret = r"\?[^/]*=" if scheme.lower() == "gs" else r"[?#;]"
+    # In a bucket a question mark may be a glob's; a name and a value are a query's.
+    secret = r"\?[^/]*=" if f"{scheme.lower()}://" in BUCKETS else r"[?#;]"
     public = re.split(secret, tail, maxsplit=1)[0]
     return f"{scheme}://{host}{public}" + ("" if public == tail else "?…")
 

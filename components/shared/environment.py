@@ -17,6 +17,10 @@ TRAINJOB_SETTINGS = "TRAINJOB_SETTINGS"  # how to train on several nodes, as JSO
 RENDEZVOUS_TOKEN = "RENDEZVOUS_TOKEN"  # by which the workers of one job know each other
 FORKABLE = "TENSORFLOW_IS_UNUSED"  # this process has imported TensorFlow, and not used it yet
 WEBHOOK = "SUMMARY_WEBHOOK"  # from a secret: a parameter is there for all to see
+# By these Amazon's own clients find credentials, server and region; not each of them knows all.
+S3_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+S3_ENDPOINT = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+S3_REGION = ("AWS_REGION", "AWS_DEFAULT_REGION")
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"  # Kubernetes sets it in every pod
 
 
@@ -24,3 +28,17 @@ def run_directory(step: str) -> str:
     """Returns, within a step, the directory that every attempt of this run finds; "" if none."""
     volume, run = os.environ.get(RUN_VOLUME), os.environ.get(RUN_ID)
     return str(Path(volume) / run / step) if volume and run else ""
+
+
+def s3_endpoint() -> str:
+    """Returns the address of the server behind ``s3://``; "" for Amazon's own."""
+    return _first(S3_ENDPOINT)
+
+
+def s3_region() -> str:
+    """Returns the region of ``s3://``, which other servers want named too; "" if none is set."""
+    return _first(S3_REGION) or ("us-east-1" if s3_endpoint() else "")
+
+
+def _first(names: tuple[str, ...]) -> str:
+    return next(filter(None, map(os.environ.get, names)), "")

@@ -15,9 +15,10 @@ from typing import IO
 from pyarrow import NativeFile, fs
 
 from components.config import Reading
-from components.shared.addresses import joined, redacted
+from components.shared.addresses import BUCKETS, joined, redacted
 from components.shared.errors import StepError, explain
 from components.sources import sniff
+from components.sources.buckets import scheme_of
 from components.sources.fake import SCHEME, open_fake
 from components.sources.filesystem import (
     DATE,
@@ -31,8 +32,7 @@ from components.sources.filesystem import (
 from components.sources.web import Download
 
 WEB = ("https://", "http://")
-BUCKET = "gs://"
-SCHEMES = (SCHEME, BUCKET, *WEB)
+SCHEMES = (SCHEME, *BUCKETS, *WEB)
 PATIENCE = timedelta(seconds=10)  # with a server that is asked whether something is there
 CHUNK = 1 << 20  # bytes
 # How much a gzip may unpack to: so many times its size, or so many bytes.
@@ -63,8 +63,7 @@ class File:
     @property
     def name(self) -> str:
         """What the user calls it, for messages."""
-        bucket = isinstance(self.filesystem, fs.GcsFileSystem)
-        return self.address or (f"{BUCKET}{self.path}" if bucket else self.path)
+        return self.address or scheme_of(self.filesystem) + self.path
 
     @property
     def relpath(self) -> str:
@@ -171,7 +170,13 @@ def version_of(filesystem: fs.FileSystem, path: str) -> str:
             return ""
         return f"{found.st_size} {found.st_mtime_ns} {found.st_ino}"
     info = filesystem.get_file_info(path)
-    return f"{info.size} {info.mtime_ns}" if info.is_file else ""
+    return _version_in_bucket(filesystem, info) if info.is_file else ""
+
+
+def _version_in_bucket(filesystem: fs.FileSystem, info: fs.FileInfo) -> str:
+    # An S3 server says whole seconds of one file, and may say more in a list.
+    seconds = info.mtime_ns // 10**9 if scheme_of(filesystem) == "s3://" else info.mtime_ns
+    return f"{info.size} {seconds}"
 
 
 def check_scheme(source: str) -> None:
@@ -246,7 +251,7 @@ def find(config: Reading, source: str) -> list[File]:
 
 def fetched(file: File, cache: str) -> File:
     """Returns a file, from the cache on disk if it is in a bucket."""
-    if not file.name.startswith(BUCKET):
+    if not file.name.startswith(BUCKETS):
         return file
     path = Download(cache)(file.name)
     if path is None:
@@ -380,7 +385,7 @@ def _found(filesystem: fs.FileSystem, info: fs.FileInfo, root: str) -> File:
     if isinstance(filesystem, fs.LocalFileSystem):
         version = version_of(filesystem, info.path)
     else:  # what it says is what a request for it alone would say
-        version = f"{info.size} {info.mtime_ns}"
+        version = _version_in_bucket(filesystem, info)
     return File(filesystem, info.path, root, info.size, version=version)
 
 

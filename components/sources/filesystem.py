@@ -1,4 +1,4 @@
-"""Files on disk or on ``gs://``, through pyarrow's file systems; and the ones a pattern names."""
+"""Files on disk or in a bucket, through pyarrow's file systems; and the ones a pattern names."""
 
 import os
 import re
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 from pyarrow import NativeFile, fs
 
+from components.shared.addresses import BUCKETS
 from components.shared.errors import StepError
+from components.sources.buckets import GIVE_UP_AFTER, is_bucket, open_bucket
 
-GIVE_UP_AFTER = timedelta(minutes=2)
 DATE = "{date}"  # in an address: a day, as 2026-11-23
 _TOKENS = {
     "**/": "(?:.*/)?",
@@ -39,40 +39,19 @@ def open_filesystem(
 ) -> tuple[fs.FileSystem, str]:
     """Returns the file system of an address and the path in it.
 
-    ``STORAGE_EMULATOR_HOST``, which Google's own clients follow too, names another server than
-    Google's for ``gs://``.
-
     Args:
-        address: A path, or ``gs://bucket/path``.
+        address: A path, or ``gs://bucket/path`` or ``s3://bucket/path``.
         give_up_after: Of requests to a bucket that fail, and are worth another.
     """
-    if not address.startswith("gs://"):
+    if not address.startswith(BUCKETS):
         return fs.LocalFileSystem(), str(Path(address).absolute())
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST")
-    if emulator:
-        server = urlsplit(emulator if "//" in emulator else f"http://{emulator}")
-        bucket = fs.GcsFileSystem(
-            anonymous=True,
-            endpoint_override=server.netloc,
-            scheme=server.scheme,
-            retry_time_limit=give_up_after,
-        )
-    else:
-        bucket = fs.GcsFileSystem(retry_time_limit=give_up_after)
-    return bucket, address.removeprefix("gs://").rstrip("/")
+    return open_bucket(address, give_up_after), address.partition("://")[2].rstrip("/")
 
 
 def open_directory(address: str) -> fs.FileSystem:
     """Returns a file system whose root is a directory; it can be sent to workers."""
     filesystem, path = open_filesystem(address)
     return fs.SubTreeFileSystem(path, filesystem)
-
-
-def is_bucket(filesystem: fs.FileSystem) -> bool:
-    """Whether files lie on ``gs://``, where there are no directories to make."""
-    while isinstance(filesystem, fs.SubTreeFileSystem):
-        filesystem = filesystem.base_fs
-    return isinstance(filesystem, fs.GcsFileSystem)
 
 
 def read(filesystem: fs.FileSystem, path: str) -> bytes:
@@ -86,7 +65,7 @@ def read(filesystem: fs.FileSystem, path: str) -> bytes:
 
 
 def write(filesystem: fs.FileSystem, path: str, data: bytes) -> None:
-    """Writes a whole file, with the directories above it; on ``gs://`` it appears at once."""
+    """Writes a whole file, with the directories above it; in a bucket it appears at once."""
     if not is_bucket(filesystem):
         filesystem.create_dir(str(PurePosixPath(path).parent), recursive=True)
     with writing(filesystem, path) as file:
@@ -101,7 +80,7 @@ def writing(filesystem: fs.FileSystem, path: str) -> Iterator[NativeFile]:
         OSError: It cannot be written; names the file, as pyarrow does not where the disk is full.
     """
     try:
-        with filesystem.open_output_stream(path) as file:
+        with filesystem.open_output_stream(path, compression=None) as file:
             yield file
     except OSError as error:
         if not error.errno or error.filename or path in str(error):

@@ -21,8 +21,9 @@ from pyarrow import fs
 from components.config import Ingest, Reading
 from components.shared.errors import StepError, listed, log_line
 from components.sources import files, labels, sniff
+from components.sources.buckets import is_bucket
 from components.sources.files import File
-from components.sources.filesystem import is_bucket, is_hidden, writing
+from components.sources.filesystem import is_hidden, writing
 from components.sources.images import StoredImage, UnreadableError
 from components.sources.label_tables import (
     SUFFIXES,

@@ -106,6 +106,8 @@ def _without_images(of_format: dict[str, list[File]], options: ReadOptions) -> l
 
 def _format(file: File) -> str:
     found = sniff.format_of(file.unpacked_head())
+    if found == sniff.GZIP:  # packed twice
+        return sniff.OTHER
     return sniff.NPZ if found == sniff.ZIP and is_npz(file) else found
 
 

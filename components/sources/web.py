@@ -1,4 +1,4 @@
-"""Files from ``https://`` and ``gs://`` in a cache on disk: fetched once, resumed, checked."""
+"""Files from ``https://`` and buckets in a cache on disk: fetched once, resumed, checked."""
 
 import fcntl
 import hashlib
@@ -20,7 +20,7 @@ import urllib3
 from pyarrow import fs
 from requests.adapters import HTTPAdapter
 
-from components.shared.addresses import redacted
+from components.shared.addresses import BUCKETS, redacted
 from components.shared.errors import StepError, log_line
 from components.shared.storage import write_text
 from components.sources.filesystem import open_filesystem
@@ -220,7 +220,7 @@ def _continue(remote: Remote, partial: Path, version: Version) -> bool:
 
 def open_remote(address: str, patience: float = READ_TIMEOUT) -> Remote:
     """Returns the file of an address; a web server may be silent for ``patience`` seconds."""
-    return _Bucket(address) if address.startswith("gs://") else _Web(address, patience)
+    return _Bucket(address) if address.startswith(BUCKETS) else _Web(address, patience)
 
 
 class _Web:
@@ -269,7 +269,7 @@ class _Web:
 
 
 class _Bucket:
-    """A file on ``gs://``; pyarrow's client has bounded retries of its own."""
+    """A file in a bucket; pyarrow's client has bounded retries of its own."""
 
     def __init__(self, address: str) -> None:
         self.address = address

@@ -28,6 +28,7 @@ from tests.services import program
 
 Array = npt.NDArray[np.uint8]
 Serve = Callable[..., int]
+MakeBucket = Callable[[str], str]  # by name, and returns its address
 
 
 def dataset_digest(output: Path) -> str:
@@ -120,23 +121,52 @@ def serve() -> Iterator[Serve]:
         process.wait(30)
 
 
+@pytest.fixture(params=["gs", "s3"])
+def make_bucket(request: pytest.FixtureRequest) -> MakeBucket:
+    """Makes a bucket of a name, on a server of each kind, and returns its address."""
+    make: MakeBucket = request.getfixturevalue(f"make_{request.param}_bucket")
+    return make
+
+
 @pytest.fixture
-def fake_bucket(
+def make_s3_bucket(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Callable[[str], None]]:
-    """A server that speaks Google Cloud Storage, as gs://; call it with the name of a bucket."""
+) -> Iterator[MakeBucket]:
+    """Runs a server behind s3://, whose buckets are directories."""
+    directory, metadata = tmp_path / "buckets", tmp_path / "metadata"
+    directory.mkdir()
+    metadata.mkdir()
+    credentials = {"ACCESS_KEY_ID": "tests", "SECRET_ACCESS_KEY": "of-tests-alone"}
+    for name, value in credentials.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+        monkeypatch.setenv(f"ROOT_{name}", value)
+    server = (program("versitygw", "versitygw"), "--port", "127.0.0.1:{port}", "--quiet")
+    port = serve(*server, "posix", "--sidecar", metadata, directory)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+
+    def make(bucket: str) -> str:
+        (directory / bucket).mkdir()
+        return f"s3://{bucket}"
+
+    yield make
+
+
+@pytest.fixture
+def make_gs_bucket(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeBucket]:
+    """Runs a server that speaks Google Cloud Storage, behind gs://."""
     named = os.environ.get("FAKE_GCS_SERVER")
     binary = Path(named) if named else program("fake-gcs-server", "fake-gcs-server")
     arguments = ("-scheme", "http", "-host", "127.0.0.1", "-port", "{port}", "-backend", "memory")
     port = serve(binary, *arguments)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
 
-    def make(bucket: str) -> None:
+    def make(bucket: str) -> str:
         import requests
 
         answer = requests.post(
             f"http://127.0.0.1:{port}/storage/v1/b", json={"name": bucket}, timeout=10
         )
         answer.raise_for_status()
+        return f"gs://{bucket}"
 
     yield make

@@ -146,6 +146,13 @@ def _corrupt_gzip(source: Path) -> str:
     return "train-images-idx3-ubyte.gz: damaged gzip"
 
 
+def _packed_twice(source: Path) -> str:
+    path = source / "train-images-idx3-ubyte"
+    path.with_suffix(".gz").write_bytes(gzip.compress(gzip.compress(path.read_bytes())))
+    path.unlink()
+    return "train-images-idx3-ubyte.gz"
+
+
 def _counts_differ(source: Path) -> str:
     (source / "train-labels-idx1-ubyte").write_bytes(encode_idx(np.zeros(39, np.uint8)))
     return "as many images as labels"
@@ -188,6 +195,7 @@ BAD_SOURCES = (
     _cut_short,
     _cut_gzip,
     _corrupt_gzip,
+    _packed_twice,
     _counts_differ,
     _label_outside,
     _wrong_size,

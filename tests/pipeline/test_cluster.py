@@ -206,6 +206,23 @@ def test_secrets_and_the_pull_policy_reach_every_pod(compiled: Compile) -> None:
         assert login.secret_name == "login"
 
 
+def test_the_steps_with_source_or_registry_have_what_opens_s3(compiled: Compile) -> None:
+    pipeline = compiled("--s3-secret", "minio")
+    for step in STEPS:
+        given = {
+            key.env_var: (key.secret_key, secret.secret_name, secret.optional)
+            for secret in pipeline.pod(step).secret_as_env
+            for key in secret.key_to_env
+        }
+        if step in ("train", "summary"):
+            assert not given
+            continue
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            assert given.pop(name) == (name, "minio", False)
+        assert {"AWS_ENDPOINT_URL", "AWS_REGION"} <= given.keys()
+        assert all(found == (name, "minio", True) for name, found in given.items())
+
+
 def test_pods_of_finished_runs_are_removed_where_asked(compiled: Compile) -> None:
     assert not compiled().kubernetes.HasField("pipelineConfig")
     # Those for success and failure win over the third, and an installation has defaults for them.

@@ -23,7 +23,7 @@ from components.shared.predictions import Predictions
 from components.sources.filesystem import open_directory, read
 from tests.conftest import MNIST, Command, Outcomes, publish
 from tests.idx_files import Array, encode_idx, read_mnist
-from tests.ingest.conftest import png, write_parquet
+from tests.ingest.conftest import MakeBucket, png, write_parquet
 
 COUNT = 300
 Night = tuple[Array, Array]
@@ -305,14 +305,14 @@ def test_a_model_that_gives_no_probabilities(tmp_path: Path, model: Path) -> Non
 
 
 def test_from_a_bucket_to_a_bucket(
-    fake_bucket: Callable[[str], None],
+    make_gs_bucket: MakeBucket,
     model: Path,
     evaluation: Path,
     night: Night,
     published: Path,
     tmp_path: Path,
 ) -> None:
-    fake_bucket("team")
+    make_gs_bucket("team")
     publish(model, "gs://team/registry", evaluation)
     (tmp_path / "night").mkdir()
     source = _idx(tmp_path / "night", night)

@@ -67,6 +67,7 @@ def test_a_text_shows_none_of_them(scheme: str, host: str, path: str, secret: st
         "fake://300",
         "gs://bucket/day-?/*.parquet",
         "gs://bucket/{date}/part#1",
+        "s3://bucket/day-?/part#1",
         "https://host:8080/@v/mnist",
     ],
 )

@@ -2,7 +2,6 @@
 
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from components.shared.errors import StepError
 from components.sources.files import check_exists
 from components.sources.filesystem import open_filesystem, write
 from tests.idx_files import write_source
-from tests.ingest.conftest import Serve, digits, read_all
+from tests.ingest.conftest import MakeBucket, Serve, digits, read_all
 
 
 @pytest.fixture
@@ -48,8 +47,8 @@ def test_what_is_made_up_needs_a_number() -> None:
 
 
 def test_a_scheme_that_nobody_reads() -> None:
-    with pytest.raises(StepError, match=r"^s3://bucket: expected a path, or .*gs://"):
-        check_exists("s3://bucket")
+    with pytest.raises(StepError, match=r"^ftp://bucket: expected a path, or .*gs://"):
+        check_exists("ftp://bucket")
 
 
 def test_on_the_web_a_file_or_a_directory_of_idx_files_is_there(
@@ -72,13 +71,14 @@ def test_a_server_that_is_not_there() -> None:
             check_exists(address)
 
 
-def test_in_a_bucket(fake_bucket: Callable[[str], None]) -> None:
-    fake_bucket("digits")
-    filesystem, path = open_filesystem("gs://digits/some/a.csv")
+def test_in_a_bucket(make_bucket: MakeBucket) -> None:
+    bucket = make_bucket("digits")
+    filesystem, path = open_filesystem(f"{bucket}/some/a.csv")
     write(filesystem, path, b"label\n")
     for there in ("", "/some", "/some/", "/some/a.csv", "/some/*.csv", "/some/{date}"):
-        check_exists(f"gs://digits{there}")
-    for missing in ("gs://nobodys/some", "gs://digits/missing", "gs://digits/missing/*.csv"):
+        check_exists(f"{bucket}{there}")
+    nobodys = bucket.replace("digits", "nobodys")
+    for missing in (f"{nobodys}/some", f"{bucket}/missing", f"{bucket}/missing/*.csv"):
         with pytest.raises(StepError, match=f"^{missing.replace('*', '.')}: not found"):
             check_exists(missing)
 
@@ -107,5 +107,5 @@ def test_a_list_may_hold_paths_and_addresses(
 
 
 def test_every_address_of_a_list_is_one_that_can_be_read(tmp_path: Path) -> None:
-    with pytest.raises(StepError, match=r"^s3://bucket: expected a path, or .*gs://"):
-        read_all(Ingest(source=f"{tmp_path},s3://bucket"), tmp_path)
+    with pytest.raises(StepError, match=r"^ftp://bucket: expected a path, or .*gs://"):
+        read_all(Ingest(source=f"{tmp_path},ftp://bucket"), tmp_path)

@@ -21,7 +21,7 @@ from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from components.sources.filesystem import open_directory
 from components.sources.open_source import open_source
-from tests.ingest.conftest import Array, digits, png, read_all
+from tests.ingest.conftest import Array, MakeBucket, digits, png, read_all
 from tests.ingest.test_ingest import read
 
 CLASSES = ("cat", "dog", "eel")
@@ -111,13 +111,13 @@ def test_an_archive_a_split(folder: Path, tmp_path: Path) -> None:
 
 
 def test_folders_in_a_bucket(
-    folder: Path, expected: Dataset, fake_bucket: Callable[[str], None], tmp_path: Path
+    folder: Path, expected: Dataset, make_bucket: MakeBucket, tmp_path: Path
 ) -> None:
     from tests.sources.test_web import _upload
 
-    fake_bucket("animals")
-    _upload(folder, "gs://animals/all")
-    config = Ingest(source="gs://animals/all", validation_size=15)
+    bucket = make_bucket("animals")
+    _upload(folder, f"{bucket}/all")
+    config = Ingest(source=f"{bucket}/all", validation_size=15)
     assert ingest(config, tmp_path / "out").fingerprint == expected.fingerprint
 
 

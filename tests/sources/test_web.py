@@ -6,7 +6,7 @@ import hashlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +23,7 @@ from components.sources import files
 from components.sources.web import ATTEMPTS, Download
 from tests.conftest import TEST, TRAIN, VALIDATION
 from tests.idx_files import write_source
-from tests.ingest.conftest import digits, write_parquet
+from tests.ingest.conftest import MakeBucket, digits, write_parquet
 
 
 @dataclass
@@ -410,14 +410,14 @@ def _upload(directory: Path, address: str) -> None:
 
 
 def test_idx_files_in_a_bucket_are_a_source(
-    fake_bucket: Callable[[str], None], small_source: Path, examples: Path, tmp_path: Path
+    make_bucket: MakeBucket, small_source: Path, examples: Path, tmp_path: Path
 ) -> None:
     from components.shared.manifests import Dataset
 
-    fake_bucket("digits")
-    _upload(small_source, "gs://digits/mnist")
+    bucket = make_bucket("digits")
+    _upload(small_source, f"{bucket}/mnist")
     config = Ingest(
-        source="gs://digits/mnist",
+        source=f"{bucket}/mnist",
         validation_size=VALIDATION,
         shard_size=1_000,
         cache=str(tmp_path / "cache"),
@@ -428,47 +428,48 @@ def test_idx_files_in_a_bucket_are_a_source(
 
 
 def test_parquet_in_a_bucket_is_a_source_and_a_bucket_an_output(
-    fake_bucket: Callable[[str], None], tmp_path: Path
+    make_bucket: MakeBucket, tmp_path: Path
 ) -> None:
     from components.shared.manifests import Dataset
     from components.sources.filesystem import open_directory, read
 
-    fake_bucket("digits")
+    bucket = make_bucket("digits")
     for day in (1, 2, 3):
         path = tmp_path / "local" / f"2026-11-0{day}" / "a.parquet"
         write_parquet(path, *digits(40 * day, seed=day), "png")
-    _upload(tmp_path / "local", "gs://digits/raw")
+    _upload(tmp_path / "local", f"{bucket}/raw")
     local = f"{tmp_path}/local/{{date}}/*.parquet"
     config = Ingest(source=local, span=2, until="2026-11-03", shard_size=50)
     here = ingest(config, tmp_path / "out")
-    config = replace(config, source="gs://digits/raw/{date}/*.parquet")
+    config = replace(config, source=f"{bucket}/raw/{{date}}/*.parquet")
     for _ in range(2):  # the second run replaces what the first wrote
-        there = ingest(config, "gs://digits/datasets/one")
+        there = ingest(config, f"{bucket}/datasets/one")
         assert there.fingerprint == here.fingerprint
-    bucket = open_directory("gs://digits/datasets/one")
-    assert Dataset.parse(read(bucket, "dataset.json"), "dataset.json") == there
+    written = open_directory(f"{bucket}/datasets/one")
+    assert Dataset.parse(read(written, "dataset.json"), "dataset.json") == there
     for split in here.splits.values():
         for shard in split.shards:
-            assert read(bucket, shard.file) == (tmp_path / "out" / shard.file).read_bytes()
+            assert read(written, shard.file) == (tmp_path / "out" / shard.file).read_bytes()
 
 
-def test_a_failed_run_leaves_no_dataset_in_a_bucket(fake_bucket: Callable[[str], None]) -> None:
+def test_a_failed_run_leaves_no_dataset_in_a_bucket(make_bucket: MakeBucket) -> None:
     from components.sources.filesystem import open_directory, write
 
-    fake_bucket("digits")
+    bucket = make_bucket("digits")
     with pytest.raises(StepError, match="nowhere: not found"):
-        ingest(Ingest(source="nowhere"), "gs://digits/datasets/one")
-    bucket = open_directory("gs://digits")
-    assert not bucket.get_file_info("datasets/one/dataset.json").is_file
-    write(bucket, "letters/one.txt", b"Dear")
+        ingest(Ingest(source="nowhere"), f"{bucket}/datasets/one")
+    written = open_directory(bucket)
+    assert not written.get_file_info("datasets/one/dataset.json").is_file
+    write(written, "letters/one.txt", b"Dear")
     with pytest.raises(StepError, match=r"holds files but no dataset\.json"):
-        ingest(Ingest(source="fake://100"), "gs://digits/letters")
+        ingest(Ingest(source="fake://100"), f"{bucket}/letters")
 
 
-def test_a_missing_bucket_is_one_line(fake_bucket: Callable[[str], None], tmp_path: Path) -> None:
+def test_a_missing_bucket_is_one_line(make_bucket: MakeBucket, tmp_path: Path) -> None:
+    missing = make_bucket("digits").replace("digits", "nowhere") + "/*.parquet"
     with pytest.raises(StepError) as caught:
-        ingest(Ingest(source="gs://nowhere/*.parquet"), tmp_path / "out")
-    assert str(caught.value).startswith("gs://nowhere/*.parquet: ")
+        ingest(Ingest(source=missing), tmp_path / "out")
+    assert str(caught.value).startswith(f"{missing}: ")
     assert "\n" not in str(caught.value)
 
 
