@@ -487,6 +487,9 @@ class Run(Notification):
         description="Directory for checkpoints and TensorBoard events that outlives the run, so "
         "that another run goes on from there; empty: inside the run's own directory.",
     )
+    no_push: bool = Field(
+        default=False, description="Train and judge only: a blessed model is not published."
+    )
 
 
 SECRET = {"webhook"}  # parameters that let whoever knows them in, so that no message has them

@@ -42,6 +42,7 @@ def mnist(parameters: dict[str, Any]) -> None:
             model=trained.outputs["model"],
             destination=parameters["destination"],
             model_name=parameters["model_name"],
+            no_push=parameters["no_push"],
             **Evaluate.select(parameters),
         )
         with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712

@@ -16,6 +16,7 @@ def evaluate(
     model_card: dsl.Output[dsl.Markdown],
     destination: str,
     model_name: str,
+    no_push: bool,
     min_precision: float,
     max_regression: float,
     max_share_change: float,
@@ -25,7 +26,7 @@ def evaluate(
     max_latency_ms: float,
     model_timeout: int,
 ) -> bool:
-    """Scores the model on all splits and returns whether it is blessed."""
+    """Scores the model on all splits and returns whether it is to be published."""
     import shutil
     from pathlib import Path
     from tempfile import TemporaryDirectory
@@ -64,4 +65,4 @@ def evaluate(
     classification.log_roc_curve(
         result.roc.false_positive_rate, result.roc.true_positive_rate, result.roc.thresholds
     )
-    return result.blessed
+    return result.blessed and not no_push

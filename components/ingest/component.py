@@ -32,6 +32,7 @@ def ingest(
     no_champion: bool,
 ) -> None:
     """Writes the splits of a source as TFRecord shards, if they fit the champion."""
+    import os
     import shutil
     from pathlib import Path
 
@@ -40,11 +41,13 @@ def ingest(
     from components.ingest.report import FILE
     from components.registry.fit import check_fits_champion
     from components.shared.command_line import exit_on_error
+    from components.shared.environment import EARLIER
 
     given = locals()
     with exit_on_error(step="ingest"):
         config = Ingest.pick(given)
-        dataset = ingest(config, Path(examples.path))
+        earlier = os.environ.get(EARLIER)
+        dataset = ingest(config, Path(examples.path), earlier=Path(earlier) if earlier else None)
         shutil.copy(Path(examples.path) / FILE, statistics.path)
         if not no_champion:
             check_fits_champion(destination, model_name, dataset)

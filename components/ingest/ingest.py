@@ -7,6 +7,7 @@ from typing import Any
 
 from components.config import Ingest
 from components.ingest import report
+from components.ingest.reuse import take
 from components.ingest.shards import SplitsReport, WriteShards
 from components.ingest.statistics import find_anomalies, splits_and_duplicates
 from components.jobs.output import WORK, atomic_output, make_directory
@@ -20,13 +21,19 @@ from components.sources import filesystem
 from components.sources.open_source import open_source
 
 
-def ingest(config: Ingest, output: Path | str, beam_arguments: Sequence[str] = ()) -> Dataset:
+def ingest(
+    config: Ingest,
+    output: Path | str,
+    beam_arguments: Sequence[str] = (),
+    earlier: Path | None = None,
+) -> Dataset:
     """Writes a source's splits as TFRecord shards with their statistics and manifest.
 
     Args:
         config: What to read and how to cut it.
         output: The examples directory, also in a bucket; it appears whole or not at all.
         beam_arguments: Beam's own flags, handed to the runner unchanged.
+        earlier: A dataset on the same disk that is taken where it would come out the same.
 
     Returns:
         The manifest, also in ``output``.
@@ -37,6 +44,12 @@ def ingest(config: Ingest, output: Path | str, beam_arguments: Sequence[str] = (
     previous = _read_previous(config.previous) if config.previous else None
     with atomic_output(str(output), Dataset.FILE) as directory:
         source = open_source(config, make_directory(directory, f"{WORK}/source"))
+        if earlier and not previous:
+            place = Path(directory.base_path)
+            taken = take(earlier, source, config.source, _options(config), place)
+            if taken:
+                _log(taken, "Took")
+                return taken
         plan = Plan.of(source, directory, config)
         reports = run(plan, WriteShards(plan, config), beam_arguments)
         dataset = _dataset(config, plan, reports)
@@ -44,7 +57,7 @@ def ingest(config: Ingest, output: Path | str, beam_arguments: Sequence[str] = (
         dataset = dataset.model_copy(update={"anomalies": found})
         filesystem.write(directory, report.FILE, report.render(dataset, directory).encode())
         filesystem.write(directory, Dataset.FILE, dataset.text.encode())
-    _log(dataset)
+    _log(dataset, "Wrote")
     return dataset
 
 
@@ -86,11 +99,11 @@ def _options(config: Ingest) -> dict[str, Any]:
     }
 
 
-def _log(dataset: Dataset) -> None:
+def _log(dataset: Dataset, what: str) -> None:
     for anomaly in dataset.anomalies:
         log_line(f"Anomaly: {anomaly.split}, {anomaly.kind}: {anomaly.message}")
     log_line(f"Splits: {dataset.splits_from}")
     written = ", ".join(f"{name} {split.records:,}" for name, split in dataset.splits.items())
     rejected = sum(split.rejected for split in dataset.splits.values())
-    message = f"Wrote {written} examples; {rejected:,} rejected"
+    message = f"{what} {written} examples; {rejected:,} rejected"
     report_outcome(Outcome(step="ingest", result="done", message=message))

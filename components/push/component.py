@@ -9,6 +9,7 @@ from components.config import image
 def push(
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
     run_id: str,
     destination: str,
     model_name: str,
@@ -21,10 +22,13 @@ def push(
     from pathlib import Path
 
     from components.config import Push
-    from components.push.push import push
+    from components.push.push import figures, push
     from components.shared.command_line import exit_on_error
 
     given = locals()
     with exit_on_error(step="push"):
         config = Push.pick(given)
-        return push(config, Path(model.path), Path(evaluation.path), run_id)
+        address = push(config, Path(model.path), Path(evaluation.path), run_id)
+        for name, value in figures(config, address).items():
+            metrics.log_metric(name, value)
+    return address

@@ -71,6 +71,14 @@ def push(config: Push, model: Path, evaluation: Path, run_id: str = "") -> str:
     return address
 
 
+def figures(config: Push, address: str) -> dict[str, float]:
+    """Returns a published version's number, size in MiB and latencies in milliseconds, by name."""
+    version = int(address.rpartition("/")[2])
+    found = Registry.open(config.destination, config.model_name).manifest(version).validation
+    latency = {f"latency_ms_of_{n}": ms for n, ms in found.latency_ms.items()}
+    return {"version": version, "model_mib": found.size_bytes / 2**20, **latency}
+
+
 def _compared(judged: Evaluation, registry: Registry, version: int) -> bool:
     """Whether a model was judged beside this version, or without a champion as was asked.
 

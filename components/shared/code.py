@@ -1,5 +1,6 @@
 """Which code this is: the project's version, and the commit it was checked out at."""
 
+import hashlib
 import os
 import subprocess
 from dataclasses import dataclass
@@ -41,6 +42,16 @@ def this_code() -> Code:
         _git("rev-parse", "HEAD"),
         bool(_git("status", "--porcelain", "--untracked-files=no")),
     )
+
+
+def sum_of_code(*packages: str) -> str:
+    """Returns a sha256 over the Python files of some packages of components, in hex."""
+    digest = hashlib.sha256()
+    folders = [ROOT / "components" / package for package in packages]
+    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(ROOT)} {len(path.read_bytes())}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _git(*arguments: str) -> str:

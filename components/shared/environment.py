@@ -15,6 +15,7 @@ OUTCOMES = "RUN_OUTCOMES"  # the directory for the steps' outcomes, on this mach
 RUN_VOLUME = "RUN_VOLUME"  # the mounted volume
 TRAINJOB_SETTINGS = "TRAINJOB_SETTINGS"  # how to train on several nodes, as JSON
 RENDEZVOUS_TOKEN = "RENDEZVOUS_TOKEN"  # by which the workers of one job know each other
+EARLIER = "EARLIER_DATASET"  # one that ingest may take instead of making it again
 FORKABLE = "TENSORFLOW_IS_UNUSED"  # this process has imported TensorFlow, and not used it yet
 WEBHOOK = "SUMMARY_WEBHOOK"  # from a secret: a parameter is there for all to see
 # By these Amazon's own clients find credentials, server and region; not each of them knows all.

@@ -315,6 +315,8 @@ class Model(Manifest):
     commit: str = ""
     dirty: bool = False
     run: str = ""  # that trained it; empty where the runner gave none
+    seconds: float = 0.0  # that its last attempt took, evaluations included
+    steps_per_second: float = 0.0  # of that attempt, without evaluations and compilation
     scores: dict[str, Score]  # of the last evaluation during training, by split
 
     @classmethod

@@ -88,6 +88,8 @@ def _success(last: StepState, first: StepState) -> tuple[State, str]:
             return "not blessed", (
                 f"Run succeeded, but the model is not blessed and not published: {reason}"
             )
+        case "blessed":
+            return "succeeded", f"Run succeeded: {_within(last.outcome)}; not to be published"
         case "alarm":
             return "alarm", f"Run succeeded, but what came in has moved: {reason}"
         case "quiet":

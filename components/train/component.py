@@ -10,6 +10,7 @@ def train(
     examples: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
     logs: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
     checkpoints: str,
     network: str,
     hidden: str,
@@ -59,5 +60,10 @@ def train(
             report_trained(manifest)
     logs.metadata["directory"] = str(directory)
     if manifest:
+        validation = manifest.scores["validation"]
+        metrics.log_metric("validation_loss", validation.loss or 0.0)
+        metrics.log_metric("validation_precision_at_1", validation.precision)
+        metrics.log_metric("seconds", manifest.seconds)
+        metrics.log_metric("steps_per_second", manifest.steps_per_second)
         model.metadata["step"] = manifest.step
         model.metadata["dataset_fingerprint"] = manifest.dataset_fingerprint

@@ -42,6 +42,7 @@ def fit(
     config: Train, cluster: Cluster, dataset: Dataset, examples: Path, output: Path, logs: Path
 ) -> Model | None:
     """Trains the network; see :func:`components.train.train.train_and_evaluate`."""
+    start = time.perf_counter()
     strategy = open_strategy(cluster, config.worker_timeout)
     if config.batch_size % strategy.num_replicas_in_sync:
         raise StepError(
@@ -67,7 +68,9 @@ def fit(
             state.go_back_to_best()
             scores = {}
         scores = scores or evaluate()
-    return _write(config, dataset, state, scores, output, logs)
+    seconds = time.perf_counter() - start
+    took = {"seconds": round(seconds, 3), "steps_per_second": round(train.steps_per_second, 1)}
+    return _write(config, dataset, state, scores, took, output, logs)
 
 
 def _evaluation(dataset: Dataset, examples: Path, state: State, in_memory: bool) -> Evaluate:
@@ -96,6 +99,13 @@ class _Training:
     state: State
     strategy: tf.distribute.Strategy
     checkpoints: Checkpoints
+    paces: list[tuple[int, float]] = dataclasses.field(default_factory=list)  # steps, seconds
+
+    @property
+    def steps_per_second(self) -> float:
+        """Of all blocks but the first, which is compiled; 0 where there were no others."""
+        steps, seconds = zip(*self.paces[1:] or [(0, 1.0)], strict=True)
+        return sum(steps) / sum(seconds)
 
     def run(
         self,
@@ -128,8 +138,9 @@ class _Training:
                 step += taken  # as the state has it; reading that takes time
                 self._check(step, figures)
                 if summaries and evaluate:
-                    seconds = (time.perf_counter() - start) / taken
-                    summaries.status(step, figures, seconds)
+                    seconds = time.perf_counter() - start
+                    self.paces.append((taken, seconds))
+                    summaries.status(step, figures, seconds / taken)
                     if self._due(step, taken):
                         scores = evaluate()
                         if self.config.patience:
@@ -214,6 +225,7 @@ def _write(
     dataset: Dataset,
     state: State,
     scores: dict[str, Score],
+    took: dict[str, float],
     output: Path,
     logs: Path,
 ) -> Model:
@@ -227,6 +239,7 @@ def _write(
         dataset_fingerprint=dataset.fingerprint,
         versions={"python": platform.python_version(), "tensorflow": tf.__version__},
         scores=scores,
+        **took,
     )
     weights, extra = state.answering
     saved_model = output / "saved_model"

@@ -31,6 +31,13 @@ TUTORIAL_OPTION = click.Option(
     + ".",
 )
 
+FRESH_OPTION = click.Option(
+    ["--fresh"],
+    is_flag=True,
+    help="Ingest also where an earlier run has made a dataset of the same source with the same "
+    "options, which is taken otherwise.",
+)
+
 RUN_OPTIONS = [
     click.Option(
         ["--runs"],
@@ -101,7 +108,13 @@ def _groups(pipeline: Pipeline, names: list[str]) -> Iterator[tuple[str, list[st
 
 
 def run_here(
-    pipeline: Pipeline, runs: str, debug: bool, runner: str, images: str, **values: Any
+    pipeline: Pipeline,
+    runs: str,
+    debug: bool,
+    runner: str,
+    images: str,
+    fresh: bool = False,
+    **values: Any,
 ) -> None:
     """Runs a pipeline on this machine, and exits."""
     parameters = build_all(pipeline.parameters, values)
@@ -113,7 +126,7 @@ def run_here(
         with _processes(pipeline, runner) as processes:
             from pipeline.local.run import run  # imports kfp, while processes import for the steps
 
-            sys.exit(run(pipeline, parameters, Path(runs), debug, images, processes))
+            sys.exit(run(pipeline, parameters, Path(runs), debug, images, processes, fresh))
 
 
 def _processes(pipeline: Pipeline, runner: str) -> AbstractContextManager[Processes | None]:

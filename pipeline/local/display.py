@@ -178,7 +178,8 @@ def show_outcome(
     rows = []
     for name in pipeline.step_names:
         if name not in steps:
-            rows.append((name, "", "not run" if failed else f"skipped: {pipeline.skip_reason}"))
+            skipped = "--no-push" if parameters.get("no_push") else pipeline.skip_reason
+            rows.append((name, "", "not run" if failed else f"skipped: {skipped}"))
         else:
             step = steps[name]
             rows.append((name, f"{step.seconds:.1f}", "failed" if step.exit_code else step.result))

@@ -26,6 +26,7 @@ from pipeline.local.record import DRIFT, RunRecord
 
 COLOURS = {
     "published": "green",
+    "blessed": "green",
     "quiet": "green",
     "alarm": "red",
     "failed": "red",

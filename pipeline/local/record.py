@@ -1,5 +1,6 @@
 """The directory of a local run, and what it says of itself: ``run.json``, and a page of it."""
 
+import contextlib
 import datetime
 import os
 from pathlib import Path
@@ -8,10 +9,11 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field, field_validator
 
-from components.shared.code import Code, this_code
+from components.config import Ingest
+from components.shared.code import Code, sum_of_code, this_code
 from components.shared.environment import RUN_INDEX
 from components.shared.errors import StepError
-from components.shared.manifests import Manifest
+from components.shared.manifests import Dataset, Manifest
 from components.shared.outcome import Outcome, Result
 from components.shared.storage import write_text
 from pipeline.pipelines import Pipeline, redacted_parameters
@@ -19,6 +21,7 @@ from pipeline.pipelines import Pipeline, redacted_parameters
 RunResult = Result | Literal["interrupted", "unfinished"]
 
 OUTCOMES_DIRECTORY = "outcomes"  # in a run's directory
+EXAMPLES = Path("ingest", "examples")  # in a run's directory: what ingest wrote
 DRIFT = Path("watch", "drift")  # in a run's directory: what watch wrote
 OUTPUTS = {  # what there is to look at in a run's directory, by name
     "Report of the evaluation": "evaluate/evaluation/report.html",
@@ -51,6 +54,7 @@ class RunRecord(Manifest):
     version: str  # of the code, as commit and dirty are
     commit: str
     dirty: bool
+    ingest_code: str = ""  # sum of the code that makes a dataset of a source
     outcome: RunResult = "unfinished"  # and unfinished still, where it was killed
     steps: dict[str, StepRecord] = Field(default_factory=dict)
     precision: float | None = None  # precision@1 on the test split
@@ -80,6 +84,7 @@ class RunRecord(Manifest):
             version=code.version,
             commit=code.commit,
             dirty=code.dirty,
+            ingest_code=sum_of_code("ingest", "jobs", "sources", "shared"),
         )
         latest = runs / pipeline.latest
         if latest.exists() and not latest.is_symlink():
@@ -95,6 +100,28 @@ class RunRecord(Manifest):
                 f"{runs}: cannot hold a run ({error.strerror}); name another directory with --runs"
             ) from None
         return run
+
+    def earlier_dataset(self, runs: Path) -> str:
+        """Returns where the newest run lies that read such a source like this one; "" for none.
+
+        Whether the source still has the same content is for ingest to see.
+        """
+        found = [
+            path.parent for path in runs.glob(f"*/{self.FILE}") if not path.parent.is_symlink()
+        ]
+        for directory in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+            examples = directory / EXAMPLES
+            if directory.name != self.name and (examples / Dataset.FILE).is_file():
+                with contextlib.suppress(StepError):
+                    other = RunRecord.read(directory)
+                    if other.ingest_code == self.ingest_code and other._reading == self._reading:
+                        return str(examples.resolve())
+        return ""
+
+    @property
+    def _reading(self) -> dict[str, Any]:
+        chosen = Ingest.select(self.parameters)
+        return {name: value for name, value in chosen.items() if name != "cache"}
 
     @property
     def code(self) -> Code:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from components.config import SECRET
+from components.config import SECRET, Ingest
 from components.shared.addresses import redacted_text
-from components.shared.environment import OUTCOMES, RUN_ID, RUN_INDEX, RUN_PAGE
+from components.shared.environment import EARLIER, OUTCOMES, RUN_ID, RUN_INDEX, RUN_PAGE
 from components.shared.outcome import Outcome
 from components.shared.process import sigterm_exits
 from pipeline.local import containers, kfp_patches
@@ -38,6 +38,7 @@ class LocalRun:
     directory: Path
     display: Display
     secrets: list[str]
+    earlier: str = ""  # a dataset that ingest may take
     steps: dict[str, StepRecord] = field(default_factory=dict)
     running: str = ""  # the step
 
@@ -53,6 +54,7 @@ class LocalRun:
             RUN_ID: self.directory.name,
             RUN_PAGE: f"../../{RUN_INDEX}",
             OUTCOMES: str(self.outcomes),
+            EARLIER: self.earlier,
         }
 
     def step(self, command: list[str], execute: Callable[[Show], int]) -> int:
@@ -115,6 +117,7 @@ def run(
     debug: bool,
     images: str,
     processes: Processes | None,
+    fresh: bool,
 ) -> int:
     """Runs a pipeline on this machine.
 
@@ -125,6 +128,8 @@ def run(
         debug: Shows a failed step's traceback.
         images: JSON file of step and image, where there are no processes; empty: those built here.
         processes: What the steps run in; None: their images.
+        fresh: Ingests anew also where an earlier run has such a dataset. Containers, which do not
+            see other runs, always do.
 
     Returns:
         The exit code: 0 where all steps that were to run succeeded, 1 where one failed, 128 and the
@@ -139,6 +144,8 @@ def run(
     display = Display(sys.stdout, parameters.get("max_steps", 0), debug)
     secrets = [parameters[name] for name in SECRET if parameters[name]]
     local = LocalRun(pipeline, runs / record.name, display, secrets)
+    if Ingest in pipeline.steps and processes and not fresh:
+        local.earlier = record.earlier_dataset(runs)
     configured = (
         _in_processes(local, processes) if processes else _in_containers(local, parameters, found)
     )

@@ -28,7 +28,11 @@ def registry(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module", params=[0.5, 1.0], ids=["blessed", "not blessed"])
+@pytest.fixture(
+    scope="module",
+    params=[(0.5, False), (1.0, False), (0.5, True)],
+    ids=["blessed", "not blessed", "not to be published"],
+)
 def outputs(
     request: pytest.FixtureRequest,
     examples: Path,
@@ -39,7 +43,7 @@ def outputs(
     """What the component gives out, for a bound that the model keeps and one that it breaks."""
 
     @dsl.pipeline
-    def gate(min_precision: float) -> bool:
+    def gate(min_precision: float, no_push: bool) -> bool:
         ingested = dsl.importer(artifact_uri=str(examples), artifact_class=dsl.Dataset)
         trained = dsl.importer(artifact_uri=str(model), artifact_class=dsl.Model)
         evaluated = evaluate(
@@ -47,6 +51,7 @@ def outputs(
             model=trained.output,
             destination=str(registry),
             model_name=Push.model_name,
+            no_push=no_push,
             **{**dataclasses.asdict(LENIENT), "min_precision": min_precision},
         )
         return evaluated.outputs["Output"]
@@ -55,20 +60,22 @@ def outputs(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         kfp.local.init(kfp.local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
-        blessed = gate(min_precision=request.param).output
+        min_precision, no_push = request.param
+        published = gate(min_precision=min_precision, no_push=no_push).output
     (executed,) = root.glob("*/evaluate/executor_output.json")
     artifacts = json.loads(executed.read_text())["artifacts"]
     return {
-        "expected": request.param == 0.5,
-        "blessed": blessed,
+        "blessed": min_precision == 0.5,
+        "no_push": no_push,
+        "published": published,
         "directory": executed.parent,
         **{name: found["artifacts"][0] for name, found in artifacts.items()},
     }
 
 
-def test_the_gate_is_the_decision(outputs: Outputs) -> None:
-    assert outputs["blessed"] is outputs["expected"]
-    assert Evaluation.read(outputs["directory"] / "evaluation").blessed is outputs["expected"]
+def test_the_gate_is_the_decision_unless_nothing_is_to_be_published(outputs: Outputs) -> None:
+    assert outputs["published"] is (outputs["blessed"] and not outputs["no_push"])
+    assert Evaluation.read(outputs["directory"] / "evaluation").blessed is outputs["blessed"]
 
 
 def test_the_champion_comes_from_the_registry(outputs: Outputs) -> None:

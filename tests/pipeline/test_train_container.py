@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from components.config import Train
+from components.shared.manifests import Model
 from tests.conftest import ROOT
 
 SETTINGS = {"max_steps": 600, "checkpoint_every": 100, "log_every": 50}
@@ -23,7 +24,7 @@ class Pod:
 
     def __init__(self, directory: Path, examples: Path, volume: Path, run_id: str) -> None:
         self.model = directory / "model"
-        outputs = {name: self._artifact(directory / name) for name in ("model", "logs")}
+        outputs = {name: self._artifact(directory / name) for name in ("model", "logs", "metrics")}
         parameters: dict[str, Any] = {
             name: field.default
             for name, field in Train.__pydantic_fields__.items()  # type: ignore[attr-defined]
@@ -41,6 +42,7 @@ class Pod:
             json.dumps(executor_input) if argument == "{{$}}" else argument
             for argument in container["args"]
         ]
+        self._output = directory / "output.json"
         self.process = subprocess.Popen(
             [*container["command"], *arguments],
             cwd=directory.parent,
@@ -60,7 +62,8 @@ class Pod:
 
     @staticmethod
     def _artifact(path: Path) -> dict:
-        kind = {"schemaTitle": "system.Artifact", "schemaVersion": "0.0.1"}
+        title = "system.Metrics" if path.name == "metrics" else "system.Artifact"
+        kind = {"schemaTitle": title, "schemaVersion": "0.0.1"}
         return {"artifacts": [{"name": path.name, "type": kind, "uri": str(path), "metadata": {}}]}
 
     def finish(self) -> str:
@@ -75,6 +78,12 @@ class Pod:
         with self.process:
             assert any(text in line for line in self.process.stdout), "it ended before"
             os.killpg(self.process.pid, signal.SIGKILL)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What KFP's page shows of it."""
+        artifacts = json.loads(self._output.read_text())["artifacts"]
+        return artifacts["metrics"]["artifacts"][0]["metadata"]
 
     @property
     def weights(self) -> dict[str, str]:
@@ -104,3 +113,12 @@ def test_a_retried_pod_goes_on_and_ends_with_the_same_weights(
     assert f"Going on from {volume}/run-2/train" in printed
     assert "Step 50: " not in printed
     assert retried.weights == whole.weights
+
+    manifest = Model.read(retried.model)
+    assert retried.metrics == {
+        "validation_loss": manifest.scores["validation"].loss,
+        "validation_precision_at_1": manifest.scores["validation"].precision,
+        "seconds": manifest.seconds,
+        "steps_per_second": manifest.steps_per_second,
+    }
+    assert min(retried.metrics.values()) > 0

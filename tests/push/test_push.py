@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from components.config import Push
 from components.push import push as push_module
-from components.push.push import _files
+from components.push.push import _files, figures
 from components.registry.registry import Registry
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
@@ -57,6 +57,9 @@ def test_a_blessed_model_becomes_the_champion_once(
         address=str(directory),
     )
     assert json.loads((destination / "digits" / "champion.json").read_text())["version"] == 1
+    found = figures(Push(destination=str(destination)), str(directory))
+    assert found.keys() == {"version", "model_mib", "latency_ms_of_1", "latency_ms_of_100"}
+    assert found["version"] == 1 and min(found.values()) > 0
     assert tf.saved_model.contains_saved_model(str(directory))
     assert Model.read(directory) == Model.read(model)
     assert Evaluation.read(directory) == Evaluation.read(evaluation)

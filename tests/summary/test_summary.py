@@ -51,6 +51,11 @@ def final(state: str) -> dict[str, Any]:
             "Run succeeded, but the model is not blessed and not published: "
             "test precision@1 0.9030 is below 0.978 (and 1 more)",
         ),
+        (
+            [INGESTED, TRAINED, BLESSED],
+            "succeeded",
+            f"Run succeeded: b{BLESSED.message[1:]}; not to be published",
+        ),
         ([INGESTED, NO_BATCH], "failed", "Run failed: train: the training split has 55 records"),
         ([], "unknown", "Run over, and it is not known how: no step"),
         ([INGESTED], "unknown", "Run over, and it is not known how: ingest succeeded"),

@@ -1,5 +1,6 @@
 """The directory of a run, its page, and the link to the latest."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,28 @@ def test_a_run_says_what_it_is_from_the_start(tmp_path: Path) -> None:
     run = RunRecord.begin(tmp_path / "runs", MNIST, {"max_steps": 7})
     assert RunRecord.read(tmp_path / "runs" / run.name) == run
     assert run.outcome == "unfinished" and run.parameters == {"max_steps": 7}
+
+
+def test_the_newest_run_that_read_such_a_source_so_has_its_dataset(tmp_path: Path) -> None:
+    reading = {"source": "data", "cache": "here", "resize": "8x8"}
+    runs = [RunRecord.begin(tmp_path, MNIST, reading) for _ in range(2)]
+    others = [
+        RunRecord.begin(tmp_path, MNIST, {**reading, "resize": "9x9"}),
+        RunRecord.begin(tmp_path, MNIST, reading).model_copy(update={"ingest_code": "older"}),
+    ]
+    for age, run in enumerate([*runs, *others]):
+        examples = tmp_path / run.name / "ingest/examples"
+        examples.mkdir(parents=True)
+        (examples / "dataset.json").write_text("{}")
+        run.write(tmp_path / run.name)
+        os.utime(tmp_path / run.name, (age, age))
+    unfinished = RunRecord.begin(tmp_path, MNIST, reading)
+    point_latest(tmp_path / others[0].name, MNIST.latest, replace=True)
+    this = RunRecord.begin(tmp_path, MNIST, {**reading, "cache": "there", "max_steps": 3})
+    assert this.earlier_dataset(tmp_path) == str(tmp_path / runs[1].name / "ingest/examples")
+    assert unfinished.ingest_code == this.ingest_code != ""
+    strange = RunRecord.begin(tmp_path, MNIST, {**reading, "source": "elsewhere"})
+    assert strange.earlier_dataset(tmp_path) == ""
 
 
 def test_a_runs_file_has_no_secrets(tmp_path: Path) -> None:
