@@ -1,7 +1,6 @@
 """Runs a step's work on the ranges of a source, on whatever runner of Beam."""
 
 import logging
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,7 +54,6 @@ with quiet_beam():
 # From so many records on, two worker processes make up for the seconds that they take to start.
 WORTH_PROCESSES = 2_000_000
 NAMESPACE = "records"  # of the Beam counters
-TURN = 0.0002  # seconds
 
 
 def run(plan: Plan, work: Work[Report], beam_arguments: Sequence[str]) -> list[Report]:
@@ -103,12 +101,7 @@ class _WorkOnRanges(beam.DoFn):
         self._counters = {name: Metrics.counter(NAMESPACE, name) for name in COUNTS}
 
     def setup(self) -> None:
-        """Prepares the process, once for all of its threads.
-
-        Threads take turns more often than Python's every 5 ms: a model's calls are short in Python,
-        and each would wait so long for the other thread's sums.
-        """
-        sys.setswitchinterval(TURN)
+        """Prepares the process, once for all of its threads."""
         self._error = None
         try:
             self._work = self._shared.acquire(self._prepared)

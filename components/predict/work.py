@@ -1,6 +1,7 @@
 """A worker's work on a range: the model answers, and its answers are written."""
 
 import hashlib
+import sys
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from components.sources.images import Records
 from components.sources.source import Range
 
 LEAST_SURE = 24  # images that are kept
+TURN = 0.0002  # seconds
 NO_SPLIT = "all"  # of files and rejected records: what comes in has no splits
 
 
@@ -43,7 +45,12 @@ class WriteAnswers(Work[AnswersReport]):
         self._texture = champion.texture()
 
     def setup(self) -> None:
-        """Loads the model."""
+        """Loads the model.
+
+        Threads take turns more often than Python's every 5 ms: a model's calls are short in Python,
+        and each would wait so long for the sums of the thread that writes.
+        """
+        sys.setswitchinterval(TURN)
         self._answers = self._champion.load()
 
     def compute(self, part: Range, records: Records) -> npt.NDArray[np.float32]:
