@@ -45,3 +45,9 @@ def test_a_retired_word_is_used_nowhere(word: str) -> None:
     used = re.compile(rf"\b{word}\b")
     files = [path for path in (*DOCS, *CODE) if used.search(path.read_text(encoding="utf-8"))]
     assert not files, f"{word} is called {RETIRED[word]}"
+
+
+def test_one_name_of_a_class_stands_for_one_thing() -> None:
+    names = (re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE) for path in CODE)
+    counts = Counter(name for found in names for name in found)
+    assert [name for name, count in counts.items() if count > 1] == []

@@ -9,8 +9,8 @@ from components.config import Predict
 from components.jobs.output import WORK, atomic_output, make_directory
 from components.jobs.ranges import Plan, first_rejected, total_counts
 from components.jobs.run import run
-from components.predict.champion import Champion
 from components.predict.incoming import is_empty, open_images, which_images
+from components.predict.published import PublishedModel
 from components.predict.work import LEAST_SURE, AnswersReport, WriteAnswers
 from components.shared.addresses import redacted
 from components.shared.errors import log_line
@@ -39,7 +39,7 @@ def predict(
         StepError: There is no such model, the source is unusable or not for this model, or more
             records than allowed are.
     """
-    champion = Champion.find(config)
+    model = PublishedModel.find(config)
     if is_empty(config):
         nothing = f"Nothing new: no images in {which_images(config)}"
         report_outcome(
@@ -52,30 +52,30 @@ def predict(
         images = open_images(
             config,
             make_directory(directory, f"{WORK}/source"),
-            champion.described.image_shape,
-            champion.described.class_names,
+            model.described.image_shape,
+            model.described.class_names,
         )
         plan = Plan.of(images.source, directory, config)
-        reports = run(plan, WriteAnswers(plan, images, champion), beam_arguments)
-        found = _predictions(config, images.source, champion, reports)
-        _write(directory, found, champion)
+        reports = run(plan, WriteAnswers(plan, images, model), beam_arguments)
+        found = _predictions(config, images.source, model, reports)
+        _write(directory, found, model)
     _log(found)
     return found
 
 
 def _predictions(
-    config: Predict, source: Source, champion: Champion, reports: Sequence[AnswersReport]
+    config: Predict, source: Source, model: PublishedModel, reports: Sequence[AnswersReport]
 ) -> Predictions:
     profile = Profile.total([report.profile for report in reports if report.profile])
-    names = champion.described.class_names
+    names = model.described.class_names
     least_sure = [image for report in reports for image in report.least_sure]
     return Predictions(
         source=which_images(config),
         source_fingerprint=source.fingerprint,
         registry=redacted(config.destination),
         model_name=config.model_name,
-        version=champion.version,
-        model_sha256=champion.sha256,
+        version=model.version,
+        model_sha256=model.sha256,
         class_names=list(names),
         metrics=total_counts(reports),
         rejected=first_rejected(reports),
@@ -101,9 +101,9 @@ def _labelled(reports: Sequence[AnswersReport]) -> Labelled | None:
     )
 
 
-def _write(directory: fs.FileSystem, found: Predictions, champion: Champion) -> None:
-    if champion.reference:
-        filesystem.write(directory, Reference.FILE, champion.reference)
+def _write(directory: fs.FileSystem, found: Predictions, model: PublishedModel) -> None:
+    if model.reference:
+        filesystem.write(directory, Reference.FILE, model.reference)
     filesystem.write(directory, Predictions.FILE, found.text.encode())
 
 

@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.predict.champion import Champion
 from components.predict.incoming import Incoming
+from components.predict.published import PublishedModel
 from components.scoring.columns import answer_columns, answers, class_names_metadata, column
 from components.sources.images import Records
 from components.sources.source import Range
@@ -15,7 +15,7 @@ DICTIONARIES = ["source", "class_name", "version"]  # columns of few values
 
 
 def table(
-    champion: Champion,
+    model: PublishedModel,
     images: Incoming,
     part: Range,
     records: Records,
@@ -25,7 +25,7 @@ def table(
     """Returns the rows of a range.
 
     Args:
-        champion: Which model answered.
+        model: Which model answered.
         images: The source.
         part: The range.
         records: What is in it.
@@ -33,15 +33,15 @@ def table(
         labels: The model's class that each image is known to be, ``[n]``; -1 where it is not.
     """
     answered = answers(records.images, probabilities)
-    names = pa.array(champion.described.class_names)
+    names = pa.array(model.described.class_names)
     columns = {
         **_places(images, part, records),
         "label": pa.array(labels.astype(np.int8), mask=labels < 0),
         "class_name": pa.DictionaryArray.from_arrays(answered[0], names),
-        "version": pa.repeat(pa.scalar(champion.version, pa.int32()), len(labels)),
+        "version": pa.repeat(pa.scalar(model.version, pa.int32()), len(labels)),
         **dict(zip((field.name for field in answer_columns(1)), answered, strict=True)),
     }
-    chosen = schema(champion, bool(images.places))
+    chosen = schema(model, bool(images.places))
     return pa.Table.from_arrays([columns[name] for name in chosen.names], schema=chosen)
 
 
@@ -52,9 +52,9 @@ def encode(rows: pa.Table) -> bytes:
     return packed.getvalue().to_pybytes()
 
 
-def schema(champion: Champion, labelled: bool) -> pa.Schema:
+def schema(model: PublishedModel, labelled: bool) -> pa.Schema:
     """Returns the columns; the names of the classes are in the metadata, as a JSON list."""
-    names = champion.described.class_names
+    names = model.described.class_names
     columns = [
         column("source", pa.dictionary(pa.int32(), pa.string()), "the file that the image is in"),
         column("position", pa.int64(), "the image's number in that file, from 0"),

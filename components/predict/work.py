@@ -10,8 +10,8 @@ from pydantic import Field
 
 from components.jobs.ranges import Plan, RangeReport, Work
 from components.predict import rows
-from components.predict.champion import Champion
 from components.predict.incoming import Incoming
+from components.predict.published import PublishedModel
 from components.shared.manifests import Shard
 from components.shared.predictions import LeastSure
 from components.shared.profile import Profile, as_text
@@ -39,10 +39,10 @@ class WriteAnswers(Work[AnswersReport]):
 
     report = AnswersReport
 
-    def __init__(self, plan: Plan, images: Incoming, champion: Champion) -> None:
+    def __init__(self, plan: Plan, images: Incoming, model: PublishedModel) -> None:
         super().__init__(plan)
-        self._images, self._champion = images, champion
-        self._texture = champion.texture()
+        self._images, self._model = images, model
+        self._texture = model.texture()
 
     def setup(self) -> None:
         """Loads the model.
@@ -51,7 +51,7 @@ class WriteAnswers(Work[AnswersReport]):
         and each would wait so long for the sums of the thread that writes.
         """
         sys.setswitchinterval(TURN)
-        self._answers = self._champion.load()
+        self._answers = self._model.load()
 
     def compute(self, part: Range, records: Records) -> npt.NDArray[np.float32]:
         """Returns the probabilities of the classes, float32 ``[n, classes]``."""
@@ -63,7 +63,7 @@ class WriteAnswers(Work[AnswersReport]):
         """Writes the answers, and adds up what they are."""
         unusable = [(NO_SPLIT, record) for record in records.unreadable]
         labels = self._images.labels(records.labels)
-        table = rows.table(self._champion, self._images, part, records, computed, labels)
+        table = rows.table(self._model, self._images, part, records, computed, labels)
         return AnswersReport(
             read=len(records.images) + len(unusable),
             files={NO_SPLIT: self._write(part, table)},

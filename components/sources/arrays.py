@@ -152,7 +152,7 @@ def open_idx(idx: Sequence[File], other_files: Sequence[File], options: ReadOpti
     roles = [_role(file) for file in idx]
     if options.labelled:  # which labels are missing is said before anything is unpacked
         of_role = zip(idx, roles, strict=True)
-        named = [pairing.Named(0, file.name, file.relpath, role) for file, role in of_role]
+        named = [pairing.Candidate(0, file.name, file.relpath, role) for file, role in of_role]
         pairing.match(named, labelled=True)
     else:
         idx = [file for file, role in zip(idx, roles, strict=True) if role == pairing.IMAGES]
@@ -318,7 +318,7 @@ def _opened(
     """
     source = options.config.source
     named = [
-        pairing.Named(place, array.name, array.relpath, array.role)
+        pairing.Candidate(place, array.name, array.relpath, array.role)
         for place, array in enumerate(arrays)
     ]
     if not any(one.role == pairing.IMAGES for one in named):

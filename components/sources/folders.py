@@ -28,7 +28,7 @@ from components.sources.images import StoredImage, UnreadableError
 from components.sources.label_tables import (
     SUFFIXES,
     WEBDATASET,
-    Labelled,
+    PictureLabel,
     Readable,
     find_labels,
 )
@@ -225,7 +225,7 @@ def contents(members: Sequence[Member]) -> Iterator[StoredImage]:
 
 def _opened(members: list[Member], other_files: Sequence[Readable], options: ReadOptions) -> Opened:
     config = options.config
-    said: dict[str, Labelled] = {}
+    said: dict[str, PictureLabel] = {}
     if options.labelled:
         said = find_labels([one.relpath for one in members], other_files, config.label_column)
         without = [one.relpath for one in members if said and one.relpath not in said]

@@ -46,7 +46,7 @@ class Readable(Protocol):
         """Its first bytes."""
 
 
-class Labelled(NamedTuple):
+class PictureLabel(NamedTuple):
     """What is said of a picture."""
 
     label: str
@@ -62,7 +62,7 @@ class Table(NamedTuple):
 
 def find_labels(
     pictures: Sequence[str], other_files: Sequence[Readable], label_column: str
-) -> dict[str, Labelled]:
+) -> dict[str, PictureLabel]:
     """Looks for the labels of pictures in the files beside them.
 
     Args:
@@ -87,12 +87,12 @@ def find_labels(
 
 def _beside(
     pictures: Sequence[str], other_files: Sequence[Readable]
-) -> Iterator[tuple[str, Labelled]]:
+) -> Iterator[tuple[str, PictureLabel]]:
     """WebDataset's: the text of the file that has a picture's name up to its first dot."""
     texts = {_key(f.relpath): f for f in other_files if f.relpath.endswith(WEBDATASET)}
     for path in pictures if texts else ():
         if file := texts.get(_key(path)):
-            yield path, Labelled(file.head().decode("utf-8", "replace").strip(), split_of(path))
+            yield path, PictureLabel(file.head().decode("utf-8", "replace").strip(), split_of(path))
 
 
 def _key(relpath: str) -> str:
@@ -128,7 +128,7 @@ def _read(file: Readable) -> Table | None:
 
 def _of_table(
     table: Table, file: Readable, pictures: Sequence[str], label_column: str
-) -> dict[str, Labelled]:
+) -> dict[str, PictureLabel]:
     """The labels in a table; nothing where it is not one of pictures and labels."""
     header, rows = table
     rows = [[cell.removeprefix("./") for cell in row] for row in rows]
@@ -150,11 +150,11 @@ def _of_table(
     if several := [name for name in names if len(paths[name]) > 1]:
         raise StepError(f"{file.name}: {several[0]} is the name of {len(paths[several[0]])} files")
     at = next((n for n, name in enumerate(header) if name.lower() in _SPLIT_COLUMNS), None)
-    found: dict[str, Labelled] = {}
+    found: dict[str, PictureLabel] = {}
     for row, name, label in zip(rows, names, labels, strict=True):
         (path,) = paths[name]
         split = split_of(path) if at is None else split_of(row[at])
-        if found.setdefault(path, Labelled(label, split)).label != label:
+        if found.setdefault(path, PictureLabel(label, split)).label != label:
             raise StepError(f"{file.name}: {path} has two labels; expected one")
     log_line(f"Labels are those of {file.relpath}, for {len(found):,} pictures")
     return found

@@ -18,7 +18,7 @@ _FORMAT = re.compile(r"idx\d|ubyte|int|npy|npz|gz")
 
 
 @dataclass(frozen=True)
-class Named:
+class Candidate:
     """A file or array of images or of labels."""
 
     place: int  # among those given
@@ -36,7 +36,7 @@ class Pair:
     split: str | None
 
 
-def match(named: Sequence[Named], labelled: bool) -> list[Pair]:
+def match(named: Sequence[Candidate], labelled: bool) -> list[Pair]:
     """Finds the labels to each file of images: the ones whose name has the same other words.
 
     Where there is one file of each, they belong together whatever they are called.
@@ -44,7 +44,9 @@ def match(named: Sequence[Named], labelled: bool) -> list[Pair]:
     Raises:
         StepError: Images have no labels or several, or labels no images.
     """
-    of_key: dict[tuple[str, ...], dict[str, list[Named]]] = defaultdict(lambda: defaultdict(list))
+    of_key: dict[tuple[str, ...], dict[str, list[Candidate]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     for one in named:
         of_key[_key(one.relpath)][one.role].append(one)
     images = [one for one in named if one.role == IMAGES]
@@ -84,12 +86,12 @@ def _key(relpath: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _pair(images: Named, labels: Named | None) -> Pair:
+def _pair(images: Candidate, labels: Candidate | None) -> Pair:
     split = split_of(images.relpath) or (split_of(labels.relpath) if labels else None)
     return Pair(images.place, labels.place if labels else None, split)
 
 
-def _unmatched(found: dict[str, list[Named]], named: Sequence[Named]) -> str:
+def _unmatched(found: dict[str, list[Candidate]], named: Sequence[Candidate]) -> str:
     for role, other in ((IMAGES, LABELS), (LABELS, IMAGES)):
         here = [one.name for one in found[role]]
         if len(here) > 1:
@@ -102,7 +104,7 @@ def _unmatched(found: dict[str, list[Named]], named: Sequence[Named]) -> str:
     raise AssertionError(found)
 
 
-def _counterpart(one: Named) -> str:
+def _counterpart(one: Candidate) -> str:
     """The name that the missing one of a pair should have."""
     name = one.relpath.rpartition("/")[2]
     there, here = ("images", "labels") if one.role == LABELS else ("labels", "images")

@@ -47,7 +47,7 @@ _ALIKE = 8  # files of one suffix; where they are all of one format, the others 
 _DOCUMENTS = {"", ".md", ".txt", ".json", ".html", ".pdf", ".rst", ".py", ".yaml", ".yml", ".lock"}
 
 
-class Named(Protocol):
+class NamedFile(Protocol):
     """A file, wherever it lies."""
 
     @property
@@ -55,7 +55,7 @@ class Named(Protocol):
         """Its path in the directory that the source names."""
 
 
-Some = TypeVar("Some", bound=Named)
+Some = TypeVar("Some", bound=NamedFile)
 
 
 def format_of(head: bytes) -> str:
@@ -130,7 +130,7 @@ def by_format(files: Iterable[Some], format_in: Callable[[Some], str]) -> dict[s
     return {name: sorted(some, key=lambda file: file.relpath) for name, some in found.items()}
 
 
-def log_left_out(other_files: Sequence[Named]) -> None:
+def log_left_out(other_files: Sequence[NamedFile]) -> None:
     """Logs which files hold no images, but for documents, from which nobody expects any."""
     names = [file.relpath for file in other_files]
     names = [name for name in names if PurePath(name).suffix.lower() not in _DOCUMENTS]

@@ -16,7 +16,7 @@ from components.shared.predictions import Reference
 from components.shared.texture import Texture
 
 
-class Champion(NamedTuple):
+class PublishedModel(NamedTuple):
     """A published version; it is sent to every worker, so it holds no model."""
 
     destination: str
@@ -27,7 +27,7 @@ class Champion(NamedTuple):
     reference: bytes  # its reference.json; empty where it has none
 
     @classmethod
-    def find(cls, config: Predict) -> "Champion":
+    def find(cls, config: Predict) -> "PublishedModel":
         """Finds the version that a configuration asks for.
 
         Raises:
