@@ -3,7 +3,6 @@
 Loops are written as TensorFlow's: AutoGraph takes as long to look for Python's as XLA to compile.
 """
 
-import math
 from collections.abc import Callable, Iterable
 
 import tensorflow as tf
@@ -15,27 +14,11 @@ from components.train import model
 from components.train.batches import Block, cut
 from components.train.model import State, Values
 from components.train.networks.network import Network, Tensors, on_gpu
+from components.train.optimizers import learning_rate
 
 Figures = dict[str, tf.Tensor]  # loss, gradient_norm, learning_rate: float32 scalars
 Norm = Callable[[Tensors], tf.Tensor]  # of gradients, float32 scalar
 Steps = Callable[[Block], Figures]  # takes one step a batch; figures of the last
-
-
-def learning_rate(config: Train, step: tf.Tensor) -> tf.Tensor:
-    """Returns the learning rate of a step, float32 scalar.
-
-    Source of the cosine: Loshchilov and Hutter, "SGDR", 2017, without restarts; it begins after
-    the warm-up, of which see Goyal et al., "Accurate, large minibatch SGD", 2017.
-    """
-    warmup, step = config.warmup_steps, tf.cast(step, tf.float32)
-    if config.decay == "none":
-        rate = tf.constant(config.learning_rate)
-    else:
-        progress = (step - warmup) / (config.max_steps - warmup)
-        rate = config.learning_rate * 0.5 * (1 + tf.cos(math.pi * progress))
-    if not warmup:
-        return rate
-    return tf.where(step < warmup, config.learning_rate * (step + 1) / warmup, rate)
 
 
 def compile_steps(

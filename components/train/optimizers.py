@@ -1,10 +1,11 @@
-"""The optimizers, each defined once: what it keeps of a weight from step to step, and its step.
+"""The learning rate of a step, and the optimizers: what each keeps of a weight, and its step.
 
-A step takes the configuration, a weight, its gradient, the values of the slots that the optimizer
-keeps of it, the learning rate and the step's number from 1 on; it returns the new weight and the
-new values of the slots.
+An optimizer's step takes the configuration, a weight, its gradient, the values of the slots that
+the optimizer keeps of it, the learning rate and the step's number from 1 on; it returns the new
+weight and the new values of the slots.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,23 @@ class Optimizer(NamedTuple):
 
     slots: tuple[str, ...]
     step: Step
+
+
+def learning_rate(config: Train, step: tf.Tensor) -> tf.Tensor:
+    """Returns the learning rate of a step, float32 scalar.
+
+    Source of the cosine: Loshchilov and Hutter, "SGDR", 2017, without restarts; it begins after
+    the warm-up, of which see Goyal et al., "Accurate, large minibatch SGD", 2017.
+    """
+    warmup, step = config.warmup_steps, tf.cast(step, tf.float32)
+    if config.decay == "none":
+        rate = tf.constant(config.learning_rate)
+    else:
+        progress = (step - warmup) / (config.max_steps - warmup)
+        rate = config.learning_rate * 0.5 * (1 + tf.cos(math.pi * progress))
+    if not warmup:
+        return rate
+    return tf.where(step < warmup, config.learning_rate * (step + 1) / warmup, rate)
 
 
 def _sgd(

@@ -13,7 +13,7 @@ import tensorflow as tf
 from components.config import Train
 from components.train import loop
 from components.train.batches import Block, lay_out
-from components.train.loop import compile_score, compile_steps, learning_rate
+from components.train.loop import compile_score, compile_steps
 from components.train.model import State
 from components.train.networks import mlp
 from components.train.networks.network import open_network
@@ -191,17 +191,6 @@ json.dump(ends, open(sys.argv[1], "w"))
     subprocess.run([sys.executable, "-c", program, str(result)], cwd=ROOT, check=True)
     ends = json.loads(result.read_text())
     assert ends and all(same and changed for same, changed in ends)
-
-
-def test_learning_rate_falls_along_a_cosine_or_stays() -> None:
-    cosine = Train(max_steps=100, learning_rate=0.5)
-    rates = [float(learning_rate(cosine, tf.constant(step))) for step in (0, 50, 100)]
-    np.testing.assert_allclose(rates, [0.5, 0.25, 0], atol=1e-7)
-    warmed = Train(max_steps=100, warmup_steps=10, learning_rate=0.5)
-    rates = [float(learning_rate(warmed, tf.constant(step))) for step in (0, 4, 9, 10, 55, 100)]
-    np.testing.assert_allclose(rates, [0.05, 0.25, 0.5, 0.5, 0.25, 0], atol=1e-7)
-    constant = Train(max_steps=100, learning_rate=0.5, decay="none")
-    assert float(learning_rate(constant, tf.constant(99))) == 0.5
 
 
 def test_score_counts_every_example_once_the_last_short_batch_too() -> None:

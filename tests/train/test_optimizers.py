@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from components.config import Train
-from components.train.optimizers import open_optimizer
+from components.train.optimizers import learning_rate, open_optimizer
 
 STEPS, RATE = 7, 0.01
 Floats = npt.NDArray[np.float32]
@@ -105,3 +105,14 @@ def test_momentum_without_a_share_keeps_nine_tenths() -> None:
     assert open_optimizer(Train()).slots == ()
     assert open_optimizer(Train(momentum=0.1)).slots == ("velocity",)
     assert open_optimizer(Train(optimizer="adam", momentum=0.1)).slots == ("mean", "square")
+
+
+def test_learning_rate_falls_along_a_cosine_or_stays() -> None:
+    cosine = Train(max_steps=100, learning_rate=0.5)
+    rates = [float(learning_rate(cosine, tf.constant(step))) for step in (0, 50, 100)]
+    np.testing.assert_allclose(rates, [0.5, 0.25, 0], atol=1e-7)
+    warmed = Train(max_steps=100, warmup_steps=10, learning_rate=0.5)
+    rates = [float(learning_rate(warmed, tf.constant(step))) for step in (0, 4, 9, 10, 55, 100)]
+    np.testing.assert_allclose(rates, [0.05, 0.25, 0.5, 0.5, 0.25, 0], atol=1e-7)
+    constant = Train(max_steps=100, learning_rate=0.5, decay="none")
+    assert float(learning_rate(constant, tf.constant(99))) == 0.5
