@@ -15,6 +15,7 @@ BEAM := 2.77.0
 FAKE_GCS_SERVER ?= v1.56.1
 VERSITYGW ?= v1.8.0
 KSERVE ?= v0.15.2
+VERTEX := 2.7.0
 CYCLONEDX := cyclonedx-bom==7.5.0
 
 # What is installed is known by the contents of what was locked, so that clones may share an environment.
@@ -216,7 +217,7 @@ bench-accuracy: $(DEVELOPED) ## Measure accuracy over seeds and draw the curves 
 
 ##@ Install what tests need besides
 
-.PHONY: browser fake-gcs-server versitygw kserve-schema prism flink-job-server podman
+.PHONY: browser fake-gcs-server versitygw kserve-schema vertex-client prism flink-job-server podman
 browser: ## Install headless Chromium, which the tests of pages need (Debian or Ubuntu, as root)
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 \
@@ -232,6 +233,10 @@ kserve-schema: ## Fetch the schema that the KServe manifest is checked against (
 	@mkdir -p build/kserve
 	@module=$$(go mod download -json github.com/kserve/kserve@$(KSERVE) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') \
 		&& install -m 644 "$$module"/config/crd/full/serving.kserve.io_inferenceservices.yaml build/kserve/
+
+vertex-client: $(DEVELOPED) ## Install Vertex AI's client, which a test hands a compiled pipeline to
+	@$(BIN)/uv venv --quiet --clear --python $(PYTHON) build/vertex
+	@VIRTUAL_ENV=build/vertex $(BIN)/uv pip install --quiet "google-cloud-aiplatform[pipelines]==$(VERTEX)"
 
 prism: ## Install Beam's portable runner, which a test of ingest sends its job to (needs go)
 	GOBIN=$(BUILD_BIN) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)

@@ -38,6 +38,11 @@ SHARED = {"summary": "push", "watch": "predict"}  # steps that run in another's 
 class ClusterSettings(Options):
     """What only a cluster needs, compiled into the pipeline."""
 
+    platform: Literal["kubernetes", "vertex"] = Field(
+        default="kubernetes",
+        description="Whose pipelines to compile for: a Kubernetes cluster's, or Vertex AI's, which "
+        "have no volumes, secrets and nodes of their own.",
+    )
     image: str = Field(
         default=IMAGE,
         pattern=r"\{step\}",

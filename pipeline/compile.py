@@ -10,12 +10,23 @@ import yaml
 from kfp import dsl
 from kfp.compiler import Compiler
 
-from components.shared.errors import StepError
+from components.shared.errors import StepError, log_line
 from components.shared.storage import write_text
 from pipeline.cluster import ClusterSettings, compiling_for
 from pipeline.pipelines import Pipeline
 
 ENDINGS = (".yaml", ".yml")
+# Settings that Vertex AI has nothing for: who asks for one would miss what it gives.
+ONLY_KUBERNETES = (
+    "pull_secret",
+    "webhook_secret",
+    "gcs_secret",
+    "s3_secret",
+    "pvc",
+    "nodes",
+    "gpu_node",
+    "ttl",
+)
 UNTIL = "until"  # the parameter that says up to when data is read
 # The backend replaces this by the time a recurring run was due, as 2026-11-25T03:00:00Z, where it
 # is a task's constant input. In a run's parameters it replaces nothing:
@@ -36,8 +47,7 @@ def compile_to(output: str, settings: ClusterSettings, pipeline: Pipeline) -> No
         StepError: The settings do not fit together.
         OSError: The file cannot be written.
     """
-    if settings.nodes > 1 and not settings.pvc:
-        raise StepError(f"{settings.nodes} nodes, but no --pvc that they share; name one")
+    _check(settings)
     # All three, since an installation has defaults for each, and Argo prefers the first two.
     ttl = settings.ttl or None
     config = dsl.PipelineConfig(
@@ -53,8 +63,37 @@ def compile_to(output: str, settings: ClusterSettings, pipeline: Pipeline) -> No
     with compiling_for(settings), TemporaryDirectory() as scratch:
         compiled = Path(scratch) / pipeline.file
         Compiler().compile(decorate(pipeline.function().pipeline_func), str(compiled))
+        if settings.platform == "vertex":
+            package = Package.read(compiled)
+            log_line(
+                f"Left out, as Vertex AI has none of it: {', '.join(package.kubernetes_fields)}"
+            )
+            Package(package.spec, {}).write(compiled)
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         write_text(Path(output), compiled.read_text(encoding="utf-8"))
+
+
+def _check(settings: ClusterSettings) -> None:
+    """Refuses settings that do not fit together.
+
+    Raises:
+        StepError: They do not.
+    """
+    if settings.nodes > 1 and not settings.pvc:
+        raise StepError(f"{settings.nodes} nodes, but no --pvc that they share; name one")
+    if settings.platform == "kubernetes":
+        return
+    for name in ONLY_KUBERNETES:
+        if getattr(settings, name) != getattr(ClusterSettings(), name):
+            raise StepError(
+                f"--{name.replace('_', '-')}: Vertex AI has nothing of the kind; leave it out with "
+                "--platform vertex"
+            )
+    if settings.gpus and settings.gpu_type == ClusterSettings().gpu_type:
+        raise StepError(
+            f"--gpu-type {settings.gpu_type}: a name of Kubernetes', expected Vertex AI's for "
+            "--gpus, such as NVIDIA_TESLA_T4"
+        )
 
 
 @dataclass(frozen=True)
@@ -116,6 +155,13 @@ class Package:
                 f"{resource} {amount}" for resource, amount in amounts.items() if amount
             )
         return {step: amounts for step, amounts in found.items() if amounts}
+
+    @property
+    def kubernetes_fields(self) -> list[str]:
+        """What Kubernetes alone has to know, by the names of KFP's fields."""
+        kubernetes = self.platforms.get("platforms", {}).get("kubernetes", {})
+        executors = kubernetes.get("deploymentSpec", {}).get("executors", {})
+        return sorted({field for executor in executors.values() for field in executor})
 
     def volumes(self, step: str) -> list[str]:
         """Returns the paths at which a step's pod has persistent volumes."""
