@@ -71,7 +71,17 @@ def test_the_readme_names_every_package_to_read() -> None:
     core = re.findall(r"^\| `([\w/.]+\.py)`", first, re.MULTILINE)
     assert len(core) == len(set(core)) <= 25
     assert all((ROOT / path).is_file() for path in core), core
-    named = {str(Path(path).parent) for path in core} | set(re.findall(r"`([\w/]+)`", rest))
+    named = {str(Path(path).parent) for path in core}
+    for where, what in re.findall(r"^\| (`.+?`) \| (.+) \|$", rest, re.MULTILINE):
+        folders = [ROOT / name for name in re.findall(r"`([\w/.]+)`", where)]
+        # A name is of a file in one of the row's folders, or beside one: jobs/output.
+        places = [*folders, *(folder.parent for folder in folders)]
+        for name in re.findall(r"`([\w/]+)`", what):
+            found = [place / name for place in places if (place / f"{name}.py").is_file()]
+            found += [place / name for place in places if (place / name).is_dir()]
+            assert found, f"README.md: {name} is not in {where}"
+            named.add(str(found[0].parent.relative_to(ROOT)))
+        named |= {str(folder.relative_to(ROOT)) for folder in folders}
     packages = [
         str(path.parent.relative_to(ROOT))
         for top in ("components", "pipeline")
