@@ -22,14 +22,15 @@ from components.shared.environment import (
     WEBHOOK,
 )
 from components.shared.errors import StepError
+from pipeline.placement import Toleration, pairs, place, tolerations
 
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
 
-# A Kubernetes resource quantity, and a key=value label of a node.
+# A Kubernetes resource quantity.
 QUANTITY = r"^([1-9]\d*|0\.\d*[1-9])(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
-LABEL = r"^$|^[A-Za-z0-9][\w./-]*=[\w.-]*$"
 SECRETS = "/secrets/gcs"
+SUMMARY_CPU, SUMMARY_MEMORY = "100m", "256Mi"
 READ_BUCKETS = ("ingest", "evaluate", "push", "predict")  # the steps with source or registry
 SHARED = {"summary": "push", "watch": "predict"}  # steps that run in another's image
 
@@ -69,15 +70,28 @@ class ClusterSettings(Options):
     gpu_type: str = Field(
         default="nvidia.com/gpu", description="Kubernetes resource a GPU is asked for by."
     )
-    gpu_node: str = Field(
-        default="",
-        pattern=LABEL,
-        description="Label, key=value, of the nodes to train on with GPUs; empty: any.",
-    )
     shm: str = Field(
         default="2Gi",
         pattern=QUANTITY,
         description="Size of /dev/shm, held in memory, for training with GPUs.",
+    )
+    node_selector: str = Field(
+        default="",
+        description="Labels of the nodes to run on, as [step:]key=value with commas between; "
+        "without a step for all of them.",
+    )
+    toleration: str = Field(
+        default="",
+        description="Taints that pods put up with, as [step:]key[=value][:effect] with commas "
+        "between, such as train:spot:NoSchedule.",
+    )
+    label: str = Field(
+        default="",
+        description="Labels of pods, as [step:]key=value with commas between: a queue's, a cost "
+        "centre's.",
+    )
+    annotation: str = Field(
+        default="", description="Annotations of pods, as [step:]key=value with commas between."
     )
     retries: NonNegativeInt = Field(
         default=2,
@@ -200,6 +214,10 @@ def _configure_task(settings: ClusterSettings, step: str, task: "PipelineTask") 
         cpu, memory = settings.train_cpu, settings.train_memory
     task.set_container_image(image)
     task.set_cpu_request(cpu).set_memory_request(memory).set_memory_limit(memory)
+    if step == "summary":  # which only waits for answers
+        task.set_cpu_request(SUMMARY_CPU).set_memory_request(SUMMARY_MEMORY)
+    # The pod that only looks after others is placed as any step is.
+    place(task, **_placement(settings, "" if training and settings.nodes > 1 else step))
     kubernetes.set_timeout(task, settings.train_timeout if training else settings.timeout)
     kubernetes.set_image_pull_policy(task, settings.pull_policy)
     # Neither of these two is in the backend's cache key: what is reused names the run that made it,
@@ -210,7 +228,7 @@ def _configure_task(settings: ClusterSettings, step: str, task: "PipelineTask") 
         kubernetes.use_field_path_as_env(task, RUN_ID, "metadata.labels['pipeline/runid']")
     if settings.pull_secret:
         kubernetes.set_image_pull_secrets(task, [settings.pull_secret])
-    if settings.gcs_secret:
+    if settings.gcs_secret and step != "summary":
         kubernetes.use_secret_as_volume(task, settings.gcs_secret, mount_path=SECRETS)
         task.set_env_variable("GOOGLE_APPLICATION_CREDENTIALS", f"{SECRETS}/key.json")
     if settings.s3_secret and step in READ_BUCKETS:
@@ -254,17 +272,30 @@ def _configure_training(settings: ClusterSettings, task: "PipelineTask") -> None
         task.set_env_variable(TRAINJOB_SETTINGS, _trainjob_settings(settings))
     elif settings.gpus:
         task.set_accelerator_type(settings.gpu_type).set_accelerator_limit(settings.gpus)
-        kubernetes.add_toleration(
-            task, key=settings.gpu_type, operator="Exists", effect="NoSchedule"
-        )
         kubernetes.empty_dir_mount(task, "shm", "/dev/shm", "Memory", settings.shm)
-        if settings.gpu_node:
-            kubernetes.add_node_selector(task, *settings.gpu_node.split("=", 1))
+
+
+def _placement(settings: ClusterSettings, step: str) -> dict[str, Any]:
+    """Returns where a step's pod may run and what it is marked with, as :func:`place` takes it."""
+    tolerated = tolerations("--toleration", settings.toleration, step)
+    if step == "train" and settings.gpus:
+        tolerated.append(Toleration(settings.gpu_type, "", "NoSchedule"))
+    return {
+        "nodes": pairs("--node-selector", settings.node_selector, step),
+        "tolerated": tolerated,
+        "labels": pairs("--label", settings.label, step),
+        "annotations": pairs("--annotation", settings.annotation, step),
+    }
 
 
 def _trainjob_settings(settings: ClusterSettings) -> str:
-    shared = ("nodes", "pvc", "pvc_path", "gpus", "gpu_type", "gpu_node", "shm")
+    shared = ("nodes", "pvc", "pvc_path", "gpus", "gpu_type", "shm")
+    placement = _placement(settings, "train")
     values = {name: getattr(settings, name) for name in shared} | {
+        "node_selector": placement["nodes"],
+        "tolerations": [taint.as_kubernetes() for taint in placement["tolerated"]],
+        "labels": placement["labels"],
+        "annotations": placement["annotations"],
         "image": image_address(image_name("train", settings.gpus), settings),
         "cpu": settings.train_cpu,
         "memory": settings.train_memory,

@@ -24,7 +24,10 @@ ONLY_KUBERNETES = (
     "s3_secret",
     "pvc",
     "nodes",
-    "gpu_node",
+    "node_selector",
+    "toleration",
+    "label",
+    "annotation",
     "ttl",
 )
 UNTIL = "until"  # the parameter that says up to when data is read

@@ -76,11 +76,13 @@ def digests(tmp_path: Path) -> Path:
 
 def test_every_step_gets_cpu_memory_and_a_timeout(compiled: Compile) -> None:
     pipeline = compiled("--cpu", 2, "--memory", "3Gi", "--train-cpu", 6, "--train-memory", "12Gi")
-    for step in STEPS:
-        cpu, memory = ("6", "12Gi") if step == "train" else ("2", "3Gi")
+    asked = dict.fromkeys(STEPS, ("2", "3Gi"))
+    asked |= {"train": ("6", "12Gi"), "summary": ("100m", "256Mi")}  # which waits for answers
+    for step, (cpu, memory) in asked.items():
         resources = pipeline.container(step).resources
         assert resources.resource_cpu_request == cpu
-        assert resources.resource_memory_request == resources.resource_memory_limit == memory
+        assert resources.resource_memory_request == memory
+        assert resources.resource_memory_limit == ("3Gi" if step == "summary" else memory)
         timeout = 86_400 if step == "train" else 3_600
         assert pipeline.pod(step).active_deadline_seconds == timeout
 
@@ -142,7 +144,8 @@ def test_without_gpus_nothing_asks_for_one(compiled: Compile) -> None:
 
 def test_only_training_gets_gpus_with_shared_memory(compiled: Compile, digests: Path) -> None:
     label = "cloud.google.com/gke-accelerator=nvidia-l4"
-    pipeline = compiled("--gpus", 4, "--gpu-node", label, "--shm", "1Gi", "--images", digests)
+    options = ("--gpus", 4, "--node-selector", f"train:{label}", "--shm", "1Gi")
+    pipeline = compiled(*options, "--images", digests)
     assert pipeline.container("train").image == f"registry/train-gpu{DIGEST}"
     accelerator = pipeline.container("train").resources.accelerator
     assert accelerator.resource_type == "nvidia.com/gpu"
@@ -197,13 +200,14 @@ def test_the_webhook_is_a_secret_of_the_summary_alone(compiled: Compile) -> None
 def test_secrets_and_the_pull_policy_reach_every_pod(compiled: Compile) -> None:
     pipeline = compiled("--gcs-secret", "gcs", "--pull-secret", "login", "--pull-policy", "Always")
     for step in STEPS:
+        assert pipeline.pod(step).image_pull_policy == "Always"
+        (login,) = pipeline.pod(step).image_pull_secret
+        assert login.secret_name == "login"
+    for step in STEPS[:-1]:  # the summary reads no data
         (secret,) = pipeline.pod(step).secret_as_volume
         assert secret.secret_name == "gcs"
         variables = {variable.name: variable.value for variable in pipeline.container(step).env}
         assert variables["GOOGLE_APPLICATION_CREDENTIALS"] == f"{secret.mount_path}/key.json"
-        assert pipeline.pod(step).image_pull_policy == "Always"
-        (login,) = pipeline.pod(step).image_pull_secret
-        assert login.secret_name == "login"
 
 
 def test_the_steps_with_source_or_registry_have_what_opens_s3(compiled: Compile) -> None:
@@ -235,7 +239,6 @@ def test_pods_of_finished_runs_are_removed_where_asked(compiled: Compile) -> Non
     "options",
     [
         ("--memory", "plenty"),
-        ("--gpu-node", "gpu"),
         ("--image", "registry/mnist:1.0"),
         ("--gpus", "-1"),
         ("--timeout", "0"),
@@ -272,3 +275,47 @@ def test_several_nodes_need_a_volume(cli: Cli, tmp_path: Path) -> None:
     output = tmp_path / "pipeline.yaml"
     error = cli("compile", "--output", output, "--nodes", 2, expect=1).stderr
     assert "--pvc" in error and not output.exists()
+
+
+def test_pods_run_where_they_may_and_carry_their_marks(compiled: Compile) -> None:
+    pipeline = compiled(
+        *("--node-selector", "pool=batch,train:pool=spot"),
+        *("--toleration", "train:spot:NoSchedule,dedicated=ml"),
+        *("--label", "team=vision,train:kueue.x-k8s.io/queue-name=nightly"),
+        *("--annotation", "cost-centre=12"),
+    )
+    train, ingest = pipeline.pod("train"), pipeline.pod("ingest")
+    assert dict(train.node_selector.labels) == {"pool": "spot"}
+    assert dict(ingest.node_selector.labels) == {"pool": "batch"}
+    tolerated = [(t.key, t.operator, t.value, t.effect) for t in train.tolerations]
+    everywhere = ("dedicated", "Equal", "ml", "")
+    assert tolerated == [("spot", "Exists", "", "NoSchedule"), everywhere]
+    assert [(t.key, t.operator, t.value, t.effect) for t in ingest.tolerations] == [everywhere]
+    queue = {"kueue.x-k8s.io/queue-name": "nightly"}
+    assert dict(train.pod_metadata.labels) == {"team": "vision"} | queue
+    assert dict(pipeline.pod("summary").pod_metadata.labels) == {"team": "vision"}
+    assert dict(ingest.pod_metadata.annotations) == {"cost-centre": "12"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--node-selector", "gpu"),
+        ("--node-selector", "trian:pool=spot"),
+        ("--label", "=x"),
+        ("--toleration", "trian:spot:NoSchedule"),
+        ("--toleration", "spot:Sometimes"),
+    ],
+)
+def test_a_placement_that_nobody_can_read_is_one_line(
+    cli: Cli, tmp_path: Path, options: tuple
+) -> None:
+    output = tmp_path / "pipeline.yaml"
+    refused = cli("compile", *options, "--output", output, expect=1).stderr
+    assert refused.startswith(f"error: {options[0]} ") and refused.count("\n") == 1
+    assert "expected [step:]key" in refused and len(refused) < 250 and not output.exists()
+
+
+def test_the_summary_sees_no_key_to_data(compiled: Compile) -> None:
+    pod = compiled("--gcs-secret", "gcs", "--s3-secret", "s3").pod("summary")
+    assert not pod.secret_as_volume and not pod.secret_as_env

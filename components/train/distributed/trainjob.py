@@ -45,9 +45,12 @@ class Settings:
     memory: str
     gpus: int
     gpu_type: str
-    gpu_node: str
     shm: str
     timeout: int  # seconds
+    node_selector: dict[str, str]
+    tolerations: list[dict[str, str]]
+    labels: dict[str, str]
+    annotations: dict[str, str]
     commit: str = ""  # that the image was built at, where that is known
 
 
@@ -99,7 +102,9 @@ def manifest(name: str, settings: Settings, arguments: list[str]) -> dict[str, A
 def _job(settings: Settings) -> dict[str, Any]:
     shm = {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": settings.shm}}
     claim = {"name": "workspace", "persistentVolumeClaim": {"claimName": settings.pvc}}
-    pod: dict[str, Any] = {
+    pod = {
+        "nodeSelector": settings.node_selector,
+        "tolerations": settings.tolerations,
         "volumes": [claim, shm],
         "containers": [
             {
@@ -111,14 +116,8 @@ def _job(settings: Settings) -> dict[str, Any]:
             }
         ],
     }
-    if settings.gpus:
-        pod["tolerations"] = [
-            {"key": settings.gpu_type, "operator": "Exists", "effect": "NoSchedule"}
-        ]
-    if settings.gpu_node:
-        key, value = settings.gpu_node.split("=", 1)
-        pod["nodeSelector"] = {key: value}
-    return {"name": JOB, "template": {"spec": {"template": {"spec": pod}}}}
+    marks = {"labels": settings.labels, "annotations": settings.annotations}
+    return {"name": JOB, "template": {"spec": {"template": {"metadata": marks, "spec": pod}}}}
 
 
 def launch(settings: str, training: Train, examples: Path, output: Path, directory: Path) -> Model:
