@@ -118,8 +118,8 @@ sbom: $(DEVELOPED) ## Write the bill of materials of each image to build/sbom, a
 forms: $(INSTALLED) ## Write some digits in every form that ingest reads, to try it: out/forms
 	@$(PYTHON) -m bench.forms out/forms
 
-nights: $(INSTALLED) ## Write six days of digits, one inverted and one empty, to try predict: out/nights
-	@$(PYTHON) -m bench.nights out/nights
+nights: $(INSTALLED) ## Write six days of digits, one changed and one empty: make nights ARGS="--change transposed"
+	@$(PYTHON) -m bench.nights out/nights $(ARGS)
 
 lint: $(DEVELOPED) ## Check style, types and who imports whom
 	@$(BIN)/ruff check .
@@ -181,7 +181,7 @@ test-roots: ## Type the first command on bare Debian machines: make test-roots S
 
 ##@ Measure it
 
-.PHONY: bench-size bench-local bench-imports bench-train bench-evaluate bench-ingest bench-predict bench-drift bench-distributed bench-memory bench-accuracy
+.PHONY: bench-size bench-local bench-imports bench-train bench-evaluate bench-ingest bench-predict bench-drift bench-causes bench-distributed bench-memory bench-accuracy
 bench-size: $(DEVELOPED) ## Count what there is to read, beside its budget: make bench-size BEFORE=REVISION
 	@$(PYTHON) -m bench.size $(if $(BEFORE),--before $(BEFORE)) $(ARGS)
 
@@ -205,6 +205,9 @@ bench-predict: $(DEVELOPED) ## Measure predictions beside Keras and a plain loop
 
 bench-drift: $(DEVELOPED) ## Measure how often watch calls for somebody, with and without a reason
 	@$(PYTHON) -m bench.drift
+
+bench-causes: $(DEVELOPED) ## Count which causes of an alarm are named rightly: make bench-causes ARGS="--draws 10"
+	@$(PYTHON) -m bench.causes $(ARGS)
 
 bench-distributed: $(DEVELOPED) ## Measure one, two and four workers on this machine
 	@$(PYTHON) -m bench.distributed

@@ -1,7 +1,9 @@
 """Prediction: from a source and a published model to what it says of every image."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pyarrow import fs
 
@@ -19,6 +21,7 @@ from components.shared.predictions import Labelled, Predictions, Reference
 from components.shared.profile import Profile
 from components.shared.significance import wilson
 from components.sources import filesystem
+from components.sources.filesystem import DATE, days_until
 from components.sources.source import Source
 
 
@@ -85,7 +88,32 @@ def _predictions(
         labelled=_labelled(reports),
         least_sure=sorted(least_sure, key=lambda image: image.probability)[:LEAST_SURE],
         profile=profile,
+        undone=_undone(reports),
+        options=_options(config),
     )
+
+
+def _options(config: Predict) -> dict[str, Any]:
+    """The options of the command that reads the same images again: a day is named, and not today.
+
+    The cache is a place of this machine, and registry and model are kept anyway.
+    """
+    options = {"source": config.source, **Predict.changed(asdict(config))}
+    if DATE in config.source:
+        options["until"] = str(days_until(config.span, config.until)[1])
+    return {
+        name: redacted(value) if isinstance(value, str) else value
+        for name, value in options.items()
+        if name not in ("destination", "model_name", "cache")
+    }
+
+
+def _undone(reports: Sequence[AnswersReport]) -> dict[str, Profile]:
+    causes: dict[str, list[Profile]] = {}
+    for report in reports:
+        for cause, profile in report.undone.items():
+            causes.setdefault(cause, []).append(profile)
+    return {cause: Profile.total(profiles) for cause, profiles in causes.items()}
 
 
 def _labelled(reports: Sequence[AnswersReport]) -> Labelled | None:

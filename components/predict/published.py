@@ -13,7 +13,6 @@ from components.registry.registry import Registry
 from components.shared.errors import StepError
 from components.shared.manifests import Described, Model
 from components.shared.predictions import Reference
-from components.shared.texture import Texture
 
 
 class PublishedModel(NamedTuple):
@@ -52,10 +51,10 @@ class PublishedModel(NamedTuple):
                 _reference(directory, sha256),
             )
 
-    def texture(self) -> Texture | None:
-        """The textures that the model was trained on; None where its reference has none."""
+    def trained_on(self) -> Reference | None:
+        """What the model was trained on; None where it was published without."""
         name = f"{self.destination}: {Reference.FILE}"
-        return Reference.parse(self.reference, name).texture if self.reference else None
+        return Reference.parse(self.reference, name) if self.reference else None
 
     def load(self) -> Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
         """Loads the version, downloaded for that where it is far.

@@ -12,6 +12,7 @@ from components.jobs.ranges import Plan, RangeReport, Work
 from components.predict import rows
 from components.predict.incoming import Incoming
 from components.predict.published import PublishedModel
+from components.shared.causes import TRIED, TRIED_PIXELS, TRIED_RANGES, attempts
 from components.shared.manifests import Shard
 from components.shared.predictions import LeastSure
 from components.shared.profile import Profile, as_text
@@ -32,6 +33,7 @@ class AnswersReport(RangeReport):
     labelled: int = 0
     correct: int = 0
     least_sure: list[LeastSure] = Field(default_factory=list)
+    undone: dict[str, Profile] = Field(default_factory=dict)
 
 
 class WriteAnswers(Work[AnswersReport]):
@@ -42,7 +44,8 @@ class WriteAnswers(Work[AnswersReport]):
     def __init__(self, plan: Plan, images: Incoming, model: PublishedModel) -> None:
         super().__init__(plan)
         self._images, self._model = images, model
-        self._texture = model.texture()
+        self._reference = model.trained_on()
+        self._every = -(-len(plan.ranges) // TRIED_RANGES)
 
     def setup(self) -> None:
         """Loads the model.
@@ -64,16 +67,36 @@ class WriteAnswers(Work[AnswersReport]):
         unusable = [(NO_SPLIT, record) for record in records.unreadable]
         labels = self._images.labels(records.labels)
         table = rows.table(self._model, self._images, part, records, computed, labels)
+        texture = self._reference.texture if self._reference else None
         return AnswersReport(
             read=len(records.images) + len(unusable),
             files={NO_SPLIT: self._write(part, table)},
             rejected=len(unusable),
             first_rejected=self.write_rejected(part, unusable),
-            profile=Profile.of(records.images, computed, self._texture),
+            profile=Profile.of(records.images, computed, texture),
             labelled=int((labels >= 0).sum()),
             correct=int((labels == table["predicted"].to_numpy()).sum()),
             least_sure=_least_sure(records.images, computed, table),
+            undone=self._undo(part, records.images, computed),
         )
+
+    def _undo(
+        self, part: Range, images: Images, probabilities: npt.NDArray[np.float32]
+    ) -> dict[str, Profile]:
+        """Undoes simple causes of an alarm for some of the images, and has them answered anew."""
+        if not self._reference or not len(images) or part.index % self._every:
+            return {}
+        most = TRIED // min(len(self.plan.ranges), TRIED_RANGES)
+        most = min(most, TRIED_PIXELS // images[0].size)
+        some = slice(None, None, -(-len(images) // most))
+        tried = {}
+        for attempt in attempts(images[some], probabilities[some], self._reference):
+            answers = attempt.probabilities
+            if answers is None:
+                answers = self._answers(attempt.images)
+            profile = Profile.of(attempt.images, answers, self._reference.texture)
+            tried[attempt.cause] = profile.model_copy(update={"samples": []})
+        return tried
 
     def _write(self, part: Range, table: pa.Table) -> Shard:
         data = rows.encode(table)

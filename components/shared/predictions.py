@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, computed_field, model_validator
 
 from components.shared.evaluation import Verdict
 from components.shared.manifests import ClassNames, ImageShape, Manifest, Rejected, Sha256, Shard
@@ -81,10 +81,15 @@ class Predictions(Manifest):
     labelled: Labelled | None  # None where no labels came
     least_sure: list[LeastSure]  # the least sure first
     profile: Profile
+    # Of some of the images, after each simple cause of an alarm is undone: see causes.py.
+    undone: dict[str, Profile] = Field(default_factory=dict)
+    # Of predict, besides registry and model: the source, and what was not the default.
+    options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        _check(self.profile, self.class_names, self.profile.image_shape)
+        for profile in (self.profile, *self.undone.values()):
+            _check(profile, self.class_names, self.profile.image_shape)
         for image in self.least_sure:
             if not is_image(image.image, self.profile.image_shape):
                 raise ValueError("the least sure: no image of that size")
@@ -107,6 +112,27 @@ class DriftFigure(BaseModel):
         return self.value > self.bound and self.value > self.chance
 
 
+class Advice(BaseModel):
+    """A thing to do."""
+
+    text: str
+    command: str = ""
+
+
+class Diagnosis(BaseModel):
+    """What probably happened where there is an alarm, and what to do."""
+
+    cause: str  # empty where nothing simple explains it
+    sentence: str
+    trainable: bool  # whether training on what came in, too, can mend it
+    advice: list[Advice]  # in order
+
+    @property
+    def to_do(self) -> str:
+        """The advice that has a command, in one line."""
+        return "; ".join(f"{one.text}: {one.command}" for one in self.advice if one.command)
+
+
 class Drift(Manifest):
     """``drift.json``: what watch hands on."""
 
@@ -119,8 +145,9 @@ class Drift(Manifest):
     registry: str
     model_name: str
     version: PositiveInt  # of the model
-    retrain: str  # the command that trains anew
+    diagnosis: Diagnosis | None = None  # of an alarm; None also where an earlier release wrote it
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def quiet(self) -> bool:
         """Whether nothing has moved: every rule holds."""

@@ -118,10 +118,7 @@ class Profile(BaseModel):
     @property
     def mean_image(self) -> npt.NDArray[np.float64]:
         """The mean grey value of each cell, 0 to 255, ``[rows, columns]``; of no images, 0."""
-        rows, columns = (np.diff([*_edges(side), side]) for side in self.image_shape)
-        pixels = np.outer(rows, columns) * max(1, self.images)
-        sums: npt.NDArray[np.float64] = np.reshape(self.cell_sum, pixels.shape) / pixels
-        return sums
+        return _mean(np.asarray(self.cell_sum), self.images, self.image_shape)
 
     @property
     def mean_texture(self) -> Textures:
@@ -142,6 +139,19 @@ class Profile(BaseModel):
         """Returns the first images, uint8 ``[n, height, width]``."""
         pixels = b"".join(base64.b64decode(sample) for sample in self.samples)
         return np.frombuffer(pixels, np.uint8).reshape(-1, *self.image_shape)
+
+
+def mean_of_cells(images: Images) -> npt.NDArray[np.float64]:
+    """Returns the mean image of images, as :attr:`Profile.mean_image`."""
+    return _mean(_cells(images), len(images), (images.shape[1], images.shape[2]))
+
+
+def _mean(
+    cells: npt.NDArray[np.int64], images: int, image_shape: ImageShape
+) -> npt.NDArray[np.float64]:
+    rows, columns = (np.diff([*_edges(side), side]) for side in image_shape)
+    pixels = np.outer(rows, columns) * max(1, images)
+    return cells.reshape(pixels.shape) / pixels
 
 
 def _cells(images: Images) -> npt.NDArray[np.int64]:

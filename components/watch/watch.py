@@ -1,17 +1,14 @@
 """Watch: from predictions to the decision whether somebody should look."""
 
-import os
-import shlex
 from pathlib import Path
 
 from components.config import Watch
-from components.shared.command_line import flag
-from components.shared.environment import IN_CLUSTER
 from components.shared.errors import StepError, log_line
 from components.shared.outcome import Outcome, report_outcome
 from components.shared.predictions import Drift, Predictions, Reference
 from components.shared.storage import atomic_directory
 from components.watch import report
+from components.watch.diagnosis import diagnose
 from components.watch.figures import figures, judge
 
 REPORT = report.FILE
@@ -55,15 +52,17 @@ def watch(config: Watch, predictions: Path, output: Path) -> Drift:
 def compare(config: Watch, found: Predictions, reference: Reference) -> Drift:
     """Returns how far what came in lies from what the model was trained on, and the verdicts."""
     moved = figures(config, found.profile, reference)
+    verdicts = judge(moved, found, reference)
+    quiet = all(verdict.passed for verdict in verdicts)
     return Drift(
-        verdicts=judge(moved, found, reference),
+        verdicts=verdicts,
         figures=moved,
         images=found.profile.images,
         source=found.source,
         registry=found.registry,
         model_name=found.model_name,
         version=found.version,
-        retrain=retrain(found, reference),
+        diagnosis=None if quiet else diagnose(config, found, reference),
     )
 
 
@@ -77,36 +76,12 @@ def _check(predictions: Path, found: Predictions, reference: Reference) -> None:
         raise StepError(f"{predictions}: images of another size than the model was trained on")
 
 
-def retrain(found: Predictions, reference: Reference) -> str:
-    """Returns the command that trains the same model anew, with all that its training was given."""
-    given = {
-        "source": reference.source,
-        "destination": found.registry,
-        "model_name": found.model_name,
-        **reference.options,
-    }
-    if os.environ.get(IN_CLUSTER):
-        options = [word for name, value in given.items() for word in ("-p", f"{name}={value}")]
-        return shlex.join(["python", "-m", "pipeline", "submit", *options])
-    # A dollar is make's own before it is the shell's.
-    switches = [_switch(name, value) for name, value in given.items() if isinstance(value, bool)]
-    values = {name: str(value) for name, value in given.items() if not isinstance(value, bool)}
-    values |= {"args": " ".join(switches)} if switches else {}
-    words = [
-        f"{name.upper()}={shlex.quote(text.replace('$', '$$'))}" for name, text in values.items()
-    ]
-    return " ".join(["make local", *words])
-
-
-def _switch(name: str, value: bool) -> str:
-    return flag(name if value else f"no_{name}")
-
-
 def summary(drift: Drift) -> str:
     """Returns the decision and why, in one line."""
+    if not drift.diagnosis:
+        return f"Quiet: all {len(drift.verdicts)} rules hold for {drift.images:,} images"
     failed = [verdict for verdict in drift.verdicts if not verdict.passed]
-    if failed:
-        others = ", ".join(verdict.rule for verdict in failed[1:])
-        also = f" (also {others})" if others else ""
-        return f"Alarm: {drift.source}: {failed[0].reason}{also}; retrain: {drift.retrain}"
-    return f"Quiet: all {len(drift.verdicts)} rules hold for {drift.images:,} images"
+    others = ", ".join(verdict.rule for verdict in failed[1:])
+    also = f" (also {others})" if others else ""
+    probably, moved = drift.diagnosis.sentence, f"{failed[0].reason}{also}"
+    return f"Alarm: {drift.source}: {probably}; {moved}; what to do: {drift.diagnosis.to_do}"

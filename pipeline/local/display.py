@@ -142,16 +142,22 @@ class Display:
         self._console.print(f"[bold red]{name} failed[/]: {escape(error.removeprefix('error: '))}")
         self._console.print(f"Log: {escape(str(log))}", soft_wrap=True)
 
-    def drift(self, result: str, moved: list[str], retrain: str) -> None:
-        """Says whether all is quiet, or what moved and the command that retrains."""
-        if not moved:
+    def drift(self, result: str, drift: Drift) -> None:
+        """Says whether all is quiet, or what probably happened, what moved, and what to do."""
+        if not drift.diagnosis:
             self._console.print(Text(printable(result), style=STYLES["Quiet"]), soft_wrap=True)
             return
-        for number, reason in enumerate(moved):
+        moved = (verdict.reason for verdict in drift.verdicts if not verdict.passed)
+        for number, reason in enumerate((drift.diagnosis.sentence, *moved)):
             margin = f"{'' if number else 'Alarm:':<12} "
             alarm = Text.assemble((margin, STYLES["Alarm"]), (printable(reason), "red"))
             self._console.print(alarm, soft_wrap=True)
-        self.places([("Retrain", printable(retrain), "")])
+        for number, advice in enumerate(drift.diagnosis.advice):
+            name = "" if number else "What to do:"
+            self._console.print(f"{name:<12} {escape(advice.text)}", soft_wrap=True)
+            if advice.command:
+                command = escape(printable(advice.command))
+                self._console.print(f"{'':<12} {command}", style="dim", soft_wrap=True)
 
     def interruption(self, name: str) -> None:
         """Says in which step a run was interrupted."""
@@ -188,9 +194,7 @@ def show_outcome(
         display.failure(failed, steps[failed].result, directory / failed / "log.txt")
         return
     if "watch" in steps:
-        drift = Drift.read(directory / DRIFT)
-        moved = [verdict.reason for verdict in drift.verdicts if not verdict.passed]
-        display.drift(steps["watch"].result, moved, drift.retrain)
+        display.drift(steps["watch"].result, Drift.read(directory / DRIFT))
     display.places(_places(steps, directory, parameters))
 
 

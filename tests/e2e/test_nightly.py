@@ -100,12 +100,12 @@ def test_a_quiet_night_ends_with_one_line_and_where_things_lie(ran: list[Night])
     assert "Alarm" not in printed
 
 
-def test_an_alarm_says_what_moved_and_how_to_train_anew(ran: list[Night]) -> None:
+def test_an_alarm_says_what_happened_what_moved_and_what_to_do(ran: list[Night]) -> None:
     printed, directory = ran[3].printed, ran[3].directory
     end = printed[printed.index("total") :]
     assert "Alarm: " in end and "mean grey values lie" in end
-    assert "2026-11-23: mean grey values lie" in printed
-    assert "make local SOURCE=" in end
+    assert "2026-11-23: probably inverted: with that undone, all 6 rules hold" in printed
+    assert "make predict SOURCE=" in end and "UNTIL=2026-11-23" in end
     assert (directory / "watch/drift/drift.html").is_file()
     assert 'href="watch/drift/drift.html"' in (directory / "index.html").read_text("utf-8")
 
@@ -145,8 +145,8 @@ def test_a_night_that_fails_is_not_the_latest(
 
 
 def test_the_webhook_hears_of_one_alarm(ran: list[Night]) -> None:
-    alarms = [json.dumps(night.heard) for night in ran if "retrain" in json.dumps(night.heard)]
+    alarms = [json.dumps(night.heard) for night in ran if "what to do" in json.dumps(night.heard)]
     assert all(len(night.heard) == 1 for night in ran)
     assert alarms == [json.dumps(ran[3].heard)]
     assert "nothing new" in json.dumps(ran[5].heard)
-    assert "2026-11-23: mean grey values lie" in alarms[0] and "make local" in alarms[0]
+    assert "2026-11-23: probably inverted" in alarms[0] and "make predict" in alarms[0]

@@ -12,7 +12,7 @@ from PIL import Image
 from components.config import Watch
 from components.shared.evaluation import Verdict
 from components.shared.manifests import Rejected
-from components.shared.predictions import Labelled, LeastSure, Predictions, Reference
+from components.shared.predictions import Advice, Labelled, LeastSure, Predictions, Reference
 from components.shared.profile import Profile, as_text
 from components.watch import report
 from components.watch.watch import compare
@@ -48,13 +48,17 @@ def page(
     tmp_path: Path,
     came: Profile | None = None,
     stands: Reference | None = None,
-    retrain: str = "make local",
+    to_do: str = "",
     **changes: object,
 ) -> str:
     """Renders the page of a night as a watch does, by default of one that is quiet."""
     stands = stands or reference()
     found = predictions(came or profile(400, 3), stands, **changes)
-    drift = compare(Watch(), found, stands).model_copy(update={"retrain": retrain})
+    drift = compare(Watch(), found, stands)
+    if drift.diagnosis and to_do:
+        advice = [Advice(text=to_do, command=to_do)]
+        said = drift.diagnosis.model_copy(update={"advice": advice, "sentence": to_do})
+        drift = drift.model_copy(update={"diagnosis": said})
     report.write(tmp_path / report.FILE, drift, found, stands)
     return (tmp_path / report.FILE).read_text(encoding="utf-8")
 
@@ -71,14 +75,14 @@ def test_a_quiet_night_says_so_and_whose_it_is(tmp_path: Path) -> None:
     assert '<b id="headline">400</b>' in found
     assert "nights/tuesday" in found
     assert "Version 7 of letters in <code>gs://team/registry</code>" in found
-    assert 'id="retrain"' not in found and 'id="precision"' not in found
+    assert 'id="diagnosis' not in found and 'id="precision"' not in found
     assert 'id="rejected"' not in found and 'id="unsure"' not in found
 
 
 def test_an_alarm_has_its_reasons_and_the_command(tmp_path: Path) -> None:
-    found = page(tmp_path, inverted(), retrain="make local SOURCE='a b'")
+    found = page(tmp_path, inverted(), to_do="make local SOURCE='a b'")
     assert "✗ Alarm" in found and re.search(r"[2-6] of 6 rules are broken", found)
-    assert '<code id="retrain">make local SOURCE=&#39;a b&#39;</code>' in found
+    assert "<code>make local SOURCE=&#39;a b&#39;</code>" in found
     assert "the mean image lies" in found
     row = found.split('<th scope="row">max_pixel_distance</th>')[1].split("</tr>")[0]
     assert 'class="bad"' in row and "<td>10</td>" in row
@@ -183,7 +187,7 @@ def test_names_of_others_are_seen_and_do_nothing(tmp_path: Path) -> None:
         tmp_path,
         inverted(),
         stands,
-        retrain=FOREIGN,
+        to_do=FOREIGN,
         source=FOREIGN,
         registry=FOREIGN,
         model_name=FOREIGN,

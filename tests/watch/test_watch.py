@@ -18,12 +18,10 @@ from components.shared.manifests import Evaluation, Manifest
 from components.shared.predictions import Drift, Predictions, Reference
 from components.shared.profile import Profile
 from components.shared.storage import sha256_of_directory
-from components.watch.watch import retrain, watch
+from components.watch.watch import watch
 from tests.conftest import MNIST, TEST, VALIDATION, Command, Outcomes
 from tests.idx_files import Array, encode_idx, read_mnist
 from tests.shared.test_manifests import Json, changed
-from tests.watch.test_figures import reference
-from tests.watch.test_report import predictions
 
 NIGHT = 800  # images
 
@@ -60,7 +58,7 @@ def quiet(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_an_alarm_says_what_moved_and_how_to_train_anew(
+def test_an_alarm_says_what_happened_what_moved_and_what_to_do(
     change: str,
     published: Path,
     tmp_path: Path,
@@ -74,11 +72,13 @@ def test_an_alarm_says_what_moved_and_how_to_train_anew(
     assert Drift.read(tmp_path / "watch") == drift
     failed = [verdict.reason for verdict in drift.verdicts if not verdict.passed]
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith(f"Alarm: {drift.source}: {failed[0]}")
-    assert last.endswith(f"; retrain: {drift.retrain}")
+    found = drift.diagnosis
+    assert found
+    assert last.startswith(f"Alarm: {drift.source}: {found.sentence}; {failed[0]}")
+    assert last.endswith(f"; what to do: {found.to_do}")
     reported = outcomes("watch")
     assert reported and (reported.result, reported.message) == ("alarm", last)
-    assert f"DESTINATION={published}" in drift.retrain
+    assert f"DESTINATION={published}" in found.to_do
 
 
 def test_twenty_random_halves_of_the_test_split_are_quiet(
@@ -195,28 +195,6 @@ def test_a_changed_file_gives_a_decision_or_one_line(
             assert Drift.read(tmp_path / "watch") == drift
 
     check()
-
-
-def test_the_command_that_trains_anew_has_what_the_training_was_given(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def command(**changes: object) -> str:
-        stands = reference().model_copy(update={"source": "gs://team/a b", **changes})
-        return retrain(predictions(stands.test, stands), stands)
-
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    here = "make local SOURCE='gs://team/a b' DESTINATION=gs://team/registry MODEL_NAME=letters"
-    assert command() == here
-    assert command(source="a$b").startswith("make local SOURCE='a$$b' ")
-    options = {"class_names": "a,b", "resize": "28x28", "grey": True, "xla": False}
-    assert command(options=options) == (
-        f"{here} CLASS_NAMES=a,b RESIZE=28x28 ARGS='--grey --no-xla'"
-    )
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    assert command(options=options) == (
-        "python -m pipeline submit -p 'source=gs://team/a b' -p destination=gs://team/registry "
-        "-p model_name=letters -p class_names=a,b -p resize=28x28 -p grey=True -p xla=False"
-    )
 
 
 def test_what_ingest_train_and_evaluate_were_given_travels_with_the_model(quiet: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from components.shared.evaluation import Verdict
+from components.shared.predictions import Advice, Diagnosis, Drift
 from pipeline.local.display import Display
 
 
@@ -66,22 +68,34 @@ def test_traceback_is_shown_only_in_debug() -> None:
     assert "ValueError: [red] is no colour here" in show(io.StringIO(), debug=True)
 
 
-def test_an_alarm_says_what_moved_and_the_command_to_copy() -> None:
+def _drift(diagnosis: Diagnosis | None) -> Drift:
+    reasons = ["the ink [of] all", "a class"]
+    verdicts = [Verdict(rule=one, passed=diagnosis is None, reason=one) for one in reasons]
+    return Drift(
+        verdicts=verdicts, figures=[], images=1, source="in", registry="registry",
+        model_name="digits", version=1, diagnosis=diagnosis,
+    )  # fmt: skip
+
+
+def test_an_alarm_says_what_happened_what_moved_and_what_to_do() -> None:
     output = io.StringIO()
-    display = Display(output, 1, debug=False)
-    display.drift(
-        "Alarm: the ink", ["the ink [of] all", "a class"], "make local SOURCE=" + "d" * 90
-    )
+    long = "make predict SOURCE=" + "d" * 90
+    advice = [Advice(text="look"), Advice(text="run [it] again", command=long)]
+    found = Diagnosis(cause="x", sentence="probably [x]", trainable=False, advice=advice)
+    Display(output, 1, debug=False).drift("Alarm: the ink", _drift(found))
     assert output.getvalue().splitlines() == [
-        "Alarm:       the ink [of] all",
+        "Alarm:       probably [x]",
+        "             the ink [of] all",
         "             a class",
-        "Retrain:     make local SOURCE=" + "d" * 90,
+        "What to do:  look",
+        "             run [it] again",
+        f"             {long}",
     ]
 
 
 def test_a_quiet_night_is_its_last_line() -> None:
     output = io.StringIO()
-    Display(output, 1, debug=False).drift("Quiet: all 5 rules hold", [], "")
+    Display(output, 1, debug=False).drift("Quiet: all 5 rules hold", _drift(None))
     assert output.getvalue() == "Quiet: all 5 rules hold\n"
 
 
