@@ -470,6 +470,12 @@ class Notification(Options):
         description="http(s):// address that gets the run's outcome as Slack-compatible JSON; "
         "empty: none.",
     )
+    heartbeat: str = Field(
+        default="",
+        pattern=r"^$|^https?://",
+        description="http(s):// address that is called after a run that succeeded, so that who "
+        "waits for the call notices a run that never was; empty: none.",
+    )
     run_page: str = Field(
         default="",
         pattern=r"^$|^https?://",
@@ -492,7 +498,8 @@ class Run(Notification):
     )
 
 
-SECRET = {"webhook"}  # parameters that let whoever knows them in, so that no message has them
+# Parameters that let whoever knows them in, so that no message has them.
+SECRET = {"webhook", "heartbeat"}
 
 # TensorFlow Mechanics 101's own settings, by the name of the field.
 TUTORIAL = {

@@ -22,6 +22,7 @@ def predict_and_watch(parameters: dict[str, Any]) -> None:
         source=parameters["source"],
         destination=parameters["destination"],
         webhook=parameters["webhook"],
+        heartbeat=parameters["heartbeat"],
     )
     with dsl.ExitHandler(summarized):
         predicted = predict(**Predict.select(parameters))

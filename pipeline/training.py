@@ -24,6 +24,7 @@ def mnist(parameters: dict[str, Any]) -> None:
         source=parameters["source"],
         destination=parameters["destination"],
         webhook=parameters["webhook"],
+        heartbeat=parameters["heartbeat"],
     )
     with dsl.ExitHandler(summarized):
         ingested = ingest(

@@ -14,8 +14,9 @@ def summary(
     source: str,
     destination: str,
     webhook: str,
+    heartbeat: str,
 ) -> None:
-    """Writes how the run ended, and tells the webhook."""
+    """Writes how the run ended, tells the webhook, and calls the heartbeat of a success."""
     import dataclasses
     import os
     from pathlib import Path
@@ -23,12 +24,14 @@ def summary(
     from components.shared.command_line import exit_on_error
     from components.shared.environment import WEBHOOK
     from components.shared.errors import log_line
-    from components.summary.servers import notify
+    from components.summary.servers import beat, notify
     from components.summary.summary import summarize
 
     parameters = {"source": source, "destination": destination}
     final = dataclasses.asdict(status)
     with exit_on_error(step="summary"):
-        line = summarize(final, run_id, run_page, parameters, Path(summary.path))
+        line, succeeded = summarize(final, run_id, run_page, parameters, Path(summary.path))
     if address := webhook or os.environ.get(WEBHOOK):
         log_line(notify(address, line))
+    if heartbeat and succeeded:
+        log_line(beat(heartbeat))

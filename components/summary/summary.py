@@ -21,7 +21,7 @@ BACKEND = {"COMPLETE": "Run succeeded", "SUCCEEDED": "Run succeeded", "FAILED": 
 
 def summarize(
     status: dict[str, Any], run_id: str, page: str, parameters: dict[str, Any], output: Path
-) -> str:
+) -> tuple[str, bool]:
     """Writes how a run ended, and reports it.
 
     Args:
@@ -33,7 +33,7 @@ def summarize(
         output: The JSON file to write.
 
     Returns:
-        One line for people.
+        One line for people, and whether the run is known to have succeeded.
     """
     ended = _ended(status, run_id)
     link = page.replace("{run}", run_id)
@@ -49,7 +49,7 @@ def summarize(
     write_text(output, json.dumps(summary, indent=2) + "\n")
     line = f"{ended.sentence} ({f'run {run_id} {link}'.strip()})"
     report_outcome(Outcome(step="summary", result="done", message=line))
-    return line
+    return line, ended.succeeded
 
 
 def _ended(status: dict[str, Any], run_id: str) -> RunSummary:

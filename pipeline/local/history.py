@@ -8,6 +8,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ from components.shared.command_line import Place, exit_on_error
 from components.shared.errors import StepError, printable
 from components.shared.manifests import SPLITS, Dataset, Evaluation
 from components.shared.storage import write_text
+from pipeline.local.newest import Within, newest
 from pipeline.local.record import DRIFT, RunRecord
+from pipeline.pipelines import PIPELINES
+from pipeline.remote.options import connection_options, pipeline_option
 
 COLOURS = {
     "published": "green",
@@ -103,11 +107,30 @@ class _Run:
     default="",
     help="File to write all settings and figures to, a line a run; - is the terminal.",
 )
-def runs(names: tuple[str, ...], runs: str, sort: str, output: str) -> None:
+@click.option(
+    "--newest-within",
+    type=Within(),
+    help="Say only whether a run of --pipeline that began within this time, as 26h, did its work: "
+    "exit code 1 where none did. With --host on a cluster, else on this machine.",
+)
+@pipeline_option
+@connection_options
+def runs(
+    names: tuple[str, ...],
+    runs: str,
+    sort: str,
+    output: str,
+    newest_within: timedelta | None,
+    pipeline: str,
+    **values: Any,
+) -> None:
     """List the runs on this machine, or compare some: NAMES are runs, or the ends of their names,
     or latest.
     """  # noqa: D205
     with exit_on_error():
+        if newest_within:
+            click.echo(newest(PIPELINES[pipeline], newest_within, Path(runs), values))
+            return
         if len(names) == 1:
             raise click.UsageError("expected no name, which lists all runs, or several to compare.")
         found = _named(Path(runs), names) if names else _sorted(_read(Path(runs)), sort)

@@ -78,6 +78,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
 
+    def do_GET(self) -> None:
+        self.server.received.append({})
+        self.send_response(self.server.answers[-1])
+        self.end_headers()
+
     def log_message(self, *_: object) -> None:
         pass
 

@@ -93,6 +93,7 @@ def run(directory: Path, webhook: Webhook, state: str = "RUNNING", run_page: str
         source="gs://bucket/mnist",
         destination="gs://bucket/registry",
         webhook=webhook.address,
+        heartbeat="",
     )
     (message,) = webhook.received
     assert json.loads((directory / "summary").read_text())["run"] == RUN
@@ -201,6 +202,7 @@ def test_the_webhook_may_be_a_secret_in_the_environment(
         status=PipelineTaskFinalStatus("FAILED", "mnist-x7k2p", "exit-handler-1", None, None),
         summary=SimpleNamespace(path=str(tmp_path / "summary")),
         **{"run_id": RUN, "run_page": "", "source": "data", "destination": "", "webhook": ""},
+        heartbeat="",
     )
     assert webhook.received == [{"text": f"Run terminated during train (run {RUN})"}]
 
@@ -266,3 +268,20 @@ def test_an_answer_without_end_is_none(
     monkeypatch.setattr(servers, "LARGEST", 1_000)
     cluster.workflow = workflow("published")
     assert "the answer has more than 1,000 bytes" in run(tmp_path, webhook)
+
+
+@pytest.mark.parametrize(
+    ("name", "beats"),
+    [("quiet", 1), ("alarm", 1), ("not-blessed", 1), ("nothing-new", 1), ("failed", 0), ("oom", 0)],
+)
+def test_a_heartbeat_is_called_after_a_success_and_else_it_is_missing(
+    cluster: FakeCluster, webhook: Webhook, tmp_path: Path, name: str, beats: int
+) -> None:
+    cluster.workflow = workflow(name)
+    summary.python_func(
+        status=PipelineTaskFinalStatus("RUNNING", "predict-x7k2p", "exit-handler-1", None, None),
+        summary=SimpleNamespace(path=str(tmp_path / "summary")),
+        **{"run_id": RUN, "run_page": "", "source": "data", "destination": "", "webhook": ""},
+        heartbeat=webhook.address,
+    )
+    assert len(webhook.received) == beats

@@ -92,7 +92,7 @@ def test_the_sentence_says_what_came_of_the_run(
     monkeypatch.setenv(OUTCOMES, str(tmp_path))
     for outcome in outcomes:
         report_outcome(outcome)
-    line = summarize(final("FAILED"), "run-1", "", {"source": "data"}, tmp_path / "summary")
+    line, _ = summarize(final("FAILED"), "run-1", "", {"source": "data"}, tmp_path / "summary")
     assert line == f"{sentence} (run run-1)"
     assert capsys.readouterr().out.splitlines()[-1] == line
     summary = json.loads((tmp_path / "summary").read_text())
@@ -121,7 +121,7 @@ def test_where_the_steps_cannot_be_known_it_says_what_it_knows(
     monkeypatch.delenv(OUTCOMES, raising=False)
     monkeypatch.delenv(IN_CLUSTER, raising=False)
     page = "https://kfp.example/#/runs/details/{run}"
-    line = summarize(final(state), "run-1", page, {}, tmp_path / "summary")
+    line, _ = summarize(final(state), "run-1", page, {}, tmp_path / "summary")
     assert line.startswith(sentence)
     assert line.endswith(" (run run-1 https://kfp.example/#/runs/details/run-1)")
 

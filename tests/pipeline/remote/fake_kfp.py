@@ -143,6 +143,10 @@ class FakeKfp:
         return {name: found[start:end], **more}
 
     def _runs_of(self, query: dict[str, str]) -> list[dict]:
+        if experiment := query.get("experiment_id"):
+            assert query["sort_by"] == "created_at desc"
+            found = [r for r in self.runs if r.get("experiment_id") == experiment]
+            return sorted(found, key=lambda run: str(run["created_at"]), reverse=True)
         (predicate,) = json.loads(query["filter"])["predicates"]
         assert predicate["operation"] == "EQUALS"
         return [r for r in self.runs if r.get(predicate["key"]) == predicate["stringValue"]]
