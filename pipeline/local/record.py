@@ -16,7 +16,7 @@ from components.shared.errors import StepError
 from components.shared.manifests import Dataset, Manifest
 from components.shared.outcome import Outcome, Result
 from components.shared.storage import write_text
-from pipeline.pipelines import Pipeline, redacted_parameters
+from pipeline.pipelines import PIPELINES, Pipeline, redacted_parameters
 
 RunResult = Result | Literal["interrupted", "unfinished"]
 
@@ -154,16 +154,43 @@ def write_page(directory: Path, run: RunRecord) -> None:
         pages,  # jinja2's import is for whoever runs, and not for who lists
     )
 
+    changed, defaults = _parameters(run)
     page = pages.render(
         "pipeline.local",
         "run.html.j2",
         run=run,
+        changed=changed,
+        defaults=defaults,
+        before=_run_before(directory, run),
         made={name: path for name, path in OUTPUTS.items() if (directory / path).exists()},
         logs={step: f"{step}/log.txt" for step in run.steps},
         version=_link(directory, run.published),
         directory=directory,
     )
     write_text(directory / RUN_INDEX, page)
+
+
+def _pipeline(run: RunRecord) -> Pipeline:
+    return next(one for one in PIPELINES.values() if run.name.startswith(f"{one.name}-"))
+
+
+def _parameters(run: RunRecord) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Returns the parameters that are not the defaults, and the others by step."""
+    changed: dict[str, Any] = {}
+    defaults: dict[str, dict[str, Any]] = {}
+    left = dict(run.parameters)
+    for config in _pipeline(run).parameters:
+        changed |= config.changed(left)
+        own = {name: left.pop(name) for name in config.select(left)}
+        defaults[config.__name__.lower()] = {n: v for n, v in own.items() if n not in changed}
+    return changed | left, {step: values for step, values in defaults.items() if values}
+
+
+def _run_before(directory: Path, run: RunRecord) -> str:
+    """Returns the name of the run of the same pipeline before this one; empty where none is."""
+    pattern = f"{_pipeline(run).name}-*/{RunRecord.FILE}"
+    names = (path.parent.name for path in directory.parent.glob(pattern))
+    return max((name for name in names if name < run.name), default="")
 
 
 def _link(directory: Path, published: str) -> str:

@@ -1,13 +1,14 @@
 """The directory of a run, its page, and the link to the latest."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from components.shared.errors import StepError
 from pipeline.local.record import RunRecord, StepRecord, point_latest, write_page
-from pipeline.pipelines import MNIST
+from pipeline.pipelines import MNIST, PREDICT
 
 
 def test_a_run_says_what_it_is_from_the_start(tmp_path: Path) -> None:
@@ -91,3 +92,28 @@ def test_page_leads_to_the_version_where_that_is_on_disk(tmp_path: Path) -> None
         written = (directory / "index.html").read_text(encoding="utf-8")
         assert f"<code>{published}</code>" in written
         assert ('href="../../the%20registry/digits/3/"' in written) is link
+
+
+def test_page_says_first_what_was_changed_from_the_defaults(tmp_path: Path) -> None:
+    given = {"source": "data/mnist", "max_steps": 7, "seed": 0, "learning_rate": 0.5}
+    run = RunRecord.begin(tmp_path, MNIST, given)
+    write_page(tmp_path / run.name, run)
+    written = (tmp_path / run.name / "index.html").read_text(encoding="utf-8")
+    changed, *folded = written.split('id="parameters-title"')[1].split("<details>")
+    assert re.findall("<dt>(.*?)</dt>", changed) == ["max_steps"]
+    assert [re.findall("<dt>(.*?)</dt>", part) for part in folded] == [
+        ["source"],
+        ["seed", "learning_rate"],
+    ]
+    assert "train: 2 as by default" in folded[1]
+
+
+def test_page_names_the_run_before_of_the_same_pipeline(tmp_path: Path) -> None:
+    other = RunRecord.begin(tmp_path, PREDICT, {})
+    first, second = (RunRecord.begin(tmp_path, MNIST, {}) for _ in range(2))
+    for run in (first, second):
+        write_page(tmp_path / run.name, run)
+    pages = [(tmp_path / run.name / "index.html").read_text() for run in (first, second)]
+    assert "python -m pipeline runs" not in pages[0]
+    assert f"python -m pipeline runs {first.name} {second.name}" in pages[1]
+    assert other.name not in pages[1]
