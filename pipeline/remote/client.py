@@ -14,6 +14,7 @@ from typing import Any
 import kfp
 import kfp_server_api
 import urllib3
+from kfp.client import ServiceAccountTokenVolumeCredentials
 
 from components.shared.addresses import redacted
 from components.shared.errors import StepError
@@ -38,6 +39,7 @@ class Connection:
 
     host: str
     token: str = ""  # bearer token
+    token_file: str = ""  # that holds it, read anew for every request: a cluster replaces it
     cookies: str = ""
     namespace: str = ""  # of a multi-user installation
 
@@ -57,6 +59,7 @@ class Connection:
             return kfp.Client(
                 host=self.host,
                 existing_token=self.token or None,
+                credentials=self._credentials(),
                 cookies=self.cookies or None,
                 namespace=self.namespace or "kubeflow",  # kfp's own default: none
             )
@@ -66,13 +69,18 @@ class Connection:
         with self.api() as api:
             kfp_server_api.HealthzServiceApi(api).healthz_service_get_healthz()
 
+    def _credentials(self) -> ServiceAccountTokenVolumeCredentials | None:
+        return ServiceAccountTokenVolumeCredentials(self.token_file) if self.token_file else None
+
     def api(self) -> kfp_server_api.ApiClient:
         """Returns the API itself, for what ``kfp.Client`` has no method for."""
         configuration = kfp_server_api.Configuration(host=self.host)
         configuration.retries = False
-        if self.token:
+        if self.token or self.token_file:
             configuration.api_key["authorization"] = self.token
             configuration.api_key_prefix["authorization"] = "Bearer"
+        if credentials := self._credentials():
+            configuration.refresh_api_key_hook = credentials.refresh_api_key_hook
         return kfp_server_api.ApiClient(configuration, cookie=self.cookies or None)
 
 
@@ -89,7 +97,7 @@ def api_errors_as_step_error(host: str) -> Iterator[None]:
         return str(text).replace(host, server)
 
     advice = {
-        401: "it does not know you; give --token or --cookies",
+        401: "it does not know you; give --token, --token-file or --cookies",
         403: "you may not do that; give the right --namespace, or ask for the right",
         404: "no such thing there; check that --host is Kubeflow Pipelines 2.0 or later",
     }

@@ -16,7 +16,7 @@ from pipeline.pipelines import MNIST, PIPELINES, Pipeline, redacted_parameters
 if TYPE_CHECKING:
     from pipeline.remote.client import Connection, Request
 
-CONNECTION = ("host", "token", "cookies", "namespace")
+CONNECTION = ("host", "token", "token_file", "cookies", "namespace")
 REQUEST = ("parameters", "experiment", "name", "service_account")
 ENDPOINT = "KF_PIPELINES_ENDPOINT"
 
@@ -136,6 +136,15 @@ connection_options = _all_of(
         help="Bearer token to sign in.",
     ),
     click.option(
+        "--token-file",
+        default=None,
+        envvar="KFP_TOKEN_FILE",
+        show_envvar=True,
+        type=click.Path(exists=True, dir_okay=False),
+        help="File with the bearer token, read for every request, so that waiting outlives a "
+        "token that a cluster replaces; for it, --token is left out.",
+    ),
+    click.option(
         "--cookies",
         default="",
         envvar="KFP_COOKIES",
@@ -217,7 +226,7 @@ def read_connection(values: dict[str, Any]) -> "Connection":
     from pipeline.remote.client import Connection
 
     context = click.get_current_context()
-    settings = {name: values[name] for name in CONNECTION}
+    settings = {name: values[name] or "" for name in CONNECTION}
     # 'schedule --host … list' says it before the subcommand, 'schedule list --host …' behind.
     group = context.parent.params if context.parent else {}
     for name in settings.keys() & group.keys():

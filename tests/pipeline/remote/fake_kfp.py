@@ -49,6 +49,7 @@ class FakeKfp:
     workflow: dict = field(default_factory=dict)  # of the run, as version 1 of the API shows it
     logs: dict[str, str] = field(default_factory=dict)  # by pod
     looks: int = 0
+    on_look: Callable[[int], None] = lambda look: None  # called with the number of a look at a run
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
         """Returns the answer to a request, in JSON."""
@@ -99,6 +100,7 @@ class FakeKfp:
 
     def _run(self, run_id: str) -> dict:
         self.looks += 1
+        self.on_look(self.looks)
         if self.looks in self.fail_looks:
             raise RefusedError(503, "upstream connect error")
         states = self.states[min(self.looks, len(self.states)) - 1] if self.states else {}

@@ -223,6 +223,25 @@ def test_the_token_is_sent(kfp_server: FakeKfp, cli: Cli) -> None:
     kfp_server.token = "let-me-in"
     assert "--token" in cli("submit", "--host", kfp_server.url, expect=1).stderr
     cli("submit", "--host", kfp_server.url, "--token", "let-me-in")
+
+
+def test_a_token_that_is_replaced_while_waiting_is_read_anew(
+    kfp_server: FakeKfp, cli: Cli, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("of-an-hour-ago")
+    kfp_server.token = "of-an-hour-ago"
+    kfp_server.states = [{"ingest": "RUNNING"}] * 3 + [{"ingest": "SUCCEEDED"}]
+
+    def replace(look: int) -> None:
+        if look == 2:  # as a cluster does with a projected token, while the run goes on
+            kfp_server.token = "of-now"
+            file.write_text("of-now")
+
+    kfp_server.on_look = replace
+    options = ("--host", kfp_server.url, "--wait", "--poll", 0.05, "--token-file", file)
+    assert "Run succeeded" in cli("submit", *options).output
+    assert kfp_server.looks > 2
     assert len(kfp_server.runs) == 1
 
 
