@@ -14,7 +14,8 @@ BUILD_BIN := $(CURDIR)/build/bin
 BEAM := 2.77.0
 FAKE_GCS_SERVER ?= v1.56.1
 VERSITYGW ?= v1.8.0
-KSERVE ?= v0.15.2
+SEAWEEDFS ?= v0.0.0-20261109003541-7506e5f91cd6
+KSERVE ?= v0.20.0
 VERTEX := 2.7.0
 CYCLONEDX := cyclonedx-bom==7.5.0
 
@@ -39,6 +40,7 @@ KNOWN_images := REGISTRY TAG STEPS IMAGES ENGINE BASE_IMAGE
 KNOWN_test-containers := BASE_IMAGE
 KNOWN_fake-gcs-server := FAKE_GCS_SERVER
 KNOWN_versitygw := VERSITYGW
+KNOWN_seaweedfs := SEAWEEDFS
 KNOWN_kserve-schema := KSERVE
 KNOWN_bench-train := PEERS
 KNOWN_bench-size := BEFORE
@@ -151,7 +153,7 @@ development: $(DEVELOPED) ## Install what tests, lints and --export need beside 
 
 ##@ Prove it at length
 
-.PHONY: fuzz test-kills test-evaluate-kills kill-push kill-jobs test-cluster-faults test-containers test-install test-roots
+.PHONY: fuzz test-kills test-evaluate-kills kill-push test-seaweedfs kill-jobs test-cluster-faults test-containers test-install test-roots
 fuzz: $(DEVELOPED) ## Draw many inputs for readers, manifests, addresses and routes: make fuzz FUZZ=10000
 	@FUZZ=$(FUZZ) $(PYTHON) -m pytest -n auto --maxprocesses 4 -m fuzz $(TESTS)
 
@@ -163,6 +165,9 @@ test-evaluate-kills: $(DEVELOPED) ## Kill evaluate at twenty random moments
 
 kill-push: $(DEVELOPED) ## Kill a push at thirty random moments, on disk and in a bucket
 	KILLS=30 $(PYTHON) -m pytest tests/registry/conformance/test_kill.py tests/registry/conformance/test_removal.py -k "random_moments or any_moment" -s
+
+test-seaweedfs: $(DEVELOPED) ## Run the tests of a registry on s3:// on SeaweedFS, Kubeflow's own store, with thirty kills
+	S3_SERVER=seaweedfs KILLS=30 $(PYTHON) -m pytest tests/registry -k s3
 
 kill-jobs: $(DEVELOPED) ## Kill an ingest and a predict at twenty random moments
 	KILLS=20 $(PYTHON) -m pytest tests/jobs/test_kill.py -s
@@ -220,7 +225,7 @@ bench-accuracy: $(DEVELOPED) ## Measure accuracy over seeds and draw the curves 
 
 ##@ Install what tests need besides
 
-.PHONY: browser fake-gcs-server versitygw kserve-schema vertex-client prism flink-job-server podman
+.PHONY: browser fake-gcs-server versitygw seaweedfs kserve-schema vertex-client prism flink-job-server podman
 browser: ## Install headless Chromium, which the tests of pages need (Debian or Ubuntu, as root)
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 \
@@ -228,6 +233,11 @@ browser: ## Install headless Chromium, which the tests of pages need (Debian or 
 
 fake-gcs-server: ## Install the storage server that tests of gs:// talk to (needs go)
 	GOBIN=$(BUILD_BIN) go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_SERVER)
+
+seaweedfs: ## Build the server of make test-seaweedfs (needs go, and some eight minutes on two cores)
+	@mkdir -p $(BUILD_BIN)
+	@module=$$(go mod download -json github.com/seaweedfs/seaweedfs@$(SEAWEEDFS) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') \
+		&& go build -C "$$module" -o $(BUILD_BIN)/weed ./weed
 
 versitygw: ## Install the storage server that tests of s3:// talk to (needs go)
 	GOBIN=$(BUILD_BIN) go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW)

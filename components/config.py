@@ -342,7 +342,8 @@ class Push(Options):
 
     destination: str = Field(
         default="registry",
-        description="Registry the model is published to: a directory, or gs://bucket/prefix.",
+        description="Registry the model is published to: a directory, or gs://bucket/prefix or "
+        "s3://bucket/prefix.",
     )
     model_name: str = Field(
         default="digits",

@@ -14,12 +14,12 @@ lock() { # NAME OPTIONS
     --output-file "$directory/$name.txt" >/dev/null
 }
 
-lock ingest --extra ingest
+lock ingest --extra ingest --extra s3
 lock tensorflow --extra tensorflow
 lock train --extra train
 lock train-gpu --group train-gpu
-lock evaluate --extra evaluate
-lock push --extra push --extra export
-lock predict --extra predict
+lock evaluate --extra evaluate --extra s3
+lock push --extra push --extra export --extra s3
+lock predict --extra predict --extra s3
 # Of KFP only its executor is used, which imports none of the packages that KFP asks for.
 awk '/^[^ ]/ { on = /^kfp==/ } on' requirements.txt >"$directory/kfp.txt"

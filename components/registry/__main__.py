@@ -275,22 +275,26 @@ def check(registry: Registry, as_json: bool) -> None:
 @_command(
     "serving-config",
     click.Option(["--base-path"], help="Where the server sees the model; default: where it lies."),
+    click.Option(
+        ["--format", "server"],
+        type=click.Choice(["tf-serving", "kserve"]),
+        default="tf-serving",
+        show_default=True,
+        help="Whose: TensorFlow Serving's model configuration, or KServe's InferenceService.",
+    ),
 )
-def serving_config(registry: Registry, base_path: str | None) -> None:
-    """Print TensorFlow Serving's model configuration, which pins the champion."""
+def serving_config(registry: Registry, base_path: str | None, server: str) -> None:
+    """Print what has a server serve the champion, and no other version."""
+    from components.registry.serving import FORMATS
+
     champion = registry.in_use()
     if champion is None:
         raise StepError(f"{registry.location}: no champion yet; push a model or promote a version")
     location = registry.location
     if "://" not in location:
         location = str(Path(location).absolute())  # TensorFlow Serving refuses a relative one
-    base, name = base_path or location, location.rpartition("/")[2]
-    click.echo(
-        f"model_config_list {{\n  config {{\n    name: {json.dumps(name)}\n"
-        f"    base_path: {json.dumps(base)}\n"
-        '    model_platform: "tensorflow"\n'
-        f"    model_version_policy {{ specific {{ versions: {champion} }} }}\n  }}\n}}"
-    )
+    name = location.rpartition("/")[2]
+    click.echo(FORMATS[server](name, base_path or location, champion))
 
 
 if __name__ == "__main__":

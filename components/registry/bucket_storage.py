@@ -6,9 +6,11 @@ last, on condition that there is none: that one write makes the version visible,
 and to TensorFlow Serving alike. The number belongs to one run, whose attempts all write the same
 bytes, so whatever was sent by an attempt that was killed is taken up by the next.
 
-Whatever is deleted is named with its generation, so that what was written meanwhile stays: every
-attempt copies all of a version's files anew, and whoever makes a version the champion writes its
-``saved_model.pb`` anew.
+What becomes of a number is decided at one object, ``.numbers/<number>``, which is only ever
+written by compare-and-swap: a push, and whoever makes the version the champion, write a new random
+text to it, and a removal makes it empty, first of all and for good. So of a removal and anything
+else at once, one always fails; no deletion needs a condition; and a number that was removed is
+never used again, so that no deletion that comes late hits another version.
 """
 
 import io
@@ -20,6 +22,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
+from uuid import uuid4
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
@@ -36,6 +39,8 @@ from components.registry.storage import (
 )
 from components.shared.errors import StepError
 
+MARKS = ".numbers"  # what stands at a number: random, and nothing once it is removed. Not
+# .versions, which SeaweedFS takes for its own and does not list.
 ABSENT = "0"  # the generation of what is not there
 ATTEMPTS = 5  # at a version whose staged files somebody else clears away
 CONNECTIONS = 8
@@ -50,13 +55,10 @@ class UnavailableError(StepError):
 class Object(NamedTuple):
     """An object as it was found."""
 
-    generation: str  # another one after every write, of the same bytes too
-    crc32c: str  # as in :class:`components.registry.storage.Digest`
+    generation: str  # another one after every write of other bytes
+    size: int  # bytes
     updated: float  # of its last write (Unix, s)
-
-    def is_part(self, part: Part) -> bool:
-        """Whether it has a file's content."""
-        return self.crc32c == part.digest.crc32c
+    crc32c: str | None  # as in :class:`components.registry.storage.Digest`; None: not in a list
 
 
 class Bucket(Protocol):
@@ -94,8 +96,8 @@ class Bucket(Protocol):
     def copy(self, source: str, target: str) -> None:
         """Copies an object within the storage."""
 
-    def delete(self, name: str, found: Object) -> None:
-        """Deletes an object as it was found; one that was written since stays, without an error."""
+    def delete(self, name: str) -> None:
+        """Deletes an object; where there is none, that is no error."""
 
 
 class RetryingBucket:
@@ -111,10 +113,10 @@ class RetryingBucket:
     def __getattr__(self, name: str) -> Any:
         """Returns the bucket's location, or a method that makes its request with patience."""
         found = getattr(self.bucket, name)
-        return partial(_patiently, found) if callable(found) else found
+        return partial(patiently, found) if callable(found) else found
 
 
-def _patiently(request: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+def patiently(request: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     """Makes a request again and again until it is answered.
 
     Raises:
@@ -148,12 +150,14 @@ class BucketStorage:
 
     def taken_numbers(self) -> list[int]:
         """Returns every number that something lies under, a version or not, ascending."""
-        numbers = {version_number(name.partition("/")[0]) for name in self.bucket.list()}
+        names = (name.removeprefix(f"{MARKS}/") for name in self.bucket.list())
+        numbers = {version_number(name.partition("/")[0]) for name in names}
         return sorted(number for number in numbers if number is not None)
 
     def contains(self, version: int) -> bool:
         """Returns whether a version is there, without a look at the others."""
-        return self.bucket.get(f"{version}/{SERVABLE}") is not None
+        there = self.bucket.get(f"{version}/{SERVABLE}") is not None
+        return there and not _is_removed(self._mark(version))
 
     def files(self, version: int) -> list[str]:
         """Returns the names of a version's files, relative to it, sorted."""
@@ -183,7 +187,8 @@ class BucketStorage:
         """Uploads the files aside, copies them over, and uploads ``saved_model.pb`` last."""
         others = {name: part for name, part in parts.items() if name != SERVABLE}
         there = self.bucket.list(f"{version}/")
-        if SERVABLE in there or not there.keys() <= others.keys():
+        foreign = SERVABLE in there or not there.keys() <= others.keys()
+        if foreign or _is_removed(self._mark(version)):
             raise Conflict(str(version))
         for _ in range(ATTEMPTS):
             if self._bring(version, others):
@@ -191,31 +196,24 @@ class BucketStorage:
         else:
             raise StepError(f"{self.location}/{version}: others keep removing it; try again")
         self._make_visible(version, parts[SERVABLE])
-        staging = f"{STAGING}/{version}/"
-        self._delete(staging, self.bucket.list(staging))
-        self._check_complete(version, parts)
+        self._clear(f"{STAGING}/{version}/")
 
     def hold(self, version: int) -> bool:
-        """Writes ``saved_model.pb`` anew, so that a removal under way misses it; says if it can."""
-        name = f"{version}/{SERVABLE}"
-        while found := self.bucket.get(name):
-            try:
-                data = self.bucket.read(name, found.generation)
-                self.bucket.write(name, data, found.generation)
-            except Conflict:
-                continue  # removed, or held by somebody else, between the requests
-            return True
-        return False
+        """Marks a version anew, so that a removal under way misses it; says if it is there."""
+        while True:
+            mark = self._mark(version)
+            if _is_removed(mark) or self.bucket.get(f"{version}/{SERVABLE}") is None:
+                return False
+            with suppress(Conflict):  # removed, or held by somebody else, between the requests
+                self._write_mark(version, uuid4().hex, mark)
+                return True
 
     def remove(self, version: int, unneeded: Callable[[], bool]) -> bool:
-        """Removes a version, first ``saved_model.pb``: without it there is no model to load."""
-        found = self.bucket.list(f"{version}/")
-        if SERVABLE not in found or not unneeded():
+        """Removes a version if nobody has marked it anew since before the look for the need."""
+        mark = self._mark(version)
+        if not self.contains(version) or not unneeded() or not self._mark_removed(version, mark):
             return False
-        self._delete(f"{version}/", {SERVABLE: found.pop(SERVABLE)})
-        if self.contains(version):
-            return False  # it is held: champion, since a moment ago
-        self._delete(f"{version}/", found)
+        self._clear(f"{version}/")
         return True
 
     def leftovers(self) -> dict[str, float]:
@@ -235,13 +233,18 @@ class BucketStorage:
     def remove_leftover(self, leftover: str, before: float) -> bool:
         """Removes one of those, unless it was written to since or went live; says whether it did.
 
-        A push that goes on copies its files anew, so that none of those found here is part of it.
+        A push that finds its number removed takes another one; one that finds what it has staged
+        removed stages it again.
         """
+        version = version_number(leftover)
+        mark = self._mark(version) if version else None  # before the look at what is there
         found = self.bucket.list(f"{leftover}/")
-        recent = any(each.updated > before for each in found.values())
-        if not found or recent or SERVABLE in found:
+        if not found or any(each.updated > before for each in found.values()):
             return False
-        self._delete(f"{leftover}/", found)
+        went_live = SERVABLE in found and not _is_removed(mark)
+        if version and (went_live or not self._mark_removed(version, mark)):
+            return False
+        self._clear(f"{leftover}/")
         return True
 
     def fetch(self, version: int, cache: Path) -> Path:
@@ -265,7 +268,7 @@ class BucketStorage:
     def _bring(self, version: int, parts: Mapping[str, Part]) -> bool:
         """Stages what is not staged yet and copies all of it; returns whether all is there now."""
         staging = f"{STAGING}/{version}/"
-        self._upload(staging, _missing(self.bucket.list(staging), parts))
+        self._upload(staging, self._missing(staging, parts))
 
         def copy(name: str) -> None:
             with suppress(Conflict):  # another attempt has copied it already and cleared up
@@ -273,7 +276,21 @@ class BucketStorage:
 
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             list(pool.map(copy, parts))
-        return not _missing(self.bucket.list(f"{version}/"), parts)
+        return not self._missing(f"{version}/", parts)
+
+    def _missing(self, prefix: str, parts: Mapping[str, Part]) -> dict[str, Part]:
+        """Returns the files that are not there, or are there with other content."""
+        there = self.bucket.list(prefix)
+
+        def is_there(name: str) -> bool:
+            found = there.get(name)
+            if found and found.crc32c is None:
+                found = self.bucket.get(prefix + name)
+            return found is not None and found.crc32c == parts[name].digest.crc32c
+
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            found = dict(zip(parts, pool.map(is_there, parts), strict=True))
+        return {name: part for name, part in parts.items() if not found[name]}
 
     def _upload(self, staging: str, parts: Mapping[str, Part]) -> None:
         """Sends files, several at a time, to names that begin with ``staging``."""
@@ -299,42 +316,51 @@ class BucketStorage:
         print(f"Uploaded {len(parts)} files, {size / 1e6:.1f} MB, to {self.location}", flush=True)
 
     def _make_visible(self, version: int, part: Part) -> None:
-        name = f"{version}/{SERVABLE}"
+        """Uploads ``saved_model.pb`` and marks the number, unless that was removed meanwhile.
+
+        A version without a mark is one, too: an earlier release has published it, or a push was
+        killed between the two.
+        """
         try:
-            self.bucket.upload(name, part, only_new=True)
+            self.bucket.upload(f"{version}/{SERVABLE}", part, only_new=True)
         except Conflict:
             # Another attempt was quicker, or this one's answer got lost on the way.
-            found = self.bucket.get(name)
-            if not found or not found.is_part(part):
-                raise Conflict(str(version)) from None
+            if self._missing(f"{version}/", {SERVABLE: part}):
+                raise
+        if not self.hold(version):
+            raise Conflict(str(version))
 
-    def _check_complete(self, version: int, parts: Mapping[str, Part]) -> None:
-        """Takes a version back whose files somebody removed in the moment it became visible."""
-        there = self.bucket.list(f"{version}/")
-        if missing := list(_missing(there, parts)):
-            servable = {name: found for name, found in there.items() if name == SERVABLE}
-            self._delete(f"{version}/", servable)
-            raise StepError(
-                f"{self.location}/{version}/{missing[0]}: removed while it was published; push "
-                "again"
-            )
+    def _mark(self, version: int) -> Object | None:
+        return self.bucket.get(f"{MARKS}/{version}")
 
-    def _delete(self, prefix: str, found: Mapping[str, Object]) -> None:
-        for name, each in found.items():
-            self.bucket.delete(prefix + name, each)
+    def _write_mark(self, version: int, text: str, found: Object | None) -> None:
+        generation = found.generation if found else ABSENT
+        self.bucket.write(f"{MARKS}/{version}", text.encode(), generation)
+
+    def _mark_removed(self, version: int, found: Object | None) -> bool:
+        """Decides for good that a number is not used; returns whether that was still possible."""
+        try:
+            self._write_mark(version, "", found)
+        except Conflict:
+            return _is_removed(self._mark(version))  # the answer got lost, or somebody else did it
+        return True
+
+    def _clear(self, prefix: str) -> None:
+        """Deletes what begins with a prefix, first what makes others take it for a model."""
+        for name in sorted(self.bucket.list(prefix), key=lambda name: name != SERVABLE):
+            self.bucket.delete(prefix + name)
 
 
-def _servable(names: Mapping[str, Object]) -> list[int]:
+def _is_removed(mark: Object | None) -> bool:
+    return mark is not None and not mark.size
+
+
+def _servable(found: Mapping[str, Object]) -> list[int]:
     """Returns the versions among a model's objects, ascending: those with a model to load."""
-    split = (name.partition("/") for name in names)
+    split = (name.partition("/") for name in found)
     numbers = (version_number(first) for first, _, rest in split if rest == SERVABLE)
-    return sorted(number for number in numbers if number is not None)
-
-
-def _missing(there: Mapping[str, Object], parts: Mapping[str, Part]) -> dict[str, Part]:
-    """Returns the files that are not there, or are there with other content."""
-    return {
-        name: part
-        for name, part in parts.items()
-        if name not in there or not there[name].is_part(part)
-    }
+    return sorted(
+        number
+        for number in numbers
+        if number is not None and not _is_removed(found.get(f"{MARKS}/{number}"))
+    )

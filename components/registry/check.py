@@ -35,7 +35,7 @@ def check_store(destination: str) -> list[Finding]:
     """Tries every promise, whatever comes of the others, and removes what it has written.
 
     Args:
-        destination: The registry: a directory, or a ``gs://`` address.
+        destination: The registry: a directory, or an address in a bucket.
 
     Raises:
         StepError: The store cannot be written at all.
@@ -45,7 +45,7 @@ def check_store(destination: str) -> list[Finding]:
         "what was written is listed and read at once": _listed_after_write,
         "a file is created only where there is none": _create_only,
         "a stale compare-and-swap is refused": _stale_swap,
-        "what was written since is not removed": _conditional_removal,
+        "what is held meanwhile is not removed": _conditional_removal,
         f"of {WRITERS} writers at once each succeeds in its turn": _writers_at_once,
     }
     try:
@@ -105,14 +105,10 @@ def _stale_swap(storage: Storage) -> str:
 def _conditional_removal(storage: Storage) -> str:
     if not isinstance(storage, BucketStorage):
         return _exclusive_lock(storage)
-    storage.replace("removed.json", b"1", storage.read("removed.json").generation)
-    found = storage.bucket.get("removed.json")
-    if found is None:
-        return "what was written is not there"
-    storage.replace("removed.json", b"1", found.generation)  # the same bytes, but written since
-    storage.bucket.delete("removed.json", found)
-    if storage.read("removed.json").data is None:
-        return "a deletion on condition removed what was written since"
+    if storage.remove(1, lambda: storage.hold(1)) or not storage.contains(1):
+        return "a version was removed though it was held in that moment"
+    if not storage.remove(1, lambda: True) or storage.taken_numbers() != [1]:
+        return "a version was not removed, or its number is free again"
     return ""
 
 
@@ -160,5 +156,5 @@ def _remove_all(storage: Storage) -> None:
     if isinstance(storage, LocalStorage):
         shutil.rmtree(storage.root, ignore_errors=True)
     elif isinstance(storage, BucketStorage):
-        for name, found in storage.bucket.list().items():
-            storage.bucket.delete(name, found)
+        for name in storage.bucket.list():
+            storage.bucket.delete(name)

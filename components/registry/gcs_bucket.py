@@ -5,7 +5,7 @@ https://cloud.google.com/storage/docs/request-preconditions
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -58,7 +58,7 @@ class GcsBucket:
         with self._errors_as_step_error():
             blobs = self._bucket.list_blobs(
                 prefix=full,
-                fields="items(name,crc32c,updated,generation),nextPageToken",
+                fields="items(name,crc32c,updated,generation,size),nextPageToken",
                 retry=None,
                 timeout=TIMEOUT,
             )
@@ -125,14 +125,10 @@ class GcsBucket:
                 if token is None:
                     return
 
-    def delete(self, name: str, found: Object) -> None:
-        """Deletes the generation of an object that was found."""
-        blob = self._bucket.blob(self._prefix + name, generation=int(found.generation))
-        with self._errors_as_step_error():
-            try:
-                blob.delete(retry=None, timeout=TIMEOUT)
-            except NotFound:
-                return  # written since, or deleted by a request whose answer got lost
+    def delete(self, name: str) -> None:
+        """Deletes an object; where there is none, that is no error."""
+        with self._errors_as_step_error(), suppress(NotFound):
+            self._blob(name).delete(retry=None, timeout=TIMEOUT)
 
     @contextmanager
     def _errors_as_step_error(self) -> Iterator[None]:
@@ -183,4 +179,4 @@ def _absence_as_conflict(name: str) -> Iterator[None]:
 
 
 def _found(blob: storage.Blob) -> Object:
-    return Object(str(blob.generation), cast(str, blob.crc32c), blob.updated.timestamp())
+    return Object(str(blob.generation), blob.size, blob.updated.timestamp(), blob.crc32c)

@@ -18,15 +18,26 @@ def _google(bucket: str, prefix: str) -> Bucket:
     return GcsBucket(bucket, prefix)
 
 
+def _amazon(bucket: str, prefix: str) -> Bucket:
+    try:
+        from components.registry.s3_bucket import S3Bucket
+    except ModuleNotFoundError as error:
+        raise StepError(
+            f"a registry on s3:// needs {error.name}, which is not installed; run: pip install "
+            "boto3"
+        ) from None
+    return S3Bucket(bucket, prefix)
+
+
 # What opens a bucket, by the scheme of its address: its name, and where the model lies in it.
-BUCKETS: dict[str, Callable[[str, str], Bucket]] = {"gs": _google}
+BUCKETS: dict[str, Callable[[str, str], Bucket]] = {"gs": _google, "s3": _amazon}
 
 
 def open_storage(destination: str, model_name: str) -> Storage:
     """Opens the storage of a model.
 
     Args:
-        destination: A directory, or ``gs://bucket`` or ``gs://bucket/prefix``.
+        destination: A directory, or ``gs://bucket`` or ``s3://bucket``, with a prefix or without.
         model_name: The model's name, one path component.
 
     Raises:

@@ -71,7 +71,7 @@ class Registry:
 
     @classmethod
     def open(cls, destination: str, model_name: str) -> Self:
-        """Opens the registry of a model in a directory or a ``gs://`` bucket."""
+        """Opens the registry of a model in a directory or a bucket."""
         return cls(open_storage(destination, model_name))
 
     def versions(self) -> list[int]:
@@ -441,7 +441,7 @@ def champion_saved_model(destination: str, model_name: str, cache: Path) -> Path
     """Returns a local directory with the champion's SavedModel, None where there is no champion.
 
     Args:
-        destination: The registry: a directory, or a ``gs://`` address.
+        destination: The registry: a directory, or an address in a bucket.
         model_name: The model's name in it.
         cache: An empty directory for what has to be downloaded.
 

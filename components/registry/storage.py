@@ -116,8 +116,8 @@ class Storage(Protocol):
 
         Who makes a version the champion writes that down first and calls this then; who removes one
         looks for the champion in between. So of the two at once, one always notices. A checksum of
-        the content will do for :meth:`replace`, but not here: held or published again, the bytes
-        are the same, and a removal has to see that they were written since.
+        the content will do for :meth:`replace`, whose content is all there is to know, but not
+        here: a version that is held again has the same bytes.
         """
 
     def remove(self, version: int, unneeded: Callable[[], bool]) -> bool:

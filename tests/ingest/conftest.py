@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import pickle
 import socket
 import subprocess
@@ -24,7 +23,7 @@ from components.sources.filesystem import open_directory
 from components.sources.images import Records, join
 from components.sources.open_source import open_source
 from components.sources.source import Source, record_location
-from tests.services import program
+from tests.registry import fake_gcs, s3_server
 
 Array = npt.NDArray[np.uint8]
 Serve = Callable[..., int]
@@ -129,44 +128,29 @@ def make_bucket(request: pytest.FixtureRequest) -> MakeBucket:
 
 
 @pytest.fixture
-def make_s3_bucket(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[MakeBucket]:
-    """Runs a server behind s3://, whose buckets are directories."""
-    directory, metadata = tmp_path / "buckets", tmp_path / "metadata"
-    directory.mkdir()
-    metadata.mkdir()
-    credentials = {"ACCESS_KEY_ID": "tests", "SECRET_ACCESS_KEY": "of-tests-alone"}
-    for name, value in credentials.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-        monkeypatch.setenv(f"ROOT_{name}", value)
-    server = (program("versitygw", "versitygw"), "--port", "127.0.0.1:{port}", "--quiet")
-    port = serve(*server, "posix", "--sidecar", metadata, directory)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+def make_s3_bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MakeBucket]:
+    """Runs a server behind s3://."""
+    (tmp_path / "s3").mkdir()
+    with s3_server.s3_server(tmp_path / "s3") as address:
+        for name, value in s3_server.CREDENTIALS.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
 
-    def make(bucket: str) -> str:
-        (directory / bucket).mkdir()
-        return f"s3://{bucket}"
+        def make(bucket: str) -> str:
+            s3_server.make_bucket(address, bucket)
+            return f"s3://{bucket}"
 
-    yield make
+        yield make
 
 
 @pytest.fixture
-def make_gs_bucket(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeBucket]:
+def make_gs_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeBucket]:
     """Runs a server that speaks Google Cloud Storage, behind gs://."""
-    named = os.environ.get("FAKE_GCS_SERVER")
-    binary = Path(named) if named else program("fake-gcs-server", "fake-gcs-server")
-    arguments = ("-scheme", "http", "-host", "127.0.0.1", "-port", "{port}", "-backend", "memory")
-    port = serve(binary, *arguments)
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    with fake_gcs.gcs_server() as address:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
 
-    def make(bucket: str) -> str:
-        import requests
+        def make(bucket: str) -> str:
+            fake_gcs.make_bucket(address, bucket)
+            return f"gs://{bucket}"
 
-        answer = requests.post(
-            f"http://127.0.0.1:{port}/storage/v1/b", json={"name": bucket}, timeout=10
-        )
-        answer.raise_for_status()
-        return f"gs://{bucket}"
-
-    yield make
+        yield make

@@ -305,22 +305,22 @@ def test_a_model_that_gives_no_probabilities(tmp_path: Path, model: Path) -> Non
 
 
 def test_from_a_bucket_to_a_bucket(
-    make_gs_bucket: MakeBucket,
+    make_bucket: MakeBucket,
     model: Path,
     evaluation: Path,
     night: Night,
     published: Path,
     tmp_path: Path,
 ) -> None:
-    make_gs_bucket("team")
-    publish(model, "gs://team/registry", evaluation)
+    bucket = make_bucket("team")
+    publish(model, f"{bucket}/registry", evaluation)
     (tmp_path / "night").mkdir()
     source = _idx(tmp_path / "night", night)
     here = Predict(source=source, destination=str(published), shard_size=100)
-    there = Predict(source=source, destination="gs://team/registry", shard_size=100)
+    there = Predict(source=source, destination=f"{bucket}/registry", shard_size=100)
     predict(here, tmp_path / "out")
-    predict(there, "gs://team/out")
-    directory = open_directory("gs://team/out")
+    predict(there, f"{bucket}/out")
+    directory = open_directory(f"{bucket}/out")
     found = directory.get_file_info(fs.FileSelector("", recursive=True))
     files = {info.path: read(directory, info.path) for info in found if info.is_file}
     assert files.keys() == {path.name for path in (tmp_path / "out").iterdir()}

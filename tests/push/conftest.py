@@ -1,5 +1,5 @@
 """What the tests of push share with those of the registry that it publishes to."""
 
-from tests.registry.conftest import bucket, destination, gcs_server, make_release, registry
+from tests.registry.conftest import bucket, destination, gs, make_release, registry, s3
 
-__all__ = ["bucket", "destination", "gcs_server", "make_release", "registry"]
+__all__ = ["bucket", "destination", "gs", "make_release", "registry", "s3"]

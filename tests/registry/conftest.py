@@ -4,16 +4,18 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from components.registry import bucket_storage, gcs_bucket
 from components.registry.bucket_storage import BucketStorage
 from components.registry.local_storage import LocalStorage
 from components.registry.registry import Registry, Release
 from components.registry.state import Validation
 from components.registry.storage import Storage
-from tests.registry.fake_gcs import FaultProxy, find_server, make_bucket, running_server
-from tests.services import unavailable
+from tests.registry import fake_gcs, s3_server
+from tests.registry.fault_proxy import FaultProxy
 
 NAMES = itertools.count()
 
@@ -30,41 +32,92 @@ def assert_sound(registry: Registry) -> int:
     return champion.version
 
 
+class Service(NamedTuple):
+    """A storage service of the tests: a server and what its addresses begin with."""
+
+    scheme: str
+    address: str
+    environment: dict[str, str]  # by which clients find it
+    make_bucket: Callable[[str, str], None]
+
+    @property
+    def write(self) -> str:
+        """The method by which it is sent a small file."""
+        return "POST" if self.scheme == "gs" else "PUT"
+
+
+def assert_whole(registry: Registry, version: int) -> None:
+    assert registry.versions() == [version]
+    assert registry.verify(version) == []
+    assert registry.storage.leftovers() == {}
+
+
 @pytest.fixture(scope="session")
-def gcs_server() -> Iterator[str]:
-    """The address of a running fake-gcs-server."""
-    executable = find_server()
-    if executable is None:
-        unavailable("fake-gcs-server", "fake-gcs-server")
-    with running_server(executable) as address:
-        yield address
+def gs() -> Iterator[Service]:
+    """A running fake-gcs-server."""
+    with fake_gcs.gcs_server() as address:
+        yield Service("gs", address, {"STORAGE_EMULATOR_HOST": address}, fake_gcs.make_bucket)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A running S3 server."""
+    with s3_server.s3_server(tmp_path_factory.mktemp("s3")) as address:
+        environment = s3_server.CREDENTIALS | {"AWS_ENDPOINT_URL": address}
+        yield Service("s3", address, environment, s3_server.make_bucket)
+
+
+def open_bucket(kind: str, request: pytest.FixtureRequest, patch: pytest.MonkeyPatch) -> str:
+    """Makes a bucket on a server, to which this process's clients go; returns its address."""
+    service: Service = request.getfixturevalue(kind)
+    name = f"models-{next(NAMES)}-{os.getpid()}"
+    service.make_bucket(service.address, name)
+    for variable, value in service.environment.items():
+        patch.setenv(variable, value)
+    return f"{service.scheme}://{name}"
+
+
+@pytest.fixture(params=["gs", "s3"])
+def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an empty bucket of each kind."""
+    return open_bucket(request.param, request, monkeypatch)
 
 
 @pytest.fixture
-def proxy(gcs_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    """A proxy before the server, through which this process's client goes."""
-    proxy = FaultProxy(gcs_server)
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.address)
+def service(request: pytest.FixtureRequest, bucket: str) -> Service:
+    """The service that the bucket is of."""
+    found: Service = request.getfixturevalue(bucket.partition("://")[0])
+    return found
+
+
+@pytest.fixture
+def proxy(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """A proxy before the bucket's server, through which this process's clients go."""
+    proxy = FaultProxy(service.address)
+    for variable, value in service.environment.items():
+        if value == service.address:
+            monkeypatch.setenv(variable, proxy.address)
     yield proxy
     proxy.close()
 
 
 @pytest.fixture
-def bucket(gcs_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of an empty bucket on the server."""
-    name = f"models-{next(NAMES)}-{os.getpid()}"
-    make_bucket(gcs_server, name)
-    if "STORAGE_EMULATOR_HOST" not in os.environ:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server)
-    return name
+def proxied_registry(proxy: FaultProxy, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """An empty registry in a bucket behind the proxy, less patient than usual."""
+    monkeypatch.setattr(bucket_storage, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(bucket_storage, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(gcs_bucket, "RESUME", gcs_bucket.RESUME.with_delay(0.02, 0.2, 2))
+    return Registry.open(f"{bucket}/registry", "digits")
 
 
-@pytest.fixture(params=["directory", "bucket"])
-def destination(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty registry's destination, once on disk and once in a bucket."""
+@pytest.fixture(params=["directory", "gs", "s3"])
+def destination(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """An empty registry's destination, on disk and in a bucket of each kind."""
     if request.param == "directory":
         return str(tmp_path / "registry")
-    return f"gs://{request.getfixturevalue('bucket')}/registry"
+    return f"{open_bucket(request.param, request, monkeypatch)}/registry"
 
 
 # What each storage calls to make a version visible: a test has a push killed just before.

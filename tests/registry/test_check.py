@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from pyarrow import fs
 
-from components.registry.bucket_storage import BucketStorage
+from components.registry.bucket_storage import Bucket, BucketStorage
 from components.registry.check import check_store
 from components.registry.gcs_bucket import GcsBucket
 from components.registry.local_storage import LocalStorage
+from components.registry.s3_bucket import S3Bucket
 from components.registry.storage import StoredFile
 from components.shared.errors import StepError
+from components.sources.filesystem import open_filesystem
 from tests.conftest import Command
-from tests.registry.fake_gcs import objects
 
+IN_BUCKET = pytest.mark.parametrize("destination", ["gs", "s3"], indirect=True)
 LISTED, CREATED, SWAPPED, REMOVED, WRITERS = range(5)
 
 
@@ -26,48 +28,41 @@ def test_the_stores_of_these_tests_keep_every_promise(destination: str) -> None:
     assert broken(destination) == []
 
 
-def test_nothing_of_a_check_is_left(destination: str, bucket: str, gcs_server: str) -> None:
+def test_nothing_of_a_check_is_left(destination: str) -> None:
     check_store(destination)
-    if destination.startswith("gs://"):
-        assert objects(gcs_server, bucket) == {}
-    else:
-        assert list(Path(destination).iterdir()) == []
+    filesystem, path = open_filesystem(destination)
+    found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
+    assert [info.path for info in found if info.is_file] == []
 
 
 def unconditional(write: Callable) -> Callable:
     """Makes a bucket's write one that takes a condition and passes over it."""
 
-    def ignore(bucket: GcsBucket, name: str, data: bytes, generation: str) -> None:
+    def ignore(bucket: Bucket, name: str, data: bytes, generation: str) -> None:
         found = bucket.get(name)
         write(bucket, name, data, found.generation if found else "0")
 
     return ignore
 
 
-@pytest.mark.parametrize("destination", ["bucket"], indirect=True)
+@IN_BUCKET
 def test_a_bucket_that_passes_over_conditions_is_found_out(
     destination: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GcsBucket, "write", unconditional(GcsBucket.write))
-    assert {CREATED, SWAPPED} <= set(broken(destination))
+    for kind in (GcsBucket, S3Bucket):
+        monkeypatch.setattr(kind, "write", unconditional(kind.write))
+    assert {CREATED, SWAPPED, REMOVED} <= set(broken(destination))
 
 
-@pytest.mark.parametrize("destination", ["bucket"], indirect=True)
-def test_a_bucket_that_deletes_whatever_is_there_is_found_out(
+@IN_BUCKET
+def test_a_bucket_that_does_not_delete_is_found_out(
     destination: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    delete = GcsBucket.delete
-
-    def delete_any(bucket: GcsBucket, name: str, _: object) -> None:
-        found = bucket.get(name)
-        if found:
-            delete(bucket, name, found)
-
-    monkeypatch.setattr(GcsBucket, "delete", delete_any)
+    monkeypatch.setattr(BucketStorage, "_mark_removed", lambda *_: False)
     assert broken(destination) == [REMOVED]
 
 
-@pytest.mark.parametrize("destination", ["bucket"], indirect=True)
+@IN_BUCKET
 def test_a_bucket_whose_list_lags_is_found_out(
     destination: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

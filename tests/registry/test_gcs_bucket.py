@@ -3,69 +3,27 @@
 import http.server
 import json
 import threading
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from google.cloud import storage
 
-from components.registry import bucket_storage, gcs_bucket
+from components.registry import gcs_bucket
 from components.registry.registry import Registry
 from components.shared.errors import StepError
-from tests.registry.conftest import MakeRelease
-from tests.registry.fake_gcs import Fault, FaultProxy, objects
-
-CUT, ANSWER_LOST = Fault(), Fault(after=True)
-
+from tests.registry.conftest import MakeRelease, assert_whole
+from tests.registry.fault_proxy import Fault, FaultProxy
 
 MIB = 1 << 20
 
 
-@pytest.fixture
-def registry(proxy: FaultProxy, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """An empty registry in a bucket behind the proxy, less patient than usual."""
-    monkeypatch.setattr(bucket_storage, "FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(bucket_storage, "LONGEST_PAUSE", 0.2)
-    monkeypatch.setattr(gcs_bucket, "RESUME", gcs_bucket.RESUME.with_delay(0.02, 0.2, 2))
-    return Registry.open(f"gs://{bucket}/registry", "digits")
+IN_BUCKET = pytest.mark.parametrize("bucket", ["gs"], indirect=True)
 
 
-def assert_whole(registry: Registry, version: int) -> None:
-    assert registry.versions() == [version]
-    assert registry.verify(version) == []
-    assert registry.storage.leftovers() == {}
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [Fault(429), Fault(503), Fault(500), CUT, ANSWER_LOST],
-    ids=["429", "503", "500", "connection cut midway", "answer lost"],
-)
-def test_every_request_failing_once_is_tried_again(
-    registry: Registry, proxy: FaultProxy, make_release: MakeRelease, fault: Fault
-) -> None:
-    met: set[str] = set()
-
-    def rule(method: str, path: str) -> Fault | None:
-        request = f"{method} {path.partition('pageToken')[0]}"
-        if request in met or len(met) > 12:
-            return None
-        met.add(request)
-        return fault
-
-    proxy.rule = rule
-    registry.advance(registry.publish(make_release("a", files=2)))
-    proxy.rule = lambda method, path: None
-    assert_whole(registry, 1)
-    champion = registry.champion()
-    assert champion is not None
-    assert champion.version == 1
-    assert len(met) > 5
-
-
+@IN_BUCKET
 def test_a_large_file_goes_on_after_a_cut_from_the_chunk_it_reached(
-    registry: Registry,
+    proxied_registry: Registry,
     proxy: FaultProxy,
     make_release: MakeRelease,
     monkeypatch: pytest.MonkeyPatch,
@@ -78,156 +36,26 @@ def test_a_large_file_goes_on_after_a_cut_from_the_chunk_it_reached(
     def rule(method: str, path: str) -> Fault | None:
         nonlocal chunks
         chunks += method == "PUT"
-        return CUT if method == "PUT" and chunks == 7 else None
+        return Fault() if method == "PUT" and chunks == 7 else None
 
     proxy.rule = rule
-    registry.publish(release)
-    assert_whole(registry, 1)
+    proxied_registry.publish(release)
+    assert_whole(proxied_registry, 1)
     assert 12 < chunks <= 15  # its chunks, the one that was cut, and the question where to go on
 
 
-def test_an_interrupted_push_sends_only_what_is_missing(
-    registry: Registry, proxy: FaultProxy, make_release: MakeRelease
-) -> None:
-    release = make_release("a", files=6)
-    sent = iter(range(100))
-
-    def uploads() -> list[str]:
-        return [path for method, path, fault in proxy.seen if "/upload/" in path and not fault]
-
-    proxy.rule = lambda method, path: (
-        Fault(403) if "/upload/" in path and method == "POST" and next(sent) > 4 else None
-    )
-    with pytest.raises(StepError, match="permission denied"):
-        registry.publish(release)
-    done = len(uploads())
-    assert registry.versions() == []
-    proxy.seen.clear()
-    proxy.rule = lambda method, path: None
-    assert registry.publish(release) == 1
-    assert len(uploads()) < len(release.files) + 2 - (done - 2)
-    assert_whole(registry, 1)
-
-
-def test_a_precondition_lost_to_somebody_else_is_tried_anew(
-    registry: Registry, proxy: FaultProxy, gcs_server: str, make_release: MakeRelease, bucket: str
-) -> None:
-    registry.advance(registry.publish(make_release("a")))
-    for run in ("b", "c"):
-        registry.publish(make_release(run))
-    others = iter([3])
-
-    def rule(method: str, path: str) -> Fault | None:
-        # Just as champion.json is to be replaced, somebody else promotes another version.
-        if method == "POST" and "ifGenerationMatch" in path:
-            for version in others:
-                _write(
-                    gcs_server,
-                    bucket,
-                    "registry/digits/champion.json",
-                    {"version": version, "previous": [1], "highest": 3},
-                )
-        return None
-
-    proxy.rule = rule
-    assert registry.advance(2).version == 3  # a later one: it stays
-    champion = registry.champion()
-    assert champion is not None
-    assert champion.previous == (1,)
-
-
-def _write(server: str, bucket: str, name: str, content: dict) -> None:
-    url = f"{server}/upload/storage/v1/b/{bucket}/o?uploadType=media&name={name}"
-    urllib.request.urlopen(urllib.request.Request(url, json.dumps(content).encode())).close()
-
-
-def test_a_rollback_whose_answer_got_lost_is_not_done_twice(
-    registry: Registry, proxy: FaultProxy, make_release: MakeRelease
-) -> None:
-    for run in ("a", "b", "c"):
-        registry.advance(registry.publish(make_release(run)))
-    lost = iter([ANSWER_LOST])
-    proxy.rule = lambda method, path: next(lost, None) if method == "POST" else None
-    assert registry.rollback().version == 2
-    champion = registry.champion()
-    assert champion is not None
-    assert champion.version == 2
-
-
-def test_a_server_that_stays_down_is_told_in_one_line(
-    registry: Registry,
-    proxy: FaultProxy,
-    make_release: MakeRelease,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    registry.advance(registry.publish(make_release("a")))
-    monkeypatch.setattr(bucket_storage, "RETRY_SECONDS", 1)
-    monkeypatch.setattr(gcs_bucket, "RESUME", gcs_bucket.RESUME.with_timeout(1))
-    proxy.rule = lambda method, path: Fault(503)
-    with pytest.raises(StepError, match=r"^gs://[^\n]*(503|cannot be reached)[^\n]*$"):
-        registry.publish(make_release("b"))
-    proxy.rule = lambda method, path: None
-    assert_whole(registry, 1)
-
-
-def test_no_permission_changes_nothing(
-    registry: Registry, proxy: FaultProxy, make_release: MakeRelease
-) -> None:
-    registry.advance(registry.publish(make_release("a")))
-    proxy.rule = lambda method, path: Fault(403) if method != "GET" else None
-    with pytest.raises(StepError, match=r"permission denied \(403\).*storage\.objectUser"):
-        registry.publish(make_release("b"))
-    assert_whole(registry, 1)
-
-
-def test_a_missing_bucket_is_named(proxy: FaultProxy, make_release: MakeRelease) -> None:
-    registry = Registry.open("gs://no-such-bucket/registry", "digits")
-    with pytest.raises(StepError, match="gs://no-such-bucket: not found; create the bucket"):
-        registry.publish(make_release("a"))
-
-
-def test_a_flipped_bit_is_found(registry: Registry, make_release: MakeRelease, bucket: str) -> None:
-    registry.publish(make_release("a"))
-    blob = storage.Client().bucket(bucket).blob("registry/digits/1/variables/part-0")
-    data = blob.download_as_bytes()
-    blob.upload_from_string(data[:100] + bytes([data[100] ^ 8]) + data[101:])
-    [problem] = registry.verify(1)
-    assert problem.startswith("variables/part-0: sha256")
-
-
+@IN_BUCKET
 def test_an_object_name_cannot_lead_out_of_the_cache(
-    registry: Registry, make_release: MakeRelease, bucket: str, tmp_path: Path
+    make_release: MakeRelease, bucket: str, tmp_path: Path
 ) -> None:
+    registry = Registry.open(f"{bucket}/registry", "digits")
     registry.publish(make_release("a"))
-    blob = storage.Client().bucket(bucket).blob("registry/digits/1/../../../../escaped")
+    name = bucket.removeprefix("gs://")
+    blob = storage.Client().bucket(name).blob("registry/digits/1/../../../../escaped")
     blob.upload_from_string(b"")
     with pytest.raises(StepError, match="not a file name for a registry"):
         registry.fetch(1, tmp_path / "deep" / "cache")
     assert not list(tmp_path.rglob("escaped"))
-
-
-def test_tensorflow_serving_never_finds_a_model_without_its_files(
-    registry: Registry, gcs_server: str, make_release: MakeRelease, bucket: str
-) -> None:
-    release = make_release("a", files=12)
-    expected = {f"registry/digits/1/{name}" for name in release.files}
-    looks: list[bool] = []
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.is_set():
-            found = set(objects(gcs_server, bucket))
-            if "registry/digits/1/saved_model.pb" in found:
-                looks.append(expected <= found)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    registry.publish(release)
-    while not looks:
-        done.wait(0.01)
-    done.set()
-    watcher.join()
-    assert all(looks)
 
 
 class _Refusing(http.server.BaseHTTPRequestHandler):

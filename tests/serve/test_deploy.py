@@ -55,7 +55,7 @@ def test_the_inference_service_follows_kserves_schema(validator: Draft202012Vali
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("spec", "predictor", "model", "storageURI"), "gs://b"),
+        (("spec", "predictor", "storageURIs"), [{"uri": "gs://b"}]),
         (("spec", "predictor", "minReplicas"), "one"),
         (("spec", "predictor", "model", "modelFormat"), "tensorflow"),
     ],
@@ -86,7 +86,9 @@ def test_tensorflow_serving_s_parts_refer_to_each_other() -> None:
     assert f"--model_config_file={mount['mountPath']}/{file}" in container["args"]
 
 
-def test_the_config_map_is_what_the_registry_writes(tmp_path: Path, command: Command) -> None:
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """One with a champion."""
     registry = Registry.open(str(tmp_path), "digits")
     (tmp_path / "saved_model.pb").write_bytes(b"")
     registry.promote(
@@ -100,7 +102,72 @@ def test_the_config_map_is_what_the_registry_writes(tmp_path: Path, command: Com
             )
         )
     )
+    return registry
+
+
+def test_the_config_map_is_what_the_registry_writes(
+    registry: Registry, tmp_path: Path, command: Command
+) -> None:
     printed = command("components.registry", "serving-config", "--destination", tmp_path).stdout
     documents = yaml.safe_load_all((DEPLOY / "tensorflow-serving.yaml").read_text())
     shipped = next(documents)["data"]["models.config"]
     assert printed.replace(str(tmp_path), "gs://BUCKET/registry") == shipped
+
+
+BASE = ("--base-path", "gs://BUCKET/registry/digits")
+
+
+def test_the_inference_service_is_what_the_registry_writes(
+    registry: Registry, tmp_path: Path, command: Command
+) -> None:
+    kserve = ("components.registry", "serving-config", "--format", "kserve")
+    printed = command(*kserve, "--destination", tmp_path, *BASE).stdout
+    shipped = (DEPLOY / "kserve.yaml").read_text()
+    assert printed == shipped[shipped.index("apiVersion") :]
+    # KServe sees no directory of this machine.
+    refused = command(*kserve, "--destination", tmp_path, expect=1).stderr
+    assert "which KServe does not see; give --base-path" in refused
+
+
+def test_a_promotion_and_a_rollback_change_what_is_applied(
+    registry: Registry, tmp_path: Path, command: Command, validator: Draft202012Validator
+) -> None:
+    """The job that follows the champion, but for kubectl."""
+    role, binding, job = yaml.safe_load_all((DEPLOY / "follow-champion.yaml").read_text())
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert binding["subjects"][0]["name"] == pod["serviceAccountName"]
+    [champion], [apply] = pod["initContainers"], pod["containers"]
+    words, _, file = champion["command"][2].partition(" > ")
+    assert file in apply["command"]
+    assert champion["volumeMounts"] == apply["volumeMounts"]
+    arguments = words.replace("gs://BUCKET/registry", str(tmp_path)).split()[2:]
+
+    def served() -> str:
+        service = yaml.safe_load(command(*arguments, *BASE).stdout)
+        service["metadata"] = {}
+        assert [error.message for error in validator.iter_errors(service)] == []
+        [storage] = service["spec"]["predictor"]["storageUris"]
+        assert storage["uri"] == f"gs://BUCKET/registry/digits/{storage['mountPath'][-1]}/"
+        return str(storage["mountPath"])
+
+    (tmp_path / "saved_model.pb").write_bytes(b"other")
+    release = Release(
+        run_id="b",
+        model_sha256="b",
+        precision_at_1=1,
+        validation=Validation(samples=0, largest_difference=0, latency_ms={}, size_bytes=0),
+        files={"saved_model.pb": tmp_path / "saved_model.pb"},
+    )
+    registry.promote(registry.publish(release))
+    assert served() == "/mnt/models/2"
+    registry.rollback()
+    assert served() == "/mnt/models/1"
+
+
+def test_tensorflow_serving_is_not_sent_to_s3(
+    registry: Registry, tmp_path: Path, command: Command
+) -> None:
+    arguments = ("--destination", tmp_path, "--base-path", "s3://BUCKET/registry/digits")
+    refused = command("components.registry", "serving-config", *arguments, expect=1).stderr
+    assert "TensorFlow Serving reads no s3://; take --format kserve" in refused
