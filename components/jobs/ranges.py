@@ -184,11 +184,10 @@ def _check(plan: Plan, reports: Sequence[RangeReport]) -> None:
     """Checks that not too many records are unusable, and that none is unaccounted for."""
     counts, records = total_counts(reports), plan.records
     if counts["rejected"] > plan.max_rejected * records:
-        named = first_rejected(reports)[:3]
-        first = "; ".join(f"{record.where}: {record.reason}" for record in named)
+        first = first_rejected(reports)[0]
         raise StepError(
-            f"{first}: {counts['rejected']:,} of {counts['read']:,} records unusable, expected at "
-            f"most the share {plan.max_rejected:g} of --max-rejected"
+            f"{first.where}: {first.reason}: {counts['rejected']:,} of {counts['read']:,} records "
+            f"unusable, expected at most the share {plan.max_rejected:g} of --max-rejected"
         )
     if not records == counts["read"] == counts["written"] + counts["rejected"]:
         raise AssertionError(f"{records} records in the source, but {counts}")
