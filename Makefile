@@ -28,10 +28,11 @@ DEVELOPED := $(escaped)/developed-$(content)
 
 # A variable on the command line is one that the target knows: an option of the program behind it, as
 # SOURCE=data/mnist for --source data/mnist, or one of those listed here. Any other would be ignored in silence.
-PROGRAMS := local predict compile submit schedule serve test-cluster
+PROGRAMS := local predict tune compile submit schedule serve test-cluster
 OWN := VENV BASE_PYTHON INSTALLER ARGS
 KNOWN_local := RUNNER IMAGES
 KNOWN_predict := RUNNER IMAGES
+KNOWN_tune := RUNNER IMAGES
 KNOWN_compile := GPU IMAGES PIPELINE
 KNOWN_schedule := CRON
 KNOWN_test := TESTS
@@ -76,9 +77,12 @@ test: $(DEVELOPED) ## Run the tests: make test TESTS=tests/ingest
 
 ##@ Look at a run, use its model
 
-.PHONY: predict tensorboard serve
+.PHONY: predict tune tensorboard serve
 predict: $(INSTALLED) ## Have the champion say what new images show, and watch them: make predict SOURCE=in/{date}
 	@$(PYTHON) -m pipeline predict $(if $(RUNNER),--runner $(RUNNER)) $(if $(IMAGES),--images $(IMAGES)) $(OPTIONS)
+
+tune: $(INSTALLED) ## Try many settings, keep the best: make tune TRIALS=30 SEARCH='learning_rate=0.1..1:log'
+	@$(PYTHON) -m pipeline tune $(if $(RUNNER),--runner $(RUNNER)) $(if $(IMAGES),--images $(IMAGES)) $(OPTIONS)
 
 tensorboard: $(INSTALLED) ## Open TensorBoard on the last run: make tensorboard LOGS=DIRECTORY
 	@$(BIN)/tensorboard --logdir $(call quoted,$(LOGS))
@@ -89,8 +93,8 @@ serve: $(INSTALLED) ## Try the registry's champion in a browser: make serve PORT
 ##@ Run on a cluster
 
 .PHONY: compile images submit schedule test-cluster sbom
-compile: $(INSTALLED) ## Write pipeline.yaml and predict.yaml: make compile GPU=4 IMAGES=images.json
-	@$(foreach name,$(or $(PIPELINE),$(if $(OUTPUT),mnist,mnist predict)),$(PYTHON) -m pipeline compile --pipeline $(name) \
+compile: $(INSTALLED) ## Write pipeline.yaml, predict.yaml and tune.yaml: make compile GPU=4 IMAGES=images.json
+	@$(foreach name,$(or $(PIPELINE),$(if $(OUTPUT),mnist,mnist predict tune)),$(PYTHON) -m pipeline compile --pipeline $(name) \
 		$(if $(GPU),--gpus $(GPU)) $(if $(IMAGES),--images $(IMAGES)) $(OPTIONS) &&) true
 
 images: ## Build the images, and push them: make images REGISTRY=registry.example/team TAG=v1
@@ -153,12 +157,15 @@ development: $(DEVELOPED) ## Install what tests, lints and --export need beside 
 
 ##@ Prove it at length
 
-.PHONY: fuzz test-kills test-evaluate-kills kill-push test-seaweedfs kill-jobs test-cluster-faults test-containers test-install test-roots
+.PHONY: fuzz test-kills test-tune-kills test-evaluate-kills kill-push test-seaweedfs kill-jobs test-cluster-faults test-containers test-install test-roots
 fuzz: $(DEVELOPED) ## Draw many inputs for readers, manifests, addresses and routes: make fuzz FUZZ=10000
 	@FUZZ=$(FUZZ) $(PYTHON) -m pytest -n auto --maxprocesses 4 -m fuzz $(TESTS)
 
 test-kills: $(DEVELOPED) ## Prove that training killed twenty times ends with the same weights
 	@KILLS=20 $(PYTHON) -m pytest tests/train/test_resume.py -k killed
+
+test-tune-kills: $(DEVELOPED) ## Prove that a search killed five times has every finished trial once
+	@KILLS=5 $(PYTHON) -m pytest tests/tune/test_tune.py -k killed
 
 test-evaluate-kills: $(DEVELOPED) ## Kill evaluate at twenty random moments
 	@EVALUATE_KILLS=20 $(PYTHON) -m pytest tests/evaluate/test_evaluate.py -k killed

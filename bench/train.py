@@ -8,6 +8,7 @@ With ``--load`` one core is kept half busy by something else; names of contender
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import statistics
@@ -77,7 +78,7 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
     import tensorflow as tf
 
     from components.config import Train
-    from components.shared.manifests import Dataset
+    from components.shared.manifests import SPLITS, Dataset
     from components.shared.shards import Shards
     from components.train.batches import Share, open_batches
     from components.train.checkpoints import Checkpoints
@@ -93,7 +94,8 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
     share = Share.of(Shards.of(dataset, examples, "train"), BATCH)
     config = Train(max_steps=200 + steps, data_path=data_path)
     state = State.initial(config, open_network(config, shape, 10))
-    evaluate = _evaluation(dataset, examples, state, data_path == "resident")
+    score = _evaluation(dataset, examples, state, data_path == "resident")
+    evaluate = functools.partial(score, SPLITS)
     evaluate()  # reads the splits and compiles
     watch = _Stopwatch(open_batches(config, share), evaluate)
 

@@ -5,11 +5,13 @@ Field names are unique across the steps, since a pipeline has one flat list of p
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass
+
+from components.space import Space, parse
 
 VERSION = "0.2.0"
 IMAGE = "mnist-pipeline-{step}:latest"  # a step's image, until the cluster's settings name another
@@ -286,6 +288,70 @@ class Train(Options):
 
 
 @dataclass(frozen=True)
+class Tune(Train):
+    """Many trainings with different settings, of which the best on validation is taken.
+
+    Train's options say what a trial is besides what is searched.
+    """
+
+    search: str = Field(
+        default="learning_rate=0.1..1:log hidden=64,32|128,32|128,64 label_smoothing=0..0.1",
+        description="What to try: options of train, as learning_rate=0.1..1:log (a step in place "
+        "of log, as shift=0..3:1), or hidden=64,32|128,32; several with blanks between, or the "
+        "option again.",
+        json_schema_extra={"repeatable": True},
+    )
+    trials: PositiveInt = Field(
+        default=30,
+        description="Trials in all; the first has train's own settings. A search that is "
+        "over goes on with more.",
+    )
+    sampler: Literal["tpe", "random"] = Field(
+        default="tpe",
+        description="Where settings come from: a tree-structured Parzen estimator of those that "
+        "did well, or chance.",
+    )
+    pruner: Literal["halving", "median", "none"] = Field(
+        default="halving",
+        description="Which trials end early by what they reach on validation: all but the best "
+        "quarter at 1/32, 1/8 and 1/2 of the steps, those below the median of the others, or none.",
+    )
+    parallel: NonNegativeInt = Field(
+        default=0,
+        description="Trials trained side by side, each with its share of the cores or a GPU; "
+        "0 is one a GPU, or else one a core, as far as each has 1 GiB of memory; 16 at most.",
+    )
+
+    @field_validator("search")
+    @classmethod
+    def _can_be_trained(cls, search: str, info: ValidationInfo) -> str:
+        """Sees that train takes every end of what is searched, with its other options as here."""
+        for name, values in parse(search).items():
+            if name not in Train.names():
+                raise ValueError(f"{name}: train has no such option")
+            for value in values.ends:
+                try:
+                    Train(**{**Train.select(info.data), name: value})
+                except ValidationError as error:
+                    reason = error.errors()[0]["msg"].removeprefix("Input ")
+                    raise ValueError(f"{name}={value}: {reason}") from None
+        return " ".join(search.split())
+
+    @property
+    def space(self) -> Space:
+        """What is searched, by the option's name."""
+        return parse(self.search)
+
+    def trial(self, settings: Mapping[str, Any]) -> Train:
+        """Returns the configuration of a trial.
+
+        Raises:
+            ValidationError: It is out of bounds, or there is no such option.
+        """
+        return Train(**{**Train.select(asdict(self)), **settings})
+
+
+@dataclass(frozen=True)
 class Evaluate(Options):
     """A SavedModel to figures, and the decision whether it may go out."""
 
@@ -491,8 +557,8 @@ class Run(Notification):
 
     checkpoints: str = Field(
         default="",
-        description="Directory for checkpoints and TensorBoard events that outlives the run, so "
-        "that another run goes on from there; empty: inside the run's own directory.",
+        description="Directory for checkpoints and TensorBoard events, or for a search's study, "
+        "that outlives the run: another run goes on from there; empty: in the run's own directory.",
     )
     no_push: bool = Field(
         default=False, description="Train and judge only: a blessed model is not published."

@@ -8,7 +8,7 @@ from components.shared.command_line import Place, build, exit_on_error, options
 from pipeline.cluster import ClusterSettings
 from pipeline.local.command_line import FRESH_OPTION, TUTORIAL_OPTION, RunCommand
 from pipeline.local.history import runs
-from pipeline.pipelines import MNIST, PIPELINES, PREDICT
+from pipeline.pipelines import MNIST, PIPELINES, PREDICT, TUNE
 from pipeline.remote.command_line import schedule, submit
 from pipeline.remote.options import pipeline_option
 
@@ -47,6 +47,7 @@ main.add_command(
         PREDICT, "Have the champion say what new images show, and watch them, on this machine."
     )
 )
+main.add_command(RunCommand(TUNE, "Search for the best settings, on this machine.", FRESH_OPTION))
 main.add_command(submit)
 main.add_command(schedule)
 main.add_command(runs)

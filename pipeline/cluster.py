@@ -32,7 +32,8 @@ QUANTITY = r"^([1-9]\d*|0\.\d*[1-9])(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 SECRETS = "/secrets/gcs"
 SUMMARY_CPU, SUMMARY_MEMORY = "100m", "256Mi"
 READ_BUCKETS = ("ingest", "evaluate", "push", "predict")  # the steps with source or registry
-SHARED = {"summary": "push", "watch": "predict"}  # steps that run in another's image
+TRAINING = ("train", "tune")
+SHARED = {"summary": "push", "watch": "predict", "tune": "train"}  # who runs in another's image
 
 
 @dataclass(frozen=True)
@@ -200,14 +201,14 @@ def configure(**tasks: "PipelineTask") -> None:
         return
     for step, task in tasks.items():
         _configure_task(settings, step, task)
-        if step == "train":
+        if step in TRAINING:
             _configure_training(settings, task)
 
 
 def _configure_task(settings: ClusterSettings, step: str, task: "PipelineTask") -> None:
     from kfp import kubernetes
 
-    training = step == "train"
+    training = step in TRAINING
     image = image_address(image_name(step, settings.gpus), settings)
     cpu, memory = settings.cpu, settings.memory
     if training and settings.nodes == 1:  # with more, this pod only looks after the others
@@ -245,7 +246,7 @@ def _configure_task(settings: ClusterSettings, step: str, task: "PipelineTask") 
     # The backend tells images apart by name: only a digest tells when the code behind it changed.
     # Evaluate is not cached, since the champion is an input that the cache does not know of.
     pinned = "@sha256:" in image
-    task.set_caching_options(settings.caching and pinned and step in ("ingest", "train"))
+    task.set_caching_options(settings.caching and pinned and step in ("ingest", *TRAINING))
 
 
 def _retry_window(settings: ClusterSettings, timeout: int) -> int:
@@ -260,7 +261,7 @@ def _retry_window(settings: ClusterSettings, timeout: int) -> int:
 
 def image_name(step: str, gpus: int = 0) -> str:
     """Returns the name of the image that a step runs in: some hold two steps."""
-    return "train-gpu" if step == "train" and gpus else SHARED.get(step, step)
+    return "train-gpu" if step in TRAINING and gpus else SHARED.get(step, step)
 
 
 def _configure_training(settings: ClusterSettings, task: "PipelineTask") -> None:
@@ -278,7 +279,7 @@ def _configure_training(settings: ClusterSettings, task: "PipelineTask") -> None
 def _placement(settings: ClusterSettings, step: str) -> dict[str, Any]:
     """Returns where a step's pod may run and what it is marked with, as :func:`place` takes it."""
     tolerated = tolerations("--toleration", settings.toleration, step)
-    if step == "train" and settings.gpus:
+    if step in TRAINING and settings.gpus:
         tolerated.append(Toleration(settings.gpu_type, "", "NoSchedule"))
     return {
         "nodes": pairs("--node-selector", settings.node_selector, step),

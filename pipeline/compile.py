@@ -51,6 +51,8 @@ def compile_to(output: str, settings: ClusterSettings, pipeline: Pipeline) -> No
         OSError: The file cannot be written.
     """
     _check(settings)
+    if settings.nodes > 1 and "train" not in pipeline.step_names:
+        raise StepError(f"{pipeline.name} with {settings.nodes} nodes; only train takes several")
     # All three, since an installation has defaults for each, and Argo prefers the first two.
     ttl = settings.ttl or None
     config = dsl.PipelineConfig(

@@ -18,6 +18,7 @@ from components.config import (
     Push,
     Run,
     Train,
+    Tune,
     Watch,
 )
 from components.shared.addresses import redacted_text
@@ -164,7 +165,35 @@ PREDICT = Pipeline(
     },
 )
 
-PIPELINES = {pipeline.name: pipeline for pipeline in (MNIST, PREDICT)}
+TUNE = Pipeline(
+    name="tune",
+    description="Many settings tried, and the best on validation judged and published",
+    entry="pipeline.tuning:tuning",
+    steps=(Ingest, Tune, Evaluate, Push),
+    whole_run=Run,
+    command="tune",
+    file="tune.yaml",
+    latest="latest-tune",
+    first_options=(
+        "source",
+        "search",
+        "trials",
+        "sampler",
+        "pruner",
+        "parallel",
+        "max_steps",
+        "network",
+        "destination",
+        "checkpoints",
+    ),
+    written=("destination", "checkpoints", "cache"),
+    fills_registry=True,
+    skip_reason="the model is not blessed",
+    preimports={"ingest": ("components.ingest.ingest",)},
+    forked=("tune", "evaluate", "push"),
+)
+
+PIPELINES = {pipeline.name: pipeline for pipeline in (MNIST, PREDICT, TUNE)}
 
 
 def redacted_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The training pipeline: ingest, train, evaluate, and push where evaluation blesses the model."""
 
+from collections.abc import Callable
 from typing import Any
 
 from kfp import dsl
@@ -14,10 +15,16 @@ from pipeline.cluster import configure
 from pipeline.pipelines import MNIST
 
 
-@dsl.pipeline(name=MNIST.name, description=MNIST.description)
-@MNIST.with_parameters
-def mnist(parameters: dict[str, Any]) -> None:
-    """Composes the steps; the parameters are those of config.py."""
+def from_source_to_registry(
+    parameters: dict[str, Any], step: str, learn: Callable[[Any], dsl.PipelineTask]
+) -> None:
+    """Composes the steps around the one that makes a model of a dataset.
+
+    Args:
+        parameters: The pipeline's.
+        step: The name of that step.
+        learn: Makes it of ingest's examples.
+    """
     summarized = summary(
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         run_page=parameters["run_page"],
@@ -33,14 +40,10 @@ def mnist(parameters: dict[str, Any]) -> None:
             no_champion=parameters["no_champion"],
             **Ingest.select(parameters),
         )
-        trained = train(
-            examples=ingested.outputs["examples"],
-            checkpoints=parameters["checkpoints"],
-            **Train.select(parameters),
-        )
+        learned = learn(ingested.outputs["examples"])
         evaluated = evaluate(
             examples=ingested.outputs["examples"],
-            model=trained.outputs["model"],
+            model=learned.outputs["model"],
             destination=parameters["destination"],
             model_name=parameters["model_name"],
             no_push=parameters["no_push"],
@@ -48,9 +51,27 @@ def mnist(parameters: dict[str, Any]) -> None:
         )
         with dsl.If(evaluated.outputs["Output"] == True, name="blessed"):  # noqa: E712
             pushed = push(
-                model=trained.outputs["model"],
+                model=learned.outputs["model"],
                 evaluation=evaluated.outputs["evaluation"],
                 run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 **Push.select(parameters),
             )
-    configure(ingest=ingested, train=trained, evaluate=evaluated, push=pushed, summary=summarized)
+    configure(
+        **{step: learned},
+        ingest=ingested,
+        evaluate=evaluated,
+        push=pushed,
+        summary=summarized,
+    )
+
+
+@dsl.pipeline(name=MNIST.name, description=MNIST.description)
+@MNIST.with_parameters
+def mnist(parameters: dict[str, Any]) -> None:
+    """Composes the steps; the parameters are those of config.py."""
+
+    def learn(examples: Any) -> dsl.PipelineTask:
+        checkpoints = parameters["checkpoints"]
+        return train(examples=examples, checkpoints=checkpoints, **Train.select(parameters))
+
+    from_source_to_registry(parameters, "train", learn)

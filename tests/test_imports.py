@@ -55,6 +55,7 @@ def test_every_contract_is_kept() -> None:
         ("starts-fast", "components/train/distributed/trainjob.py", "import components.train.loop"),
         ("kfp", "components/train/train.py", "def later() -> None:\n    from kfp import dsl"),
         ("faces", "components/train/__main__.py", "import components.train.component"),
+        ("optuna", "components/train/train.py", "def later() -> None:\n    import optuna"),
         ("beam", "components/train/batches.py", "import apache_beam.io"),
     ],
 )

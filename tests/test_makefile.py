@@ -41,11 +41,11 @@ def test_a_variable_is_an_option_of_the_program() -> None:
     assert r"-m pipeline local   --source='it'\''s here' --max-steps='20' --debug" in said
 
 
-def test_both_pipelines_are_compiled_unless_one_is_named() -> None:
+def test_all_pipelines_are_compiled_unless_one_is_named() -> None:
     def compiled(*variables: str) -> list[str]:
         return re.findall(r"compile --pipeline (\w+)", make("compile", *variables))
 
-    assert compiled() == compiled("GPU=4") == ["mnist", "predict"]
+    assert compiled() == compiled("GPU=4") == ["mnist", "predict", "tune"]
     assert compiled("PIPELINE=predict") == ["predict"]
     assert compiled("OUTPUT=build/pipeline.yaml") == ["mnist"]
 

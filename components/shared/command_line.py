@@ -49,14 +49,18 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     if kind is str:
         kind = Place()
     names, switch = flag(name), kind is bool
+    extra = field.json_schema_extra
+    repeatable = isinstance(extra, dict) and bool(extra.get("repeatable"))
     if switch and not name.startswith("no_"):
         names = f"{names}/--no-{names[2:]}"
     return click.Option(
         [names, name],
         type=None if switch else kind,
         is_flag=switch,
-        default=field.default,
-        show_default=True,
+        multiple=repeatable,
+        callback=(lambda _, __, values: " ".join(values)) if repeatable else None,
+        default=[field.default] if repeatable else field.default,
+        show_default=str(field.default) if repeatable else True,
         help=field.description,
     )
 
@@ -96,7 +100,7 @@ def build_all(configs: Iterable[type[Options]], values: dict[str, Any]) -> dict[
 def _first_problem(error: ValidationError) -> tuple[str, str]:
     first = error.errors()[0]
     name = str(first["loc"][0])
-    expectation = first["msg"].removeprefix("Input ")
+    expectation = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     secret = name in SECRET
     got = "what is not shown here" if secret else redacted_text(repr(first["input"]))
     return flag(name), f"{expectation}, got {got}"

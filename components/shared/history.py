@@ -1,6 +1,7 @@
 """``history.jsonl``: what training told of its steps, a JSON object a line."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,21 @@ def read_history(path: Path) -> list[Row]:
     """
     if not path.exists():
         return []
-    rows: list[Row] = []
     lines = path.read_bytes().splitlines()
+    rows = rows_of(lines)
+    if len(rows) < len(lines):
+        left_out = len(lines) - len(rows)
+        print(f"warning: {path}: {left_out} of {len(lines)} lines unreadable, left out", flush=True)
+    return rows
+
+
+def rows_of(lines: Iterable[bytes]) -> list[Row]:
+    """Returns the rows that lines hold, in order of their steps, without lines that hold none."""
+    rows: list[Row] = []
     for line in lines:
         row = _row(line)
         if row is not None and (not rows or row["step"] >= rows[-1]["step"]):
             rows.append(row)
-    if len(rows) < len(lines):
-        left_out = len(lines) - len(rows)
-        print(f"warning: {path}: {left_out} of {len(lines)} lines unreadable, left out", flush=True)
     return rows
 
 

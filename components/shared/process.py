@@ -16,6 +16,7 @@ from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl(2)
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU, in so many
+MEMORY = Path("/sys/fs/cgroup/memory.max")  # of a container: bytes
 SECONDS = 0.5  # between two looks, where the system does not tell
 
 
@@ -27,6 +28,16 @@ def cores() -> int:
     except OSError:
         return ours
     return ours if quota == "max" else max(1, min(ours, int(quota) // int(period)))
+
+
+def memory_limit() -> int:
+    """Returns how many bytes of memory this process may use, which a container has a limit of."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = MEMORY.read_text(encoding="ascii").strip()
+    except OSError:
+        return total
+    return total if limit == "max" else min(total, int(limit))
 
 
 def end_with_parent(by: signal.Signals = signal.SIGTERM) -> None:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -35,11 +35,17 @@ from components.train.summaries import Summaries
 CACHED_BATCH = 5_000  # examples that an evaluation scores at once, where the splits are in memory
 STOPPED = 128  # and the signal's number: the exit code that a shell gives a process ended by one
 
-Evaluate = Callable[[], dict[str, Score]]
+Evaluate = Callable[[Sequence[str]], dict[str, Score]]  # of some splits
 
 
 def fit(
-    config: Train, cluster: Cluster, dataset: Dataset, examples: Path, output: Path, logs: Path
+    config: Train,
+    cluster: Cluster,
+    dataset: Dataset,
+    examples: Path,
+    output: Path,
+    logs: Path,
+    scored: Sequence[str],
 ) -> Model | None:
     """Trains the network; see :func:`components.train.train.train_and_evaluate`."""
     start = time.perf_counter()
@@ -63,11 +69,12 @@ def fit(
         return None
     evaluate = _evaluation(dataset, examples, state, isinstance(batches, Resident))
     with Summaries(logs, config, state, dataset.image_shape) as summaries:
-        scores = train.run(batches, summaries, evaluate)
+        scores = train.run(batches, summaries, lambda: evaluate(scored))
         if config.patience:
             state.go_back_to_best()
             scores = {}
-        scores = scores or evaluate()
+        if scores.keys() != set(SPLITS):
+            scores = evaluate(SPLITS)
     seconds = time.perf_counter() - start
     took = {"seconds": round(seconds, 3), "steps_per_second": round(train.steps_per_second, 1)}
     return _write(config, dataset, state, scores, took, output, logs)
@@ -78,10 +85,10 @@ def _evaluation(dataset: Dataset, examples: Path, state: State, in_memory: bool)
     score = compile_score(state)
     if in_memory:
         held = {name: list(_tensors(shards, CACHED_BATCH)) for name, shards in splits.items()}
-        return lambda: {name: score(batches) for name, batches in held.items()}
+        return lambda names: {name: score(held[name]) for name in names}
     for split in SPLITS[1:]:  # a damaged one ends it before training; train's have been looked at
         splits[split].check()
-    return lambda: {name: score(_tensors(shards, READ_BATCH)) for name, shards in splits.items()}
+    return lambda names: {name: score(_tensors(splits[name], READ_BATCH)) for name in names}
 
 
 def _tensors(shards: Shards, size: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
@@ -111,14 +118,14 @@ class _Training:
         self,
         batches: Batches,
         summaries: Summaries | None = None,
-        evaluate: Evaluate | None = None,
+        evaluate: Callable[[], dict[str, Score]] | None = None,
     ) -> dict[str, Score]:
         """Takes the steps that are left.
 
         Args:
             batches: This worker's share.
             summaries: Given to the chief, which reports and saves.
-            evaluate: Scores all splits; given to the chief.
+            evaluate: Scores the splits that are to be at a checkpoint; given to the chief.
 
         Returns:
             The last evaluation; empty where nothing was left to do.

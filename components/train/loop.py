@@ -182,10 +182,13 @@ def _replicas(
 
 
 def compile_score(state: State) -> Callable[[Iterable[tuple[tf.Tensor, tf.Tensor]]], Score]:
-    """Compiles the evaluation of a split, every example counted once."""
+    """Compiles the evaluation of a split, every example counted once.
+
+    On a CPU without XLA, which takes longer to compile it than all evaluations of a run take.
+    """
     network = state.network
 
-    @tf.function(jit_compile=network.xla_on_cpu or on_gpu(), autograph=False)
+    @tf.function(jit_compile=on_gpu(), autograph=False)
     def tally(
         weights: Tensors, extra: Tensors, images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -7,13 +7,13 @@ workers, and whether the directory of checkpoints is of this configuration and d
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from components.config import Train
 from components.shared.errors import StepError
-from components.shared.manifests import Dataset, Model
+from components.shared.manifests import SPLITS, Dataset, Model
 from components.shared.outcome import Outcome, report_outcome
 from components.shared.storage import atomic_directory, locked, write_text
 from components.train.distributed.cluster import Cluster
@@ -32,8 +32,10 @@ UNIMPORTANT = {
 LEFTOVERS = (RUN_FILE, "checkpoint", "ckpt-*", "history.jsonl", "*/events.out.tfevents.*")
 
 
-def train_and_evaluate(config: Train, examples: Path, output: Path, logs: Path) -> Model | None:
-    """Trains the network, with an evaluation on all splits at each checkpoint.
+def train_and_evaluate(
+    config: Train, examples: Path, output: Path, logs: Path, scored: Sequence[str] = SPLITS
+) -> Model | None:
+    """Trains the network, with an evaluation at each checkpoint, and on all splits at the end.
 
     Args:
         config: How to train.
@@ -41,6 +43,7 @@ def train_and_evaluate(config: Train, examples: Path, output: Path, logs: Path) 
         output: The model directory; it appears whole or not at all.
         logs: Directory of the checkpoints and TensorBoard events, the same for all workers. A run
             started again with the same one goes on where it stopped.
+        scored: The splits that are evaluated at each checkpoint, validation among them.
 
     Returns:
         The manifest, also in ``output``; None on a worker that is not the chief.
@@ -55,7 +58,7 @@ def train_and_evaluate(config: Train, examples: Path, output: Path, logs: Path) 
     with _chiefs(config, dataset, output, logs) if cluster.chief else nullcontext(output) as model:
         from components.train.fit import fit
 
-        trained = fit(config, cluster, dataset, examples, model, logs)
+        trained = fit(config, cluster, dataset, examples, model, logs, scored)
     if trained:
         report_trained(trained)
     return trained

@@ -203,10 +203,13 @@ def _places(
 ) -> Iterator[tuple[str, object, str]]:
     """Yields where a run's outputs lie: name, place, and the command that opens it."""
     yield "Run", directory / RUN_INDEX, ""
-    if "train" in steps:
+    if "tune" in steps:
+        study = _logs(directory, parameters)
+        yield "Search", study / "tuning.html", _opening(study / "tuning.html")
+    if step := next((name for name in ("train", "tune") if name in steps), ""):
         report = directory / OUTPUTS["Report of the evaluation"]
         logs = _logs(directory, parameters)
-        yield "Model", directory / "train" / "model", ""
+        yield "Model", directory / step / "model", ""
         yield "Report", report, _opening(report)
         yield "TensorBoard", logs, f"make tensorboard LOGS={shlex.quote(str(logs))}"
     if "watch" in steps:
@@ -225,8 +228,11 @@ def show_interrupted(
     """Says what an interrupted run leaves, and how another one goes on from there."""
     logs = _logs(directory, parameters)
     steps = [int(path.stem.split("-")[-1]) for path in logs.glob("ckpt-*.index")]
+    kept = f"with the checkpoint of step {max(steps):,}" if steps else ""
+    if "trials" in parameters and (logs / "journal.log").exists():
+        kept = "with all trials so far; those that were being trained go on"
     display.interruption(step)
-    if not steps:
+    if not kept:
         display.places([("Kept", directory, "no checkpoint yet; start again")])
         return
     command = ["python", "-m", "pipeline", *sys.argv[1:]]
@@ -234,11 +240,12 @@ def show_interrupted(
         command += ["--checkpoints", str(logs)]
     display.places(
         [
-            ("Kept", directory, f"with the checkpoint of step {max(steps):,}"),
+            ("Kept", directory, kept),
             ("To go on", shlex.join(command), ""),
         ]
     )
 
 
 def _logs(directory: Path, parameters: dict[str, Any]) -> Path:
-    return Path(parameters.get("checkpoints") or directory / "train" / "logs")
+    own = ("tune", "study") if "trials" in parameters else ("train", "logs")
+    return Path(parameters.get("checkpoints") or directory.joinpath(*own))

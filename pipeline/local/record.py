@@ -32,6 +32,9 @@ OUTPUTS = {  # what there is to look at in a run's directory, by name
     "What moved": "watch/drift/drift.html",
     "What the model says of each image": "predict/predictions/",
     "Checkpoints and TensorBoard's events": "train/logs/",
+    "Report of the search": "tune/study/tuning.html",
+    "Model of the best trial": "tune/model/",
+    "Study and trials": "tune/study/",
 }
 
 

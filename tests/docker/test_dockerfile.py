@@ -16,8 +16,8 @@ from tests.docker.lock_files import lock_of, packages
 # Whose functions run in an image.
 STEPS = {
     "ingest": ["ingest"],
-    "train": ["train", "launch"],
-    "train-gpu": ["train", "launch"],
+    "train": ["train", "launch", "tune"],
+    "train-gpu": ["train", "launch", "tune"],
     "evaluate": ["evaluate"],
     "push": ["push", "summary"],
     "predict": ["predict", "watch"],

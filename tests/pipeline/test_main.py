@@ -10,12 +10,13 @@ import pytest
 from components.config import TUTORIAL
 from pipeline.__main__ import main
 from pipeline.cluster import ClusterSettings
-from pipeline.pipelines import MNIST, PREDICT
+from pipeline.pipelines import MNIST, PREDICT, TUNE
 from tests.pipeline.conftest import Cli
 
 COMMANDS: dict[str, Any] = {
     "local": MNIST.parameters,
     "predict": PREDICT.parameters,
+    "tune": TUNE.parameters,
     "compile": (ClusterSettings,),
 }
 
@@ -54,7 +55,7 @@ def test_help_of_predict_has_its_options_in_groups(cli: Cli) -> None:
     assert shown.index("--source") < places[1]
 
 
-@pytest.mark.parametrize("name", ["local", "predict", "compile", "submit", "schedule"])
+@pytest.mark.parametrize("name", ["local", "predict", "tune", "compile", "submit", "schedule"])
 def test_every_command_says_what_it_is_for(cli: Cli, name: str) -> None:
     assert main.commands[name].help
     for parameter in main.commands[name].params:

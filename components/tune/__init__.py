@@ -1,0 +1,1 @@
+"""Tune: many trainings with different settings, of which the best on validation is taken."""
