@@ -1,15 +1,22 @@
 """Buckets as pyarrow's file systems: ``gs://`` and ``s3://``, and which of them one is."""
 
 import os
+import re
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 from pyarrow import fs
 
 from components.shared.environment import s3_endpoint, s3_region
+from components.shared.errors import explain
 
 GIVE_UP_AFTER = timedelta(minutes=2)
 S3_ATTEMPTS = 3  # at a request that fails; the pauses between them are short
+_S3_ERROR = re.compile(r"AWS Error (\w+)(?: \(.*?\))? during (\w+)")
+_S3_ADVICE = {
+    "ACCESS_DENIED": "see that AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY may read and list it",
+    "NETWORK_CONNECTION": "see that AWS_ENDPOINT_URL is the server's address",
+}
 _SCHEMES = {"gcs": "gs://", "s3": "s3://"}  # by what pyarrow calls the file system
 
 
@@ -52,6 +59,14 @@ def _open_s3(give_up_after: timedelta) -> fs.FileSystem:
         request_timeout=seconds,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS),
     )
+
+
+def explain_bucket(error: OSError) -> str:
+    """Says what a bucket, or the system, had against a request: why, and what to do."""
+    if found := _S3_ERROR.search(str(error)):
+        advice = _S3_ADVICE.get(found[1], "see --debug")
+        return f"S3 answers {found[1]} to {found[2]}; {advice}"
+    return explain(error)
 
 
 def scheme_of(filesystem: fs.FileSystem) -> str:

@@ -18,7 +18,7 @@ from components.config import Reading
 from components.shared.addresses import BUCKETS, joined, redacted
 from components.shared.errors import StepError, explain
 from components.sources import sniff
-from components.sources.buckets import scheme_of
+from components.sources.buckets import explain_bucket, scheme_of
 from components.sources.fake import SCHEME, open_fake
 from components.sources.filesystem import (
     DATE,
@@ -230,7 +230,7 @@ def _exists(address: str) -> bool:
     try:
         return not root or filesystem.get_file_info(root).type != fs.FileType.NotFound
     except OSError as error:  # pyarrow raises it for whatever a bucket answers
-        raise StepError(f"{address}: {explain(error)}") from None
+        raise StepError(f"{address}: {explain_bucket(error)}") from None
 
 
 def find(config: Reading, source: str) -> list[File]:

@@ -11,6 +11,7 @@ from components.shared.errors import StepError, explain, is_about_a_file, listed
 from components.shared.records import ImageShape
 from components.sources import sniff, splits
 from components.sources.arrays import is_npz, open_idx, open_npy, open_npz
+from components.sources.buckets import explain_bucket
 from components.sources.csv_files import holds_pixels, open_csv
 from components.sources.fake import SCHEME, open_fake
 from components.sources.files import File, find
@@ -59,7 +60,7 @@ def open_source(config: Reading, unpacked: fs.FileSystem, labelled: bool = True)
     except OSError as error:  # pyarrow raises it for whatever a bucket answers
         if is_about_a_file(error):
             raise StepError(explain(error)) from None
-        raise StepError(f"{config.source}: {explain(error)}") from None
+        raise StepError(f"{config.source}: {explain_bucket(error)}") from None
     check_bounds(redacted(config.source), source)
     return source
 

@@ -83,6 +83,23 @@ def test_in_a_bucket(make_bucket: MakeBucket) -> None:
             check_exists(missing)
 
 
+def test_what_s3_refuses_says_what_to_set(
+    make_s3_bucket: MakeBucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = f"{make_s3_bucket('digits')}/some"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    with pytest.raises(StepError, match=r"some: S3 answers ACCESS_DENIED.*AWS_SECRET_ACCESS_KEY"):
+        check_exists(source)
+    with pytest.raises(StepError, match=r"some: S3 answers ACCESS_DENIED") as caught:
+        read_all(Ingest(source=source), tmp_path)
+    assert "hunter2" not in str(caught.value)
+    with socket.socket() as bound:  # and not listening
+        bound.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{bound.getsockname()[1]}")
+        with pytest.raises(StepError, match=r"NETWORK_CONNECTION.*see that AWS_ENDPOINT_URL"):
+            check_exists(source)
+
+
 @pytest.mark.parametrize("web_first", [True, False])
 def test_a_list_may_hold_paths_and_addresses(
     web_first: bool, directory: Path, serve: Serve, tmp_path: Path
