@@ -112,7 +112,7 @@ test-cluster: $(INSTALLED) ## Try what is promised on an installation: make test
 sbom: $(DEVELOPED) ## Write the bill of materials of each image to build/sbom, as CycloneDX
 	@mkdir -p build/sbom
 	@PATH=$(BIN):$$PATH docker/locks.sh build/locks
-	@for step in ingest train train-gpu evaluate push predict; do \
+	@for step in $$(docker/targets.sh); do \
 		$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header \
 			--python-version 3.11 --python-platform x86_64-manylinux_2_36 build/locks/$$step.txt build/locks/kfp.txt \
 		| $(BIN)/uv tool run --quiet --from $(CYCLONEDX) cyclonedx-py requirements --output-reproducible \

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 TAG=${TAG:-latest}
 REGISTRY=${REGISTRY:-}
-STEPS=${STEPS:-ingest train evaluate push predict train-gpu}
+STEPS=${STEPS:-$(docker/targets.sh)}
 IMAGES=${IMAGES:-images.json}
 
 # docker may be there without its daemon; the others need none.

@@ -3,7 +3,8 @@
 # docker/with-podman.sh and 'make test-containers'.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export BASE_IMAGE=localhost/python-stand-in:3.11 STEPS="ingest train evaluate push predict"
+STEPS=$(docker/targets.sh | grep -v gpu)
+export STEPS BASE_IMAGE=localhost/python-stand-in:3.11
 
 # Debian's Python in the place where the public image has its own.
 if ! podman image exists "$BASE_IMAGE"; then

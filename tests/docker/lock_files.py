@@ -14,7 +14,8 @@ from uv import find_uv_bin
 
 from tests.conftest import ROOT
 
-STEPS = ("ingest", "train", "evaluate", "push", "predict")
+IMAGES = tuple(subprocess.check_output([ROOT / "docker/targets.sh"], text=True).split())
+STEPS = tuple(image for image in IMAGES if image != "train-gpu")  # those of make test-containers
 Pins = dict[str, set[str]]  # requirement, and its hashes
 
 

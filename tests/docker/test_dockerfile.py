@@ -10,19 +10,12 @@ from pathlib import Path
 import pytest
 
 from components.config import Ingest
+from pipeline.cluster import image_name
+from pipeline.pipelines import PIPELINES
 from tests.conftest import ROOT
-from tests.docker.lock_files import lock_of, packages
+from tests.docker.lock_files import IMAGES, lock_of, packages
 
-# Whose functions run in an image.
-STEPS = {
-    "ingest": ["ingest"],
-    "train": ["train", "launch", "tune"],
-    "train-gpu": ["train", "launch", "tune"],
-    "evaluate": ["evaluate"],
-    "push": ["push", "summary"],
-    "predict": ["predict", "watch"],
-}
-IMAGES = tuple(STEPS)
+STEPS = [*(step for pipeline in PIPELINES.values() for step in pipeline.step_names), "summary"]
 TEXT = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
 
 
@@ -95,9 +88,13 @@ def file_of(module: str) -> Path | None:
 
 def reached(image: str) -> tuple[set[Path], set[str]]:
     """Returns the project's files, and the modules of others, that an image's steps import."""
-    faces = ("component", "__main__")
-    starts = [ROOT / f"components/{step}/{face}.py" for step in STEPS[image] for face in faces]
-    todo = [path for path in starts if path.is_file()]
+    steps = [step for step in STEPS if image in (image_name(step), image_name(step, gpus=1))]
+    todo = [
+        path
+        for step in steps
+        for face in ("component.py", "__main__.py")
+        for path in (ROOT / "components" / step).rglob(face)
+    ]
     files: set[Path] = set()
     others: set[str] = set()
     while todo:
@@ -112,7 +109,8 @@ def reached(image: str) -> tuple[set[Path], set[str]]:
     return files, others - sys.stdlib_module_names
 
 
-def test_there_is_one_image_a_step() -> None:
+def test_every_step_has_an_image() -> None:
+    assert {image_name(step, gpus) for step in STEPS for gpus in (0, 1)} == set(IMAGES)
     assert set(IMAGES) < stages().keys()
 
 

@@ -9,6 +9,7 @@ from packaging.requirements import Requirement
 
 from tests.conftest import ROOT
 from tests.docker.lock_files import (
+    IMAGES,
     STEPS,
     developing,
     lock_of,
@@ -18,8 +19,6 @@ from tests.docker.lock_files import (
     uv,
     uv_lock,
 )
-
-IMAGES = (*STEPS, "train-gpu")
 
 
 def test_the_lock_is_what_the_project_asks_for() -> None:

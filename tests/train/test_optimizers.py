@@ -1,6 +1,6 @@
 """Each optimizer takes the steps of its paper, and those of Keras."""
 
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from components.config import Train
 from components.train.optimizers import learning_rate, open_optimizer
+from tests.conftest import ROOT
 
 STEPS, RATE = 7, 0.01
 Floats = npt.NDArray[np.float32]
@@ -47,6 +48,7 @@ def by_keras(optimizer: Any, penalty: float = 0.0) -> list[Floats]:
     return taken
 
 
+NAMES = get_args(Train.__pydantic_fields__["optimizer"].annotation)  # type: ignore[attr-defined]
 KERAS = {
     "sgd": lambda: keras.optimizers.SGD(RATE),
     # Keras' velocity has the rate in it; with one rate throughout, the steps are the same.
@@ -56,10 +58,16 @@ KERAS = {
 }
 
 
-@pytest.mark.parametrize("name", KERAS)
+@pytest.mark.parametrize("name", NAMES)
 def test_steps_are_those_of_keras(name: Any) -> None:
     for ours, theirs in zip(steps_of(Train(optimizer=name)), by_keras(KERAS[name]()), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_every_optimizer_is_explained() -> None:
+    page = (ROOT / "docs" / "model.md").read_text(encoding="utf-8")
+    missing = [name for name in NAMES if f"| `{name}` |" not in page]
+    assert not missing, f"docs/model.md: the table under Optimizers lacks {', '.join(missing)}"
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])

@@ -1,5 +1,6 @@
 """What training relies on in every network, and what is refused as one."""
 
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,18 @@ import tensorflow as tf
 
 from components.config import Train
 from components.shared.errors import StepError
+from components.train import networks
 from components.train.networks import cnn
 from components.train.networks.network import Network, open_network
 from tests.conftest import ROOT
 
 KERAS = f"{Path(__file__).parent / 'some_keras.py'}"
-NAMES = ["mlp", "cnn", f"{KERAS}:build", "tests.train.networks.some_keras:build"]
+OURS = {module.name for module in pkgutil.iter_modules(networks.__path__)}
+NAMES = [
+    *sorted(OURS - {"network", "keras_model"}),
+    f"{KERAS}:build",
+    "tests.train.networks.some_keras:build",
+]
 
 
 def opened(name: str, image_shape: tuple[int, int] = (12, 10), seed: int = 0) -> Network:
@@ -48,7 +55,7 @@ def test_the_seed_decides_on_the_weights(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", NAMES[1:])
+@pytest.mark.parametrize("name", [name for name in NAMES if opened(name).extra])
 def test_extra_values_change_in_training_alone(name: str) -> None:
     network = opened(name)
     given = network.weights, network.extra, images((12, 10))
