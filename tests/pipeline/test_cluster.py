@@ -12,9 +12,11 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.shared.environment import WEBHOOK
 from components.train.distributed.trainjob import Settings
+from pipeline.pipelines import MNIST
+from tests.docker.lock_files import IMAGES
 from tests.pipeline.conftest import Cli
 
-STEPS = ("ingest", "train", "evaluate", "push", "summary")
+STEPS = (*MNIST.step_names, "summary")
 DIGEST = "@sha256:" + "0" * 64
 
 
@@ -68,9 +70,8 @@ def compiled(cli: Cli, tmp_path: Path) -> Compile:
 @pytest.fixture
 def digests(tmp_path: Path) -> Path:
     """A file that names the images by digest."""
-    names = ("ingest", "train", "train-gpu", "evaluate", "push", "predict")
     path = tmp_path / "images.json"
-    path.write_text(json.dumps({name: f"registry/{name}{DIGEST}" for name in names}))
+    path.write_text(json.dumps({name: f"registry/{name}{DIGEST}" for name in IMAGES}))
     return path
 
 
@@ -112,13 +113,8 @@ def test_every_attempt_has_its_whole_time(compiled: Compile, retries: int) -> No
 def test_images_come_from_the_template(compiled: Compile) -> None:
     pipeline = compiled("--image", "registry/mnist-{step}:1.0")
     images = {step: pipeline.container(step).image for step in STEPS}
-    assert images == {
-        "ingest": "registry/mnist-ingest:1.0",
-        "train": "registry/mnist-train:1.0",
-        "evaluate": "registry/mnist-evaluate:1.0",
-        "push": "registry/mnist-push:1.0",
-        "summary": "registry/mnist-push:1.0",
-    }
+    expected = {step: f"registry/mnist-{step}:1.0" for step in STEPS}
+    assert images == expected | {"summary": "registry/mnist-push:1.0"}
 
 
 def test_only_ingest_and_train_are_cached_and_only_by_digest(
