@@ -151,24 +151,27 @@ def _source(directory: Path, content: bytes, name: str = "1.png") -> str:
     return str(directory / "in")
 
 
+# How an upright image is stored under each orientation of EXIF.
+TURNS: dict[int, Callable[[npt.NDArray], npt.NDArray]] = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.T,
+    6: lambda a: a.T[::-1],
+    7: lambda a: a.T[::-1, ::-1],
+    8: lambda a: a.T[:, ::-1],
+}
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
 def test_a_picture_is_turned_as_it_says(kind: str, orientation: int, tmp_path: Path) -> None:
     upright = np.full((20, 30), 90, np.uint8)
     upright[:10, :15] = 210
-    turns = {
-        1: lambda a: a,
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.T,
-        6: lambda a: a.T[::-1],
-        7: lambda a: a.T[::-1, ::-1],
-        8: lambda a: a.T[:, ::-1],
-    }
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored = Image.fromarray(np.ascontiguousarray(turns[orientation](upright)))
+    stored = Image.fromarray(np.ascontiguousarray(TURNS[orientation](upright)))
     options = {"lossless": True} if kind == "WEBP" else {"quality": 100} if kind == "JPEG" else {}
     source = _source(tmp_path, _saved(stored, kind, exif=exif, **options))
     _, records = read_all(Ingest(source=source), tmp_path)
@@ -191,3 +194,56 @@ def test_transparent_grey_is_not_grey(tmp_path: Path) -> None:
         ingest(Ingest(source=source), tmp_path / "out")
     _, records = read_all(Ingest(source=source, grey=True), tmp_path)
     assert np.array_equal(records.images[0], np.where(IMAGES[0] == IMAGES[0, 5, 5], 0, IMAGES[0]))
+
+
+# Formats that lose nothing, and the modes in which each can hold what was grey.
+MODES = {
+    "PNG": ("L", "LA", "P", "RGB", "RGBA", "I;16"),
+    "TIFF": ("L", "LA", "RGB", "RGBA", "I;16", "F"),
+    "WEBP": ("L", "RGB"),  # which keeps no alpha where nothing is transparent
+    "GIF": ("L", "P"),
+    "BMP": ("L", "RGB"),
+}
+
+
+@fuzz
+@given(data=st.data(), kind=st.sampled_from(sorted(MODES)), grey=st.booleans())
+def test_any_picture_of_grey_is_upright_as_it_was_or_rejected(
+    data: st.DataObject, kind: str, grey: bool, tmp_path: Path
+) -> None:
+    sides = data.draw(st.tuples(st.integers(2, 9), st.integers(2, 9)))
+    values = data.draw(st.binary(min_size=sides[0] * sides[1], max_size=sides[0] * sides[1]))
+    upright = np.frombuffer(values, np.uint8).reshape(sides).copy()
+    upright[0, 0] = 255  # so that the end of the scale is in it
+    mode = data.draw(st.sampled_from(MODES[kind]))
+    orientation = 1 if kind in ("GIF", "BMP") else data.draw(st.sampled_from(sorted(TURNS)))
+    pages = data.draw(st.sampled_from([1, 1, 1, 2])) if kind in ("TIFF", "GIF", "WEBP") else 1
+    stored = np.ascontiguousarray(TURNS[orientation](upright))
+    if mode == "I;16":
+        picture = Image.fromarray(stored.astype(np.uint16) * 257)
+    elif mode == "F":
+        picture = Image.fromarray(stored.astype(np.float32) / 255)
+    else:
+        picture = Image.fromarray(stored).convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options: dict[str, object] = {} if orientation == 1 else {"exif": exif}
+    if pages > 1:
+        other = Image.fromarray(255 - stored).convert("L" if mode in ("I;16", "F") else mode)
+        options |= {"save_all": True, "append_images": [other]}
+    content = _saved(picture, kind, **options, **({"lossless": True} if kind == "WEBP" else {}))
+    for folder, file in (("a", content), ("b", _saved(Image.fromarray(upright), "PNG"))):
+        (tmp_path / "in" / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / folder / "1.png").write_bytes(file)
+
+    _, records = read_all(Ingest(source=str(tmp_path / "in"), grey=grey), tmp_path)
+    needs_grey = mode in ("LA", "RGBA", "I;16", "F")
+    assert len(records.images) + len(records.unreadable) == 2
+    [reason] = [record.reason for record in records.unreadable] or [""]
+    if pages > 1:
+        assert reason == "2 pictures in one file, expected one"
+    elif needs_grey and not grey:
+        assert "--grey converts" in reason
+    else:
+        assert not reason
+        assert np.array_equal(records.images[0], upright)
