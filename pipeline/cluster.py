@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from components.config import IMAGE, Options
 from components.shared.environment import (
     COMMIT,
+    HEARTBEAT,
     RUN_ID,
     RUN_VOLUME,
     S3_CREDENTIALS,
@@ -116,8 +117,9 @@ class ClusterSettings(Options):
     )
     webhook_secret: str = Field(
         default="",
-        description="Secret whose key webhook is the address that the summary posts to, in place "
-        "of the parameter of that name, which whoever sees the run sees; empty: none.",
+        description="Secret whose keys webhook and, if it has one, heartbeat are the addresses "
+        "that the summary calls, in place of the parameters of those names, which whoever sees the "
+        "run sees; empty: none.",
     )
     gcs_secret: str = Field(
         default="",
@@ -237,7 +239,11 @@ def _configure_task(settings: ClusterSettings, step: str, task: "PipelineTask") 
             variables = {name: name for name in names}
             kubernetes.use_secret_as_env(task, settings.s3_secret, variables, optional)
     if settings.webhook_secret and step == "summary":
-        kubernetes.use_secret_as_env(task, settings.webhook_secret, {"webhook": WEBHOOK})
+        for key, variable, optional in (
+            ("webhook", WEBHOOK, False),
+            ("heartbeat", HEARTBEAT, True),
+        ):
+            kubernetes.use_secret_as_env(task, settings.webhook_secret, {key: variable}, optional)
     if settings.pvc and step != "summary":
         kubernetes.mount_pvc(task, settings.pvc, settings.pvc_path)
     if settings.retries and step != "summary":

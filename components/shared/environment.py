@@ -18,6 +18,7 @@ RENDEZVOUS_TOKEN = "RENDEZVOUS_TOKEN"  # by which the workers of one job know ea
 EARLIER = "EARLIER_DATASET"  # one that ingest may take instead of making it again
 FORKABLE = "TENSORFLOW_IS_UNUSED"  # this process has imported TensorFlow, and not used it yet
 WEBHOOK = "SUMMARY_WEBHOOK"  # from a secret: a parameter is there for all to see
+HEARTBEAT = "SUMMARY_HEARTBEAT"  # likewise
 # By these Amazon's own clients find credentials, server and region; not each of them knows all.
 S3_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 S3_ENDPOINT = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")

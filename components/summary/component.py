@@ -22,7 +22,7 @@ def summary(
     from pathlib import Path
 
     from components.shared.command_line import exit_on_error
-    from components.shared.environment import WEBHOOK
+    from components.shared.environment import HEARTBEAT, WEBHOOK
     from components.shared.errors import log_line
     from components.summary.servers import beat, notify
     from components.summary.summary import summarize
@@ -33,5 +33,6 @@ def summary(
         line, succeeded = summarize(final, run_id, run_page, parameters, Path(summary.path))
     if address := webhook or os.environ.get(WEBHOOK):
         log_line(notify(address, line))
-    if heartbeat and succeeded:
-        log_line(beat(heartbeat))
+    address = heartbeat or os.environ.get(HEARTBEAT)
+    if address and succeeded:
+        log_line(beat(address))

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from components.config import SECRET
 from components.shared.command_line import exit_on_error
 from components.shared.errors import log_line
 from pipeline.pipelines import PIPELINES, Pipeline
@@ -46,13 +47,14 @@ def _destination(pipeline: Pipeline, request: Any) -> None:
         )
 
 
-def _warn_of_webhook(request: Any) -> None:
-    if request.parameters.get("webhook"):
-        click.echo(
-            "warning: whoever may see the run may see its parameter webhook; to keep it from them, "
-            "compile with --webhook-secret NAME",
-            err=True,
-        )
+def _warn_of_secrets(request: Any) -> None:
+    for name in sorted(SECRET):
+        if request.parameters.get(name):
+            click.echo(
+                f"warning: whoever may see the run may see its parameter {name}; to keep it from "
+                "them, compile with --webhook-secret NAME",
+                err=True,
+            )
 
 
 @click.command()
@@ -86,7 +88,7 @@ def submit(
     with exit_on_error():
         server, request = read_connection(values), read_request(values)
         _destination(PIPELINES[pipeline], request)
-        _warn_of_webhook(request)
+        _warn_of_secrets(request)
         if dry_run:
             print_request(values["package"], request, pods=request.package.requests)
             return
@@ -155,7 +157,7 @@ def schedule(
         server, request = read_connection(values), read_request(values)
         if problem := destination_problem(PIPELINES[pipeline], request):
             raise click.BadParameter(problem, param_hint="-p")
-        _warn_of_webhook(request)
+        _warn_of_secrets(request)
         from pipeline.remote.cron import next_times
 
         times = next_times(cron)

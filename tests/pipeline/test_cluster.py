@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from components.shared.environment import WEBHOOK
+from components.shared.environment import HEARTBEAT, WEBHOOK
 from components.train.distributed.trainjob import Settings
 from pipeline.pipelines import MNIST
 from tests.docker.lock_files import IMAGES
@@ -184,12 +184,14 @@ def test_what_is_made_names_its_run_and_the_commit_of_its_code(
         assert (run_id.name, run_id.field_path) == ("RUN_ID", "metadata.labels['pipeline/runid']")
 
 
-def test_the_webhook_is_a_secret_of_the_summary_alone(compiled: Compile) -> None:
+def test_webhook_and_heartbeat_are_secrets_of_the_summary_alone(compiled: Compile) -> None:
     pipeline = compiled("--webhook-secret", "slack")
-    (secret,) = pipeline.pod("summary").secret_as_env
-    assert secret.secret_name == "slack"
-    (key,) = secret.key_to_env
-    assert (key.secret_key, key.env_var) == ("webhook", WEBHOOK)
+    given = {
+        key.secret_key: (key.env_var, secret.secret_name, secret.optional)
+        for secret in pipeline.pod("summary").secret_as_env
+        for key in secret.key_to_env
+    }
+    assert given == {"webhook": (WEBHOOK, "slack", False), "heartbeat": (HEARTBEAT, "slack", True)}
     assert not any(pipeline.pod(step).secret_as_env for step in STEPS[:-1])
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from kfp.dsl import PipelineTaskFinalStatus
 
-from components.shared.environment import WEBHOOK
+from components.shared.environment import HEARTBEAT, WEBHOOK
 from components.shared.outcome import Outcome
 from components.summary import servers
 from components.summary.component import summary
@@ -274,14 +274,22 @@ def test_an_answer_without_end_is_none(
     ("name", "beats"),
     [("quiet", 1), ("alarm", 1), ("not-blessed", 1), ("nothing-new", 1), ("failed", 0), ("oom", 0)],
 )
+@pytest.mark.parametrize("secret", [False, True])
 def test_a_heartbeat_is_called_after_a_success_and_else_it_is_missing(
-    cluster: FakeCluster, webhook: Webhook, tmp_path: Path, name: str, beats: int
+    cluster: FakeCluster,
+    webhook: Webhook,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+    beats: int,
+    secret: bool,
 ) -> None:
     cluster.workflow = workflow(name)
+    monkeypatch.setenv(HEARTBEAT, webhook.address if secret else "")
     summary.python_func(
         status=PipelineTaskFinalStatus("RUNNING", "predict-x7k2p", "exit-handler-1", None, None),
         summary=SimpleNamespace(path=str(tmp_path / "summary")),
         **{"run_id": RUN, "run_page": "", "source": "data", "destination": "", "webhook": ""},
-        heartbeat=webhook.address,
+        heartbeat="" if secret else webhook.address,
     )
     assert len(webhook.received) == beats
