@@ -28,7 +28,7 @@ from components.shared.addresses import redacted_text
 class Pipeline:
     """A pipeline: its steps, its options, and what it is called where."""
 
-    name: str  # also of its runs, their experiment and, with -schedule, their schedule
+    name: str  # also of its runs' experiment and, with -schedule, their schedule
     description: str
     entry: str  # module:function that composes the steps, for kfp
     steps: tuple[type[Options], ...]  # their configurations, in order
@@ -69,6 +69,12 @@ class Pipeline:
         """The step whose registry is the pipeline's."""
         named = zip(self.step_names, self.steps, strict=True)
         return next(name for name, step in named if "destination" in step.names())
+
+    def run_prefix(self, parameters: Mapping[str, Any]) -> str:
+        """Returns what names of its runs begin with: the model's name where they train just one."""
+        if Train not in self.steps:
+            return self.name
+        return str(parameters.get("model_name", Push.model_name))
 
     def function(self) -> Any:
         """Returns what composes the steps, as kfp has it; imports kfp."""

@@ -19,7 +19,7 @@ from components.shared.significance import wilson
 
 TOP = (1, 2, 3)
 CALIBRATION_BINS = 15
-INK_BINS = 1_020  # of mean ink: a quarter of a gray level each
+INK_BINS = 1_020  # of mean grey value: a quarter of a gray level each
 INK_GROUPS = 4
 # The least probability that log loss reckons with: float32's resolution, as in scikit-learn.
 EPSILON = float(np.finfo(np.float32).eps)
@@ -94,7 +94,7 @@ class Tally:
 
 
 class SlicesTally:
-    """Counts examples and hits by class and by mean ink.
+    """Counts examples and hits by class and by mean grey value.
 
     Args:
         class_names: The classes by name, in the order of the labels.
@@ -128,14 +128,14 @@ class SlicesTally:
         return [make_slice(*found) for found in (*classes, *self._ink_groups()) if found[2]]
 
     def _ink_groups(self) -> Iterator[tuple[str, str, int, int]]:
-        """Cuts the histogram of mean ink into four groups as equal as its bins allow."""
+        """Cuts the histogram of mean grey value into four groups as equal as its bins allow."""
         before = np.concatenate([[0], self._ink[0].cumsum()])
         cuts = np.searchsorted(before, before[-1] * np.arange(1, INK_GROUPS) / INK_GROUPS)
         level = 255 / INK_BINS
         for low, high in pairwise([0, *cuts.tolist(), INK_BINS + 1]):
             examples, correct = self._ink[:, low:high].sum(axis=1).tolist()
             yield (
-                "mean ink",
+                "mean grey value",
                 f"{low * level:.0f} to {min(high * level, 255):.0f}",
                 examples,
                 correct,

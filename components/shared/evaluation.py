@@ -35,7 +35,7 @@ class ClassFigures(BaseModel):
 class Slice(BaseModel):
     """Some of a split's examples, or all of them changed in one way."""
 
-    slice: str  # what they have in common: "class", "mean ink", "shifted", …
+    slice: str  # what they have in common: "class", "mean grey value", "shifted", …
     value: str
     examples: int
     correct: int

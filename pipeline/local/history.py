@@ -24,7 +24,7 @@ from components.shared.errors import StepError, printable
 from components.shared.manifests import SPLITS, Dataset, Evaluation
 from components.shared.storage import write_text
 from pipeline.local.newest import Within, newest
-from pipeline.local.record import DRIFT, RunRecord
+from pipeline.local.record import DRIFT, RunRecord, read_runs
 from pipeline.pipelines import PIPELINES
 from pipeline.remote.options import connection_options, pipeline_option
 
@@ -149,14 +149,7 @@ def runs(
 
 
 def _read(directory: Path) -> list[_Run]:
-    found = []
-    for path in _directories(directory):
-        if not path.is_symlink():
-            try:
-                found.append(_Run(RunRecord.read(path), path))
-            except StepError as error:
-                click.echo(f"warning: {error}", err=True)
-    return found
+    return [_Run(record, path) for path, record in read_runs(directory, warn=True)]
 
 
 def _named(directory: Path, names: tuple[str, ...]) -> list[_Run]:

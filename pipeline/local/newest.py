@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from components.shared.errors import StepError, printable
-from pipeline.local.record import RunRecord
+from pipeline.local.record import read_runs
 from pipeline.pipelines import Pipeline
 from pipeline.remote.options import read_connection
 
@@ -79,14 +79,10 @@ def _text(within: timedelta) -> str:
 
 
 def _here(pipeline: Pipeline, runs: Path) -> Iterator[Ran]:
-    for path in runs.glob(f"{pipeline.name}-*/{RunRecord.FILE}"):
-        try:
-            record = RunRecord.read(path.parent)
-        except StepError as error:
-            click.echo(f"warning: {error}", err=True)
-            continue
-        began = record.started.astimezone(UTC)
-        yield Ran(record.name, began, record.outcome, record.outcome in DONE)
+    for _, record in read_runs(runs, warn=True):
+        if record.pipeline == pipeline.name:
+            began = record.started.astimezone(UTC)
+            yield Ran(record.name, began, record.outcome, record.outcome in DONE)
 
 
 def _on_cluster(pipeline: Pipeline, values: dict[str, Any]) -> Iterator[Ran]:

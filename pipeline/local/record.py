@@ -1,8 +1,9 @@
 """The directory of a local run, and what it says of itself: ``run.json``, and a page of it."""
 
-import contextlib
 import datetime
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from pydantic import BaseModel, Field, field_validator
 from components.config import Ingest
 from components.shared.code import Code, sum_of_code, this_code
 from components.shared.environment import RUN_INDEX
-from components.shared.errors import StepError
+from components.shared.errors import StepError, explain, printable
 from components.shared.manifests import Dataset, Manifest
 from components.shared.outcome import Outcome, Result
 from components.shared.storage import write_text
@@ -52,6 +53,8 @@ class RunRecord(Manifest):
     FILE: ClassVar[str] = "run.json"
 
     name: str  # also the directory's, and the run id of a version it publishes
+    # Names of runs began with the pipeline's until release 0.2.0.
+    pipeline: str = Field(default_factory=lambda data: data["name"].partition("-")[0])
     started: datetime.datetime
     parameters: dict[str, Any]
     version: str  # of the code, as commit and dirty are
@@ -81,7 +84,8 @@ class RunRecord(Manifest):
         started = datetime.datetime.now().astimezone()
         code = this_code()
         run = cls(
-            name=f"{pipeline.name}-{started:%Y-%m-%d-%H-%M-%S-%f}",
+            name=f"{pipeline.run_prefix(parameters)}-{started:%Y-%m-%d-%H-%M-%S-%f}",
+            pipeline=pipeline.name,
             started=started,
             parameters=redacted_parameters(parameters),
             version=code.version,
@@ -110,16 +114,14 @@ class RunRecord(Manifest):
         Whether the source still has the same content is for ingest to see.
         """
         found = [
-            path.parent for path in runs.glob(f"*/{self.FILE}") if not path.parent.is_symlink()
+            (other.started, directory / EXAMPLES)
+            for directory, other in read_runs(runs)
+            if other.ingest_code == self.ingest_code
+            and other._reading == self._reading
+            and directory.name != self.name
+            and (directory / EXAMPLES / Dataset.FILE).is_file()
         ]
-        for directory in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
-            examples = directory / EXAMPLES
-            if directory.name != self.name and (examples / Dataset.FILE).is_file():
-                with contextlib.suppress(StepError):
-                    other = RunRecord.read(directory)
-                    if other.ingest_code == self.ingest_code and other._reading == self._reading:
-                        return str(examples.resolve())
-        return ""
+        return str(max(found)[1].resolve()) if found else ""
 
     @property
     def _reading(self) -> dict[str, Any]:
@@ -151,6 +153,20 @@ class RunRecord(Manifest):
         return ended
 
 
+def read_runs(runs: Path, warn: bool = False) -> Iterator[tuple[Path, RunRecord]]:
+    """Yields the directory of every run under another, and what it says of itself.
+
+    One that cannot be read is left out, with a warning where one is wanted.
+    """
+    for path in runs.glob(f"*/{RunRecord.FILE}"):
+        if not path.parent.is_symlink():
+            try:
+                yield path.parent, RunRecord.read(path.parent)
+            except (StepError, OSError) as error:
+                if warn:
+                    print(f"warning: {printable(explain(error))}", file=sys.stderr)
+
+
 def write_page(directory: Path, run: RunRecord) -> None:
     """Writes ``index.html`` into a run's directory: what came of it, with links to its outputs."""
     from components.shared import (
@@ -173,16 +189,12 @@ def write_page(directory: Path, run: RunRecord) -> None:
     write_text(directory / RUN_INDEX, page)
 
 
-def _pipeline(run: RunRecord) -> Pipeline:
-    return next(one for one in PIPELINES.values() if run.name.startswith(f"{one.name}-"))
-
-
 def _parameters(run: RunRecord) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Returns the parameters that are not the defaults, and the others by step."""
     changed: dict[str, Any] = {}
     defaults: dict[str, dict[str, Any]] = {}
     left = dict(run.parameters)
-    for config in _pipeline(run).parameters:
+    for config in PIPELINES[run.pipeline].parameters:
         changed |= config.changed(left)
         own = {name: left.pop(name) for name in config.select(left)}
         defaults[config.__name__.lower()] = {n: v for n, v in own.items() if n not in changed}
@@ -191,9 +203,12 @@ def _parameters(run: RunRecord) -> tuple[dict[str, Any], dict[str, dict[str, Any
 
 def _run_before(directory: Path, run: RunRecord) -> str:
     """Returns the name of the run of the same pipeline before this one; empty where none is."""
-    pattern = f"{_pipeline(run).name}-*/{RunRecord.FILE}"
-    names = (path.parent.name for path in directory.parent.glob(pattern))
-    return max((name for name in names if name < run.name), default="")
+    earlier = (
+        (other.started, path.name)
+        for path, other in read_runs(directory.parent)
+        if other.pipeline == run.pipeline and other.started < run.started
+    )
+    return max(earlier, default=("", ""))[1]
 
 
 def _link(directory: Path, published: str) -> str:

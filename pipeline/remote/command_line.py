@@ -61,8 +61,10 @@ def _warn_of_secrets(request: Any) -> None:
 @connection_options
 @request_options(
     "run",
-    lambda pipeline: f"{pipeline.name} {datetime.now():%Y-%m-%d %H:%M:%S}",
-    "the pipeline's name and the time",
+    lambda pipeline, parameters: (
+        f"{pipeline.run_prefix(parameters)} {datetime.now():%Y-%m-%d %H:%M:%S}"
+    ),
+    "the model's name, or else the pipeline's, and the time",
 )
 @click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 where the run failed.")
 @click.option(
@@ -126,7 +128,7 @@ def _time_zone(_: click.Context, __: click.Parameter, zone: str) -> str:
 @connection_options
 @request_options(
     "schedule; one of the same name is replaced",
-    lambda pipeline: f"{pipeline.name}-schedule",
+    lambda pipeline, _: f"{pipeline.name}-schedule",
     "the pipeline's name, -schedule",
 )
 @click.option(

@@ -157,12 +157,14 @@ connection_options = _all_of(
 )
 
 
-def request_options(what: str, name: Callable[[Pipeline], str], default: str) -> Decorator:
+def request_options(
+    what: str, name: Callable[[Pipeline, dict[str, Any]], str], default: str
+) -> Decorator:
     """Adds the options that say what to run.
 
     Args:
         what: What is made of it.
-        name: Gives it a name, where none is given.
+        name: Gives it a name by its pipeline and parameters, where none is given.
         default: Says in the help what that is.
     """
     return _all_of(
@@ -205,7 +207,9 @@ def request_options(what: str, name: Callable[[Pipeline], str], default: str) ->
             "--name",
             default="",
             show_default=default,
-            callback=lambda context, _, given: given or name(selected_pipeline(context)),
+            callback=lambda context, _, given: (
+                given or name(selected_pipeline(context), context.params["parameters"])
+            ),
             help=f"Name of the {what}.",
         ),
         click.option(

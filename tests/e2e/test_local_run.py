@@ -196,7 +196,7 @@ def test_interrupted_run_saves_and_says_how_to_go_on(
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert gone(process.pid), alive(process.pid)
-    (saved,) = (tmp_path / "runs").glob("mnist-*/train/logs/ckpt-*.index")
+    (saved,) = (tmp_path / "runs").glob("digits-*/train/logs/ckpt-*.index")
     step = int(saved.stem.split("-")[1])
     assert "Interrupted in train" in told
     assert f"with the checkpoint of step {step:,}" in told

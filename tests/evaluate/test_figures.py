@@ -94,7 +94,7 @@ def test_slices_by_ink_cut_the_split_into_quarters(figures: Evaluation, answers:
     labels, probabilities = answers
     images, _ = read_mnist(MNIST, "t10k", TEST)
     ink, right = images.mean(axis=(1, 2)), probabilities.argmax(axis=1) == labels
-    quarters = [part for part in figures.splits["test"].slices if part.slice == "mean ink"]
+    quarters = [part for part in figures.splits["test"].slices if part.slice == "mean grey value"]
     assert len(quarters) == 4
     darkest_first = np.argsort(ink, kind="stable")
     start = 0

@@ -46,7 +46,7 @@ PREDICTED = Outcome(
 )
 QUIET = Outcome(step="watch", result="quiet", message="Quiet: all 5 rules hold for 1,000 images")
 MOVED = (
-    "mean ink lies 6.814 from the training split's, above 0.1; retrain: "
+    "mean grey value lies 6.814 from the training split's, above 0.1; retrain: "
     "python -m pipeline submit -p source=gs://bucket/mnist -p destination=gs://bucket/registry"
 )
 ALARM = Outcome(step="watch", result="alarm", message=f"Alarm: {MOVED}")

@@ -1,5 +1,6 @@
 """The directory of a run, its page, and the link to the latest."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.shared.errors import StepError
-from pipeline.local.record import RunRecord, StepRecord, point_latest, write_page
+from pipeline.local.record import RunRecord, StepRecord, point_latest, read_runs, write_page
 from pipeline.pipelines import MNIST, PREDICT
 
 
@@ -37,6 +38,43 @@ def test_the_newest_run_that_read_such_a_source_so_has_its_dataset(tmp_path: Pat
     assert unfinished.ingest_code == this.ingest_code != ""
     strange = RunRecord.begin(tmp_path, MNIST, {**reading, "source": "elsewhere"})
     assert strange.earlier_dataset(tmp_path) == ""
+
+
+def test_a_run_is_named_for_the_model_it_trains_and_knows_its_pipeline(tmp_path: Path) -> None:
+    trained, predicted = (
+        RunRecord.begin(tmp_path, pipeline, {"model_name": "parts"})
+        for pipeline in (MNIST, PREDICT)
+    )
+    assert trained.name.startswith("parts-2") and trained.pipeline == "mnist"
+    assert predicted.name.startswith("predict-2") and predicted.pipeline == "predict"
+
+
+@pytest.mark.parametrize("pipeline", ["mnist", "predict"])
+def test_a_run_of_an_older_release_is_known_by_its_name(tmp_path: Path, pipeline: str) -> None:
+    write_older(tmp_path, f"{pipeline}-2026-11-25-02-22-38-526813")
+    ((_, found),) = read_runs(tmp_path)
+    assert found.pipeline == pipeline
+
+
+def write_older(runs: Path, name: str) -> None:
+    """Leaves a run as releases up to 0.2.0 did, which named it for its pipeline alone."""
+    run = RunRecord.begin(runs, MNIST, {})
+    (runs / run.name).rename(runs / name)
+    path = runs / name / RunRecord.FILE
+    found = json.loads(path.read_text())
+    del found["pipeline"]
+    path.write_text(json.dumps(found | {"name": name}))
+
+
+def test_what_cannot_be_read_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunRecord.begin(tmp_path, MNIST, {})
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / RunRecord.FILE).write_text("{")
+    assert [path.name for path, _ in read_runs(tmp_path)] == [run.name]
+    assert capsys.readouterr().err == ""
+    assert [path.name for path, _ in read_runs(tmp_path, warn=True)] == [run.name]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: {tmp_path}/broken/run.json: ")
 
 
 def test_a_runs_file_has_no_secrets(tmp_path: Path) -> None:
@@ -109,8 +147,10 @@ def test_page_says_first_what_was_changed_from_the_defaults(tmp_path: Path) -> N
 
 
 def test_page_names_the_run_before_of_the_same_pipeline(tmp_path: Path) -> None:
-    other = RunRecord.begin(tmp_path, PREDICT, {})
-    first, second = (RunRecord.begin(tmp_path, MNIST, {}) for _ in range(2))
+    first, other, second = (
+        RunRecord.begin(tmp_path, pipeline, {"model_name": model})
+        for pipeline, model in ((MNIST, "predict"), (PREDICT, "digits"), (MNIST, "digits"))
+    )
     for run in (first, second):
         write_page(tmp_path / run.name, run)
     pages = [(tmp_path / run.name / "index.html").read_text() for run in (first, second)]
