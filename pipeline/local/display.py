@@ -1,11 +1,14 @@
 """What a person sees of a local run: its steps as they go, and at its end what came of it.
 
-A terminal gets a progress bar and colours, a log plain lines.
+A terminal gets a progress bar and colours, a log plain lines, of those that count steps one a
+minute.
 """
 
+import math
 import re
 import shlex
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +35,7 @@ from pipeline.local.record import DRIFT, OUTPUTS, StepRecord
 from pipeline.pipelines import Pipeline
 
 STATUS_LINE = re.compile(r"Step (\d+): ")
+STATUS_SECONDS = 60.0  # from one such line to the next in a log
 STYLES = {  # of a line, by how it begins
     "FAIL ": "bold red",
     "error:": "bold red",
@@ -68,7 +72,8 @@ class Display:
         self._debug = debug
         self._name = ""
         self._hidden = False
-        self._counted = ""  # the last line that only moved the bar
+        self._counted = ""  # the last status line that was not printed
+        self._status_at = -math.inf  # when one was (s)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("[bold]{task.description}"),
@@ -85,6 +90,7 @@ class Display:
     def step(self, name: str) -> Iterator[None]:
         """Shows that a step runs."""
         self._name, self._hidden, self._counted = name, False, ""
+        self._status_at = -math.inf
         self._console.print(f"[bold]{name}[/bold]: running")
         counts = name == "train"
         task = self._progress.add_task(
@@ -101,16 +107,21 @@ class Display:
         # A traceback is in the log; a person gets its last line, the error, with the outcome.
         self._hidden = self._hidden or (line.startswith(TRACEBACK) and not self._debug)
         counted = STATUS_LINE.match(line)
-        if counted and not self._progress.disable:
-            self._counted = line
-            self._progress.update(
-                self._progress.task_ids[-1], completed=int(counted[1]), status=line
-            )
+        if counted:
+            self._count(line, int(counted[1]))
         elif not self._hidden:
             if self._counted:  # what follows is of that step
                 self._print(self._counted)
                 self._counted = ""
             self._print(line)
+
+    def _count(self, line: str, step: int) -> None:
+        self._counted = line
+        if not self._progress.disable:
+            self._progress.update(self._progress.task_ids[-1], completed=step, status=line)
+        elif (now := time.monotonic()) >= self._status_at + STATUS_SECONDS:
+            self._print(line)
+            self._counted, self._status_at = "", now
 
     def _print(self, line: str) -> None:
         """Prints a line under the step's name.

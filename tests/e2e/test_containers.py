@@ -180,7 +180,7 @@ def test_an_interrupted_run_saves_a_checkpoint(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     with process:
-        assert any("Step 200: " in line for line in process.stdout), "it ended before"
+        assert any("Step 100: " in line for line in process.stdout), "it ended before"
         process.send_signal(signal.SIGINT)
         process.stdout.read()
     assert process.returncode != 0
@@ -207,7 +207,7 @@ def training(engine: docker.DockerClient, in_images: tuple[Path, str]) -> Iterat
 
 def test_sigterm_reaches_training(training: Container) -> None:
     for line in training.logs(stream=True, follow=True):
-        if b"Step 200: " in line:
+        if b"Step 100: " in line:
             break
     training.stop(timeout=60)
     assert training.wait()["StatusCode"] == 128 + signal.SIGTERM

@@ -36,6 +36,21 @@ def test_log_gets_plain_lines_with_the_steps_name() -> None:
     ]
 
 
+def test_log_gets_a_status_line_a_minute_and_the_one_before_anything_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = iter([0.0, 20.0, 59.0, 61.0, 80.0, 90.0])
+    monkeypatch.setattr("pipeline.local.display.time.monotonic", lambda: next(seconds))
+    output = io.StringIO()
+    display = Display(output, max_steps=600, debug=False)
+    with display.step("train"):
+        for step in range(100, 700, 100):
+            display.line(f"Step {step}: loss = 0.94 (0.0004 sec)")
+        display.line("Test Data Eval:")
+    steps = [line.split()[3] for line in output.getvalue().splitlines() if "Step" in line]
+    assert steps == ["100:", "400:", "600:"]
+
+
 def test_terminal_gets_a_progress_bar_that_status_lines_move() -> None:
     shown = show(Terminal())
     assert "━" in shown
