@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from pipeline.pipelines import MNIST, PIPELINES
 from tests.conftest import ROOT
 
 # As a person types it, whatever make these tests are run by.
@@ -45,9 +46,9 @@ def test_all_pipelines_are_compiled_unless_one_is_named() -> None:
     def compiled(*variables: str) -> list[str]:
         return re.findall(r"compile --pipeline (\w+)", make("compile", *variables))
 
-    assert compiled() == compiled("GPU=4") == ["mnist", "predict", "tune"]
-    assert compiled("PIPELINE=predict") == ["predict"]
-    assert compiled("OUTPUT=build/pipeline.yaml") == ["mnist"]
+    assert compiled() == compiled("GPU=4") == list(PIPELINES)
+    assert compiled("PIPELINE=another") == ["another"]
+    assert compiled("OUTPUT=build/pipeline.yaml") == [MNIST.name]
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_training_on_gpus_asks_for_the_same_as_training() -> None:
     assert {tensorflow.specifier} == {Requirement(one).specifier for one in extras["tensorflow"]}
 
 
-@pytest.mark.parametrize("image", ["train", "evaluate", "push", "predict"])
+@pytest.mark.parametrize("image", sorted({*STEPS} - {"ingest"}))
 def test_the_layer_of_tensorflow_holds_nothing_that_a_step_does_not_need(image: str) -> None:
     assert pins(lock_of("tensorflow")).items() <= pins(lock_of(image)).items()
 

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from components.config import Reading
 from tests.conftest import ROOT
 from tests.ingest.conftest import digits, serve, write_parquet
 from tests.services import unavailable
 
 __all__ = ["serve"]
+
+# The steps that are Beam jobs: those that read a source.
+JOBS = [step.__name__.lower() for step in Reading.__subclasses__()]
 
 FLINK_JAR = ROOT / "build" / "flink" / "job-server.jar"
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.ingest.conftest import dataset_digest
+from tests.jobs.conftest import JOBS
 
 KILLS = int(os.environ.get("KILLS", "3"))
 
@@ -34,7 +35,7 @@ class Job:
         return dataset_digest(self.output)
 
 
-@pytest.fixture(params=["ingest", "predict"])
+@pytest.fixture(params=JOBS)
 def job(request: pytest.FixtureRequest, published: Path, tmp_path: Path) -> Job:
     registry = ("--destination", published) if request.param == "predict" else ()
     return Job(request.param, tmp_path / "out", *registry)

@@ -19,6 +19,7 @@ from components.jobs import run as jobs
 from components.shared import process as shared
 from components.shared.errors import StepError
 from tests.conftest import ROOT
+from tests.jobs.conftest import JOBS
 
 PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 SECONDS = 120  # more than any of it takes
@@ -126,7 +127,7 @@ def test_an_interpreter_may_have_a_space_in_its_path(
 
 
 @pytest.mark.parametrize("flags", [(), ("--", *PROCESSES)], ids=["here", "in processes"])
-@pytest.mark.parametrize("step", ["ingest", "predict"])
+@pytest.mark.parametrize("step", JOBS)
 def test_what_the_system_has_against_a_file_is_one_line(
     step: str, flags: tuple[str, ...], published: Path, tmp_path: Path
 ) -> None:

@@ -6,10 +6,11 @@ import pytest
 
 from tests.conftest import Command
 from tests.ingest.conftest import Serve, dataset_digest
+from tests.jobs.conftest import JOBS
 from tests.services import program
 
 
-@pytest.fixture(scope="module", params=["ingest", "predict"])
+@pytest.fixture(scope="module", params=JOBS)
 def arguments(request: pytest.FixtureRequest, published: Path, source: Path) -> list[object]:
     """The command of a step that is a Beam job, but for its output."""
     registry = ["--destination", published] if request.param == "predict" else []

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.local.processes import Command, Processes
+from pipeline.pipelines import PREDICT
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Cli
 from tests.pipeline.remote.fake_kfp import FakeKfp
@@ -115,3 +117,38 @@ def test_waiting_shows_both_steps(kfp_server: FakeKfp, cli: Cli) -> None:
         "   watch | succeeded",
     ]
     assert shown[-1].startswith("Run succeeded: predicted")
+
+
+def test_help_of_predict_has_its_options_in_groups(cli: Cli) -> None:
+    shown = cli("predict", "--help").output
+    places = [shown.index(f"{title}:") for title in ("Used first", "Predict", "Watch")]
+    assert places == sorted(places)
+    assert shown.index("--max-ink-psi") > places[2] > shown.index("--resize") > places[1]
+    assert shown.index("--source") < places[1]
+
+
+ASKS = """
+def {name}(expected: str):
+    import sys
+    missing = [module for module in expected.split() if module not in sys.modules]
+    print("missing", *missing)
+    print("tensorflow", "tensorflow" in sys.modules)
+"""
+
+
+def test_the_steps_of_a_night_have_their_imports_done_and_watch_without_tensorflow(
+    tmp_path: Path,
+) -> None:
+    shown: dict[str, list[str]] = {}
+    with Processes(PREDICT.preimports, PREDICT.forked) as processes:
+        for name, modules in PREDICT.preimports.items():
+            executor_input = {
+                "inputs": {"parameterValues": {"expected": " ".join(modules)}},
+                "outputs": {"outputFile": str(tmp_path / name / "output.json")},
+            }
+            lines: list[str] = []
+            command = Command(name, ASKS.format(name=name), executor_input, {})
+            assert processes.run(command, lines.extend) == 0, lines
+            shown[name] = [line.strip() for line in lines]
+    assert "missing" in shown["predict"] and "tensorflow True" in shown["predict"]
+    assert "missing" in shown["watch"] and "tensorflow False" in shown["watch"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.pipelines import PIPELINES
 from tests.pipeline.conftest import Cli
 from tests.services import ROOT, unavailable
 
@@ -31,18 +32,18 @@ for path, parameter in zip(sys.argv[1::2], sys.argv[2::2]):
 """
 
 
-def test_the_clients_loader_takes_both_pipelines(cli: Cli, tmp_path: Path) -> None:
+def test_the_clients_loader_takes_every_pipeline(cli: Cli, tmp_path: Path) -> None:
     if not CLIENT.exists():
         unavailable("Vertex AI's client", "vertex-client")
     arguments: list[str] = []
-    for pipeline in ("mnist", "predict"):
+    for pipeline in PIPELINES:
         output = tmp_path / f"{pipeline}.yaml"
         cli("compile", "--pipeline", pipeline, "--platform", "vertex", "--output", output)
         arguments += [str(output), "source"]
     read = subprocess.run(
         [CLIENT, "-c", READ, *arguments], capture_output=True, text=True, check=False
     )
-    assert read.stdout == "taken\ntaken\n", read.stderr
+    assert read.stdout == "taken\n" * len(PIPELINES), read.stderr
 
 
 def test_it_is_one_document_and_what_is_missing_is_named(cli: Cli, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What is wrong with an option is told by its name before anything starts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,20 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from components.config import Ingest, Run, Serve, Train
+from components.config import Ingest, Options, Run, Train
 from components.shared.command_line import build, flag, step_command
-from pipeline.pipelines import MNIST, PREDICT
+
+
+def configurations(base: type[Options] = Options) -> Iterator[type[Options]]:
+    """Yields those of every step, and of what serves."""
+    for config in base.__subclasses__():
+        if config.__module__ == Options.__module__:  # and not what a test of others imported
+            yield from (config, *configurations(config))
+
 
 NUMBERS = [
     (config, name, field.annotation)
-    for config in (*dict.fromkeys((*MNIST.parameters, *PREDICT.parameters)), Serve)
+    for config in configurations()
     for name, field in config.__pydantic_fields__.items()  # type: ignore[attr-defined]
     if field.annotation in (int, float)
 ]
@@ -79,6 +87,6 @@ def test_without_a_home_directory_a_tilde_is_wrong_usage(
 
 
 def test_every_default_is_within_bounds() -> None:
-    for config in MNIST.parameters:
+    for config in configurations():
         config()
     assert Train(seed=(1 << 31) - 1).seed == (1 << 31) - 1

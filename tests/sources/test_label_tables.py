@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.config import Ingest, Predict
+from components.config import Ingest, Reading
 from components.ingest.ingest import ingest
 from components.shared.errors import StepError
 from tests.ingest.conftest import digits, png, read_all
@@ -254,11 +254,11 @@ def kaggle(directory: Path) -> None:
     (directory / "train.csv").write_text("\n".join(text))
 
 
-def test_predict_reads_what_has_labels_and_what_has_none(
+def test_what_needs_no_labels_reads_what_has_labels_and_what_has_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kaggle(tmp_path / "in")
-    _, records = read_all(Predict(source=str(tmp_path / "in")), tmp_path)  # type: ignore[arg-type]
+    _, records = read_all(Reading(source=str(tmp_path / "in")), tmp_path)  # type: ignore[arg-type]
     assert np.array_equal(records.images, IMAGES)
     assert records.labels.tolist() == [-1] * 15 + LABELS[15:].tolist()
     _, records = read_all(Ingest(source=str(tmp_path / "in")), tmp_path)

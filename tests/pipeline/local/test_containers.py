@@ -5,6 +5,7 @@ tests/e2e/test_containers.py runs them.
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from components.shared.errors import StepError
 from pipeline.local.containers import podman, runner
-from pipeline.pipelines import MNIST, PREDICT, Pipeline
+from pipeline.pipelines import MNIST, PIPELINES, Pipeline
 from tests.conftest import Command
 
 
@@ -47,15 +48,16 @@ def test_a_container_reads_the_source_and_writes_the_registry(tmp_path: Path) ->
     assert registry.is_dir()
 
 
-def test_a_container_that_predicts_only_reads_the_registry(tmp_path: Path) -> None:
+def test_a_registry_that_a_pipeline_does_not_write_is_only_read(tmp_path: Path) -> None:
+    reading = replace(MNIST, written=("cache",))
     source, registry = tmp_path / "data", tmp_path / "registry"
     source.mkdir()
     registry.mkdir()
-    assert mounts(PREDICT, source="data", destination="registry") == {
+    assert mounts(reading, source="data", destination="registry") == {
         str(source): False,
         str(registry): False,
     }
-    assert mounts(PREDICT, source="data", destination="none") == {str(source): False}
+    assert mounts(reading, source="data", destination="none") == {str(source): False}
     assert not (tmp_path / "none").exists()
 
 
@@ -86,7 +88,7 @@ def test_every_source_of_a_list_is_there(tmp_path: Path) -> None:
 def test_the_file_of_class_names_is_there(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("cat\ndog\n", encoding="utf-8")
     (tmp_path / "cat").mkdir()
-    for pipeline in (MNIST, PREDICT):
+    for pipeline in PIPELINES.values():
         given = {"source": "gs://bucket/mnist", "destination": "gs://bucket/registry"}
         seen = mounts(pipeline, **given, class_names="names.txt")
         assert seen == {str(tmp_path / "names.txt"): False}

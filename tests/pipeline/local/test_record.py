@@ -3,13 +3,17 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from components.config import Ingest
 from components.shared.errors import StepError
 from pipeline.local.record import RunRecord, StepRecord, point_latest, read_runs, write_page
-from pipeline.pipelines import MNIST, PREDICT
+from pipeline.pipelines import MNIST
+
+OTHER = replace(MNIST, name="other", steps=(Ingest,))
 
 
 def test_a_run_says_what_it_is_from_the_start(tmp_path: Path) -> None:
@@ -41,12 +45,11 @@ def test_the_newest_run_that_read_such_a_source_so_has_its_dataset(tmp_path: Pat
 
 
 def test_a_run_is_named_for_the_model_it_trains_and_knows_its_pipeline(tmp_path: Path) -> None:
-    trained, predicted = (
-        RunRecord.begin(tmp_path, pipeline, {"model_name": "parts"})
-        for pipeline in (MNIST, PREDICT)
+    trained, other = (
+        RunRecord.begin(tmp_path, pipeline, {"model_name": "parts"}) for pipeline in (MNIST, OTHER)
     )
-    assert trained.name.startswith("parts-2") and trained.pipeline == "mnist"
-    assert predicted.name.startswith("predict-2") and predicted.pipeline == "predict"
+    assert trained.name.startswith("parts-2") and trained.pipeline == MNIST.name
+    assert other.name.startswith("other-2") and other.pipeline == "other"
 
 
 @pytest.mark.parametrize("pipeline", ["mnist", "predict"])
@@ -149,7 +152,7 @@ def test_page_says_first_what_was_changed_from_the_defaults(tmp_path: Path) -> N
 def test_page_names_the_run_before_of_the_same_pipeline(tmp_path: Path) -> None:
     first, other, second = (
         RunRecord.begin(tmp_path, pipeline, {"model_name": model})
-        for pipeline, model in ((MNIST, "predict"), (PREDICT, "digits"), (MNIST, "digits"))
+        for pipeline, model in ((MNIST, "other"), (OTHER, "digits"), (MNIST, "digits"))
     )
     for run in (first, second):
         write_page(tmp_path / run.name, run)

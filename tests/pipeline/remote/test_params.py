@@ -4,28 +4,32 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
+from pipeline.pipelines import MNIST, PIPELINES
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Cli
 from tests.pipeline.remote.fake_kfp import FakeKfp
 
 ENVIRONMENTS = sorted((ROOT / "deploy" / "environments").glob("*.yaml"))
-TEXT = """
-mnist:
+TEXT = f"""
+{MNIST.name}:
   max_steps: 20
   learning_rate: 1e-1
   xla: false
   destination: gs://bucket/registry
-predict:
+"""
+OTHER = """
   destination: gs://bucket/registry
   source: gs://bucket/in/{date}
 """
+OTHERS = [name for name in PIPELINES if name != MNIST.name]
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "params.yaml"
-    path.write_text(TEXT)
+    path.write_text(TEXT + "".join(f"{name}:{OTHER}" for name in OTHERS))
     return path
 
 
@@ -49,10 +53,11 @@ def test_what_is_given_beside_them_goes_before(cli: Cli, file: Path, first: str)
 
 
 def test_a_pipeline_takes_its_own_part(cli: Cli, file: Path) -> None:
-    options = ("--pipeline", "predict", "--host", "h", "--dry-run")
-    for arguments in (("--params", file, *options), (*options, "--params", file)):
-        sent = json.loads(cli("submit", *arguments).stdout)["parameters"]
-        assert set(sent) == {"destination", "source"}
+    for pipeline in OTHERS:
+        options = ("--pipeline", pipeline, "--host", "h", "--dry-run")
+        for arguments in (("--params", file, *options), (*options, "--params", file)):
+            sent = json.loads(cli("submit", *arguments).stdout)["parameters"]
+            assert set(sent) == {"destination", "source"}
 
 
 def test_a_schedule_takes_them_too(kfp_server: FakeKfp, cli: Cli, file: Path) -> None:
@@ -64,14 +69,17 @@ def test_a_schedule_takes_them_too(kfp_server: FakeKfp, cli: Cli, file: Path) ->
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("mnist: {max_step: 20}", "no parameter max_step;"),
-        ("mnist: {max_steps: many}", "--max-steps: should be a valid integer"),
-        ("mnist: {max_steps: [20]}", "expected under 'mnist:' a line a parameter"),
-        ("predict: {source: in}", "expected under 'mnist:' a line a parameter"),
-        ("mnist:", "expected under 'mnist:' a line a parameter"),
-        ("max_steps: 20", "expected the parts 'mnist:' and 'predict:'"),
-        ("", "expected the parts 'mnist:' and 'predict:'"),
-        ("mnist: {", "not YAML: while parsing"),
+        (f"{MNIST.name}: {{max_step: 20}}", "no parameter max_step;"),
+        (f"{MNIST.name}: {{max_steps: many}}", "--max-steps: should be a valid integer"),
+        (
+            f"{MNIST.name}: {{max_steps: [20]}}",
+            f"expected under '{MNIST.name}:' a line a parameter",
+        ),
+        ("{}", f"expected under '{MNIST.name}:' a line a parameter"),
+        (f"{MNIST.name}:", f"expected under '{MNIST.name}:' a line a parameter"),
+        ("max_steps: 20", f"expected the parts '{MNIST.name}:'"),
+        ("", f"expected the parts '{MNIST.name}:'"),
+        (f"{MNIST.name}: {{", "not YAML: while parsing"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_said_before_anything_is_sent(
@@ -83,16 +91,13 @@ def test_what_is_wrong_in_the_file_is_said_before_anything_is_sent(
     assert not kfp_server.runs
 
 
-@pytest.mark.parametrize("pipeline", ["mnist", "predict"])
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.stem)
-def test_both_pipelines_take_every_environment(cli: Cli, environment: Path, pipeline: str) -> None:
-    which = ("--pipeline", pipeline, "--file", ROOT / f"{PACKAGES[pipeline]}.yaml")
-    arguments = (*which, "--params", environment, "--cron", "0 0 3 * * *")
-    sent = json.loads(cli("schedule", "--host", "h", "--dry-run", *arguments).stdout)
-    assert sent["parameters"]["destination"].startswith("gs://")
-
-
-PACKAGES = {"mnist": "pipeline", "predict": "predict"}
+def test_the_pipelines_of_an_environment_take_their_parts(cli: Cli, environment: Path) -> None:
+    for pipeline in yaml.safe_load(environment.read_text()):
+        which = ("--pipeline", pipeline, "--file", ROOT / PIPELINES[pipeline].file)
+        arguments = (*which, "--params", environment, "--cron", "0 0 3 * * *")
+        sent = json.loads(cli("schedule", "--host", "h", "--dry-run", *arguments).stdout)
+        assert sent["parameters"]["destination"].startswith("gs://")
 
 
 def test_there_is_an_environment_to_try_one_to_check_and_one_to_serve() -> None:
