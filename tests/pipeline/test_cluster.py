@@ -111,10 +111,10 @@ def test_every_attempt_has_its_whole_time(compiled: Compile, retries: int) -> No
 
 
 def test_images_come_from_the_template(compiled: Compile) -> None:
-    pipeline = compiled("--image", "registry/mnist-{step}:1.0")
+    pipeline = compiled("--image", "registry/team-{step}:1.0")
     images = {step: pipeline.container(step).image for step in STEPS}
-    expected = {step: f"registry/mnist-{step}:1.0" for step in STEPS}
-    assert images == expected | {"summary": "registry/mnist-push:1.0"}
+    expected = {step: f"registry/team-{step}:1.0" for step in STEPS}
+    assert images == expected | {"summary": "registry/team-push:1.0"}
 
 
 def test_only_ingest_and_train_are_cached_and_only_by_digest(

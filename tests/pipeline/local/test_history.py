@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from components.config import Push
 from components.shared.outcome import Outcome
 from pipeline.local.record import RunRecord, StepRecord, point_latest
 from pipeline.pipelines import MNIST
 from tests.pipeline.conftest import Cli
+
+RUN = f"{Push.model_name}-"  # how the names of runs begin
 
 
 @pytest.fixture
@@ -39,8 +42,8 @@ def runs(tmp_path: Path, evaluation: Path) -> Path:
 
 def test_list_has_every_run_once_with_what_came_of_it(cli: Cli, runs: Path) -> None:
     lines = cli("runs", "--runs", runs).output.splitlines()
-    rows = [line.split() for line in lines if line.lstrip().startswith("digits-")]
-    assert sorted(row[0] for row in rows) == sorted(path.name for path in runs.glob("digits-*"))
+    rows = [line.split() for line in lines if line.lstrip().startswith(RUN)]
+    assert sorted(row[0] for row in rows) == sorted(path.name for path in runs.glob(f"{RUN}*"))
     assert [row[1:3] for row in rows] == [["failed", "0.9800"], ["published", "0.9700"]]
     assert rows[1][3] == "12"
 
@@ -48,11 +51,11 @@ def test_list_has_every_run_once_with_what_came_of_it(cli: Cli, runs: Path) -> N
 def listed(cli: Cli, runs: Path, *arguments: str) -> list[str]:
     """Returns the names of the runs, in the order of the list."""
     lines = cli("runs", "--runs", runs, *arguments).output.splitlines()
-    return [line.split()[0] for line in lines if line.lstrip().startswith("digits-")]
+    return [line.split()[0] for line in lines if line.lstrip().startswith(RUN)]
 
 
 def test_the_best_on_validation_or_in_another_figure_comes_first(cli: Cli, runs: Path) -> None:
-    first, second = sorted(path.name for path in runs.glob("digits-*"))
+    first, second = sorted(path.name for path in runs.glob(f"{RUN}*"))
     assert listed(cli, runs) == [second, first]
     assert listed(cli, runs, "--sort", "started") == [first, second]
     assert listed(cli, runs, "--sort", "train, seconds") == [first, second]
@@ -71,7 +74,7 @@ def test_an_unknown_figure_is_answered_with_those_there_are(cli: Cli, runs: Path
 
 
 def test_more_than_two_are_compared_too(cli: Cli, runs: Path) -> None:
-    first, second = sorted(path.name for path in runs.glob("digits-*"))
+    first, second = sorted(path.name for path in runs.glob(f"{RUN}*"))
     output = cli("runs", "--runs", runs, first, second, "latest").output
     (row,) = [line for line in output.splitlines() if " seed " in line]
     assert [cell.strip() for cell in row.split("│")[1:-1]] == ["seed", "0", "1", "1"]
@@ -90,7 +93,7 @@ def test_all_settings_and_figures_are_a_table_for_other_programs(
 
 
 def test_two_runs_are_compared_by_what_differs(cli: Cli, runs: Path) -> None:
-    first = min(path.name for path in runs.glob("digits-*"))
+    first = min(path.name for path in runs.glob(f"{RUN}*"))
     output = cli("runs", "--runs", runs, first[-9:], "latest").output
     assert "seed" in output and "fake://[2]" in output
     assert "max_steps" not in output
@@ -98,15 +101,15 @@ def test_two_runs_are_compared_by_what_differs(cli: Cli, runs: Path) -> None:
 
 
 def test_what_a_manifest_says_steers_no_terminal(cli: Cli, runs: Path) -> None:
-    for path in runs.glob("digits-*/run.json"):
+    for path in runs.glob(f"{RUN}*/run.json"):
         path.write_text(path.read_text().replace("fake://", "\\u001b[2Jfake://"))
-    first = min(path.name for path in runs.glob("digits-*"))
+    first = min(path.name for path in runs.glob(f"{RUN}*"))
     output = cli("runs", "--runs", runs, first[-9:], "latest").output
     assert "[2Jfake" in output and "\x1b" not in output + cli("runs", "--runs", runs).output
 
 
 def test_a_time_without_a_zone_has_its_place_in_the_list(cli: Cli, runs: Path) -> None:
-    first, second = sorted(runs.glob("digits-*/run.json"))
+    first, second = sorted(runs.glob(f"{RUN}*/run.json"))
     for path, started in ((first, "2026-11-01T00:00:00"), (second, "2026-10-31T23:00:00-05:00")):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"started": started}))
     names = [first.parent.name, second.parent.name]
@@ -120,7 +123,7 @@ def test_a_name_is_no_pattern(cli: Cli, runs: Path, name: str) -> None:
 
 
 def test_a_run_may_have_any_name(cli: Cli, runs: Path) -> None:
-    first = min(runs.glob("digits-*"))
+    first = min(runs.glob(f"{RUN}*"))
     first.rename(runs / "[b]*?")
     assert "seed" in cli("runs", "--runs", runs, "*?", "latest").output
 
