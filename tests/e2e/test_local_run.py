@@ -196,8 +196,9 @@ def test_interrupted_run_saves_and_says_how_to_go_on(
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert gone(process.pid), alive(process.pid)
-    (saved,) = (tmp_path / "runs").glob("digits-*/train/logs/ckpt-*.index")
-    step = int(saved.stem.split("-")[1])
+    checkpoints = (tmp_path / "runs").glob("digits-*/train/logs/ckpt-*.index")
+    steps = {int(path.stem.split("-")[1]): path for path in checkpoints}  # evaluations save, too
+    step, saved = max(steps.items())
     assert "Interrupted in train" in told
     assert f"with the checkpoint of step {step:,}" in told
     assert f"--checkpoints {saved.parent}" in told
