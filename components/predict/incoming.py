@@ -53,9 +53,8 @@ def which_images(config: Predict) -> str:
     if DATE not in config.source:
         return source
     first, last = days_until(config.span, config.until)
-    if config.span == 1:
-        return source.replace(DATE, str(last))
-    return f"{source}, {first} to {last}" if config.span else f"{source}, up to {last}"
+    days = {0: f"(up to {last})", 1: str(last)}.get(config.span, f"({first} to {last})")
+    return source.replace(DATE, days)
 
 
 def open_images(
@@ -76,7 +75,7 @@ def open_images(
     if found.source.image_shape != tuple(image_shape):
         theirs, ours = (" x ".join(map(str, s)) for s in (found.source.image_shape, image_shape))
         raise StepError(
-            f"{config.source}: images of {theirs} pixels, but the model takes {ours}; "
+            f"{which_images(config)}: images of {theirs} pixels, but the model takes {ours}; "
             f"--resize {ours.replace(' ', '')} converts"
         )
     return found
@@ -88,9 +87,12 @@ def _open(config: Predict, unpacked: fs.FileSystem, class_names: Sequence[str]) 
     except StepError as error:
         # What is wrong may be wrong with the labels alone, which need not be there.
         source = open_source(config, unpacked, labelled=False)
-        log_line(f"Labels: none ({error})")
+        log_line(f"Labels: none, and none are needed ({error})")
         return Incoming(source, ())
     if unknown := [name for name in source.class_names if name not in class_names]:
-        log_line(f"Labels: none ({config.source}: class {unknown[0]!r} is none of the model's)")
+        log_line(
+            f"Labels: none, and none are needed ({which_images(config)}: class {unknown[0]!r} is "
+            "none of the model's)"
+        )
         return Incoming(open_source(config, unpacked, labelled=False), ())
     return Incoming(source, tuple(map(list(class_names).index, source.class_names)))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -164,7 +165,9 @@ def test_folders_are_labels_where_the_model_has_such_classes(
     found = predict(config, tmp_path / "out")
     assert found is not None
     assert found.labelled is None
-    assert "class 'unsorted' is none of the model's" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Labels: none, and none are needed (" in printed
+    assert "class 'unsorted' is none of the model's" in printed
 
 
 def test_a_version_by_its_number(model: Path, small_source: Path, tmp_path: Path) -> None:
@@ -227,6 +230,32 @@ def test_an_empty_day(
     whole = (output / Predictions.FILE).read_bytes()
     command(*day, "2026-11-24")
     assert (output / Predictions.FILE).read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("span", "days"),
+    [(1, "2026-11-23"), (2, "(2026-11-22 to 2026-11-23)"), (0, "(up to 2026-11-23)")],
+)
+def test_whatever_names_the_images_has_the_days_in_it(
+    published: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    outcomes: Outcomes,
+    span: int,
+    days: str,
+) -> None:
+    (tmp_path / "2026-11-23").mkdir()
+    (tmp_path / "2026-11-23" / "a.png").write_bytes(png(np.zeros((28, 28), np.uint8)))
+    source, until = f"{tmp_path}/{{date}}/*.png", "2026-11-23"
+    config = Predict(source=source, span=span, until=until, destination=str(published))
+    found = predict(config, tmp_path / "out")
+    assert found and found.source == f"{tmp_path}/{days}/*.png"
+    assert f"images of {found.source} with version 1" in capsys.readouterr().out
+    reported = outcomes("predict")
+    assert reported and reported.source == found.source
+    (tmp_path / "2026-11-23" / "a.png").write_bytes(png(np.zeros((9, 9), np.uint8)))
+    with pytest.raises(StepError, match=re.escape(f"{found.source}: images of 9 x 9 pixels")):
+        predict(config, tmp_path / "again")
 
 
 def _nowhere(directory: Path) -> str:

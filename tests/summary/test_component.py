@@ -53,7 +53,7 @@ ALARM = Outcome(step="watch", result="alarm", message=f"Alarm: {MOVED}")
 NOTHING_NEW = Outcome(
     step="predict",
     result="nothing new",
-    message="Nothing new: no images in gs://bucket/incoming/{date}, 2026-11-25",
+    message="Nothing new: no images in gs://bucket/incoming/2026-11-25",
 )
 NO_SOURCE = Outcome(step="ingest", result="failed", message="gs://data/nothing: not found")
 NO_BATCH = Outcome(step="train", result="failed", message="the training split has 55 records")
@@ -78,7 +78,7 @@ RECORDED = {
     "alarm": ([PREDICTED, ALARM], f"Run succeeded, but what came in has moved: {MOVED}"),
     "nothing-new": (
         [NOTHING_NEW],
-        "Run succeeded: nothing new: no images in gs://bucket/incoming/{date}, 2026-11-25",
+        "Run succeeded: nothing new: no images in gs://bucket/incoming/2026-11-25",
     ),
 }
 

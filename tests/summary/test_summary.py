@@ -77,7 +77,7 @@ def final(state: str) -> dict[str, Any]:
         (
             [NOTHING_NEW],
             "succeeded",
-            "Run succeeded: nothing new: no images in gs://bucket/incoming/{date}, 2026-11-25",
+            "Run succeeded: nothing new: no images in gs://bucket/incoming/2026-11-25",
         ),
     ],
 )

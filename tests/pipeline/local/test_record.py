@@ -11,7 +11,7 @@ import pytest
 from components.config import Ingest
 from components.shared.errors import StepError
 from pipeline.local.record import RunRecord, StepRecord, point_latest, read_runs, write_page
-from pipeline.pipelines import MNIST
+from pipeline.pipelines import MNIST, PREDICT
 
 OTHER = replace(MNIST, name="other", steps=(Ingest,))
 
@@ -133,6 +133,13 @@ def test_page_leads_to_the_version_where_that_is_on_disk(tmp_path: Path) -> None
         written = (directory / "index.html").read_text(encoding="utf-8")
         assert f"<code>{published}</code>" in written
         assert ('href="../../the%20registry/digits/3/"' in written) is link
+
+
+def test_page_names_the_day_whose_images_were_predicted(tmp_path: Path) -> None:
+    run = RunRecord.begin(tmp_path, PREDICT, {"source": "in/{date}", "span": 1})
+    write_page(tmp_path / run.name, run.model_copy(update={"predicted": "in/2026-11-23"}))
+    written = (tmp_path / run.name / "index.html").read_text(encoding="utf-8")
+    assert "in/2026-11-23" in written.partition('id="steps-title"')[0]
 
 
 def test_page_says_first_what_was_changed_from_the_defaults(tmp_path: Path) -> None:
