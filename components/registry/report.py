@@ -14,10 +14,11 @@ from components.registry.storage import NotStoredError
 from components.shared import pages
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
-from components.shared.pages.charts import Axis
+from components.shared.pages.charts import Axis, round_step
 
-WIDTH, HEIGHT = 480, 240  # of the chart, in user units
-LEFT, RIGHT, TOP, BOTTOM = 56, 24, 14, 34  # around the plot
+# Of the chart, in pixels; its width is that of the page, so x is in hundredths of the plot's.
+HEIGHT, TOP, BOTTOM = 260, 14, 34
+LABELS = 8  # of versions, as many as a telephone has room for
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -101,9 +102,10 @@ def render(registry: Registry, run_page: Callable[[str], str] = lambda _: "") ->
         rows=rows[::-1],
         foreign=[version for version in manifests if version not in known],
         options=_differing(rows[::-1]),
-        x=Axis(0, len(rows), LEFT, WIDTH - RIGHT),
+        x=Axis(0, len(rows), 0, 100),
         y=_precision_axis(rows),
-        size=(WIDTH, HEIGHT),
+        height=HEIGHT,
+        every=int(max(1, round_step(len(rows) / LABELS))),
     )
 
 

@@ -1,6 +1,8 @@
 """The page of a registry."""
 
 import json
+from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from components.registry.registry import Registry
 from components.registry.report import render
 from components.shared.code import Code
 from components.shared.errors import StepError
+from tests.browser import Browser, open_browser
 from tests.registry.conftest import MakeRelease
 
 
@@ -19,10 +22,18 @@ def registry(tmp_path: Path) -> Registry:
     return Registry.open(str(tmp_path / "registry"), "digits")
 
 
-def published(registry: Registry, make_release: MakeRelease, *files: Path) -> Registry:
-    """Publishes three versions, promotes each, and rolls the last one back."""
-    for number in (1, 2, 3):
-        release = make_release(f"run-{number}")._replace(
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    with open_browser(tmp_path / "profile") as opened:
+        yield opened
+
+
+def published(
+    registry: Registry, make_release: MakeRelease, *files: Path, count: int = 3, run: str = "run"
+) -> Registry:
+    """Publishes some versions, promotes each, and rolls the last one back."""
+    for number in range(1, count + 1):
+        release = make_release(f"{run}-{number}")._replace(
             precision_at_1=0.9 + number / 100, code=Code("0.2.0", "0123456789abcdef", number == 2)
         )
         parts = {**release.files, **{path.name: path for path in files}}
@@ -54,6 +65,53 @@ def test_page_tells_intervals_drift_and_options_where_a_version_has_them(
 def test_page_needs_nothing_but_itself(registry: Registry, make_release: MakeRelease) -> None:
     page = render(published(registry, make_release))
     assert "src=" not in page and "http" not in page and "@import" not in page
+
+
+# The chart's labels, and all that should lie in the card, as left, top, right, bottom in pixels.
+PLACES = """
+const place = (one) => { const { left, top, right, bottom } = one.getBoundingClientRect();
+  return [left, top, right, bottom]; };
+const chart = document.querySelector("svg.chart"), card = chart.closest("section");
+return {
+  page: document.documentElement.scrollWidth,
+  hidden: [...document.querySelectorAll(".scroll")].map((one) => one.scrollWidth - one.clientWidth),
+  card: place(card),
+  grid: place(chart.querySelector(".grid")),
+  labels: [...chart.querySelectorAll("text")].map(place),
+  numbers: [...chart.querySelectorAll("text[text-anchor=middle]")].map((one) => +one.textContent),
+};
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_chart_fills_its_card_and_nothing_is_cut_off_or_too_small(
+    registry: Registry,
+    make_release: MakeRelease,
+    evaluation: Path,
+    model: Path,
+    tmp_path: Path,
+    browser: Browser,
+    width: int,
+) -> None:
+    files = (evaluation / "evaluation.json", model / "model.json")
+    published(registry, make_release, *files, count=9, run="digits-2026-11-28-22-45-12-123456")
+    for version in registry.versions():
+        file = tmp_path / "registry" / "digits" / str(version) / "model.json"
+        config = {"learning_rate": version / 7, "hidden": "512,256,128", "optimizer": "momentum"}
+        file.write_text(json.dumps({"config": {name: f"{config[name]}" for name in config}}))
+    (tmp_path / "page.html").write_text(render(registry), encoding="utf-8")
+    browser.emulate(width)
+    browser.driver.get((tmp_path / "page.html").as_uri())
+    seen = browser.driver.execute_script(PLACES)
+    assert seen["page"] <= width
+    assert width < 1000 or seen["hidden"] == [0] * len(seen["hidden"])
+    left, _, right, _ = seen["card"]
+    labels, (start, _, end, _) = seen["labels"], seen["grid"]
+    assert start - left < 90 and right - end < 40
+    assert all(left < one[0] and one[2] < right and one[3] - one[1] >= 12 for one in labels)
+    for one, other in combinations(labels, 2):
+        assert one[2] < other[0] or other[2] < one[0] or one[3] < other[1] or other[3] < one[1]
+    assert seen["numbers"] == [2, 4, 6, 8]
 
 
 def test_command_writes_the_page(

@@ -45,11 +45,15 @@ class Axis:
         return [value for value in values if self.low <= value <= self.high]
 
     def _even(self) -> list[float]:
-        rough = (self.high - self.low) / 5
-        power = 10.0 ** math.floor(math.log10(rough))
-        step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+        step = round_step((self.high - self.low) / 5)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [round(number * step, 12) for number in range(first, last + 1)]
+
+
+def round_step(least: float) -> float:
+    """Returns the least of 1, 2 and 5 times powers of ten that is not below ``least``."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least)
 
 
 @dataclass(frozen=True)
