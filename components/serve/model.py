@@ -111,7 +111,7 @@ def predict(loaded: Loaded, signature: str, values: Any) -> dict[str, Any]:
             [width]``, or for ``examples`` serialized Examples as ``{"b64": …}``.
 
     Returns:
-        The outputs by name, each a list of ``n``.
+        The outputs by name, each a list of ``n``, and ``class_name``: that of ``class``.
 
     Raises:
         BadRequest: The values are anything else.
@@ -132,7 +132,8 @@ def predict(loaded: Loaded, signature: str, values: Any) -> dict[str, Any]:
         raise BadRequest(
             f"examples: expected tf.train.Example records with image ({prod(shape)} bytes)"
         ) from None
-    return {name: output.numpy().tolist() for name, output in outputs.items()}
+    answer = {name: output.numpy().tolist() for name, output in outputs.items()}
+    return answer | {"class_name": [loaded.class_names[label] for label in answer["class"]]}
 
 
 def _decode(value: Any) -> bytes:

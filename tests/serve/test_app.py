@@ -4,14 +4,18 @@ import base64
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from components.registry.registry import Registry
-from tests.conftest import Command
+from tests.conftest import MNIST, ROOT, Command
+from tests.idx_files import read_mnist
 from tests.serve.conftest import Ask, running
 
 PREDICT = "/v1/models/digits:predict"
@@ -31,7 +35,9 @@ def test_rows_get_rows(ask: Ask, samples: dict[str, np.ndarray]) -> None:
         assert status == 200
         said = [row["probabilities"] for row in answer["predictions"]]
         np.testing.assert_allclose(said, samples["probabilities"], atol=1e-5)
-        assert [row["class"] for row in answer["predictions"]] == np.argmax(said, 1).tolist()
+        classes = np.argmax(said, 1).tolist()
+        assert [row["class"] for row in answer["predictions"]] == classes
+        assert [row["class_name"] for row in answer["predictions"]] == [str(c) for c in classes]
 
 
 def test_columns_get_columns(ask: Ask, samples: dict[str, np.ndarray]) -> None:
@@ -42,6 +48,7 @@ def test_columns_get_columns(ask: Ask, samples: dict[str, np.ndarray]) -> None:
         np.testing.assert_allclose(
             answer["outputs"]["probabilities"], samples["probabilities"], atol=1e-5
         )
+        assert answer["outputs"]["class_name"] == [str(c) for c in answer["outputs"]["class"]]
 
 
 def test_the_signature_examples_takes_base64(ask: Ask, samples: dict[str, np.ndarray]) -> None:
@@ -58,6 +65,20 @@ def test_the_signature_examples_takes_base64(ask: Ask, samples: dict[str, np.nda
     assert status == 200
     said = [row["probabilities"] for row in answer["predictions"]]
     np.testing.assert_allclose(said, samples["probabilities"], atol=1e-5)
+
+
+def test_a_png_is_posted_by_the_command_of_the_docs(server: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"^\.venv/bin/python -c .*?:predict$", page, re.MULTILINE | re.DOTALL)
+    images, labels = read_mnist(MNIST, "t10k", 1)
+    Image.fromarray(images[0]).save(tmp_path / "digit.png")
+    [file] = re.findall(r"out/forms/\S+\.png", command)
+    command = command.replace(file, str(tmp_path / "digit.png"))
+    command = command.replace(".venv/bin/python", sys.executable)
+    command = command.replace("http://127.0.0.1:8501", server)
+    said = subprocess.check_output(["bash", "-c", command], cwd=ROOT, stderr=subprocess.DEVNULL)
+    [row] = json.loads(said)["predictions"]
+    assert row["class_name"] == str(labels[0])
 
 
 def test_the_status_is_that_of_the_champion(ask: Ask) -> None:

@@ -1,5 +1,6 @@
 """The page in a real browser: what is drawn is what the model is asked, by mouse and by finger."""
 
+import io
 import json
 import math
 from collections.abc import Iterable
@@ -82,6 +83,22 @@ def test_drawing_with_the_mouse(browser: Chrome, server: str) -> None:
     )
     assert "Production serves" in browser.find_element(By.TAG_NAME, "footer").text
     assert_quiet(browser, server)
+
+
+def test_strokes_are_seen_whatever_colours_come_while_one_draws(
+    browser: Chrome, server: str
+) -> None:
+    open_page(browser, server)
+    for scheme in ("light", "dark", "light"):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        if scheme == "light":
+            draw(browser, ONE)
+        field = browser.find_element(By.ID, "drawing").screenshot_as_png
+        seen = np.asarray(Image.open(io.BytesIO(field)).convert("L"), int)
+        background, stroke = seen[20, 20], seen[seen.shape[0] // 2, seen.shape[1] // 2]
+        assert abs(background - stroke) > 150, scheme
+        assert (background > 128) == (scheme == "light")
 
 
 def test_drawing_with_a_finger_on_a_phone(browser: Chrome, server: str) -> None:

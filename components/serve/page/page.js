@@ -27,7 +27,6 @@ function position(event) {
 
 function stroke(from, to) {
   picture = null;
-  pen.strokeStyle = getComputedStyle(document.body).color;
   pen.lineWidth = Math.round(THICK * Math.min(field.width, field.height));
   pen.lineCap = pen.lineJoin = "round";
   pen.beginPath();
@@ -81,7 +80,7 @@ $("#picture").addEventListener("change", async ({ target }) => {
   target.value = ""; // so that the same file can be chosen again
 });
 $("#invert").addEventListener("change", () => {
-  changed = picture !== null;
+  changed ||= picture !== null;
   ask();
 });
 
