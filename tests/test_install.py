@@ -85,6 +85,22 @@ def test_a_machine_without_packages_of_tensorflow_is_told_so(
     assert process.stderr.startswith("error: Darwin x86_64: no packages of TensorFlow")
 
 
+def test_compiling_modules_shows_that_it_goes_on(tmp_path: Path) -> None:
+    """What compiles here, in place of Python, ends once the log has something after its line."""
+    programs, log = tmp_path / "an environment" / "bin", tmp_path / "log"
+    programs.mkdir(parents=True)
+    waits = f"until tail -n 1 '{log}' | grep -q '^[.]'; do sleep 0.2; done"
+    for name, does in (("python", f'case "$*" in *compileall*) {waits} ;; esac'), ("uv", "exit 0")):
+        (programs / name).write_text(f"#!/usr/bin/env bash\n{does}\n")
+        (programs / name).chmod(0o755)
+    environment = {**os.environ, "VENV": str(programs.parent)}
+    with log.open("w") as stderr:
+        subprocess.run(
+            [ROOT / "install.sh"], env=environment, stderr=stderr, timeout=120, check=True
+        )
+    assert log.read_text().splitlines()[-2].startswith("Compiling their modules")
+
+
 @pytest.mark.install
 @pytest.mark.parametrize("installer", ["pip", "uv"])
 def test_either_installs_what_runs_whatever_pip_is_set_up_for(
