@@ -5,12 +5,18 @@ from math import prod
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow.python.framework.ops import uid
 
 from components.shared.records import ImageShape
 from components.train.checkpoints import writing
 from components.train.model import normalize
 from components.train.networks import mlp
 from components.train.networks.network import Logits, Tensors
+
+# TensorFlow puts into a function's name how many things its process has made before: more than any
+# training makes, so that a model has the same bytes whether it was trained at once, went on from a
+# checkpoint or was over already.
+FIRST_NUMBER = 100_000
 
 
 class Classifier(tf.Module):
@@ -62,6 +68,8 @@ def export(
     Raises:
         StepError: It cannot be written.
     """
+    while uid() < FIRST_NUMBER:
+        pass
     classifier = Classifier(weights, image_shape, logits, list(extra))
     images = tf.TensorSpec([None, *image_shape], tf.uint8, "images")
     examples = tf.TensorSpec([None], tf.string, "examples")
