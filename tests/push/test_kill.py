@@ -16,7 +16,7 @@ from tests.registry.conftest import assert_sound
 from tests.registry.publisher import start
 
 
-@pytest.mark.parametrize("destination", ["bucket"], indirect=True)
+@pytest.mark.parametrize("destination", ["gs"], indirect=True)
 def test_the_step_itself_killed_and_retried(
     registry: Registry,
     destination: str,
