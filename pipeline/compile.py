@@ -10,6 +10,7 @@ import yaml
 from kfp import dsl
 from kfp.compiler import Compiler
 
+from components.shared.command_line import flag
 from components.shared.errors import StepError, log_line
 from components.shared.storage import write_text
 from pipeline.cluster import ClusterSettings, compiling_for
@@ -50,9 +51,7 @@ def compile_to(output: str, settings: ClusterSettings, pipeline: Pipeline) -> No
         StepError: The settings do not fit together.
         OSError: The file cannot be written.
     """
-    _check(settings)
-    if settings.nodes > 1 and "train" not in pipeline.step_names:
-        raise StepError(f"{pipeline.name} with {settings.nodes} nodes; only train takes several")
+    _check(settings, pipeline)
     # All three, since an installation has defaults for each, and Argo prefers the first two.
     ttl = settings.ttl or None
     config = dsl.PipelineConfig(
@@ -78,23 +77,26 @@ def compile_to(output: str, settings: ClusterSettings, pipeline: Pipeline) -> No
         write_text(Path(output), compiled.read_text(encoding="utf-8"))
 
 
-def _check(settings: ClusterSettings) -> None:
-    """Refuses settings that do not fit together.
+def _check(settings: ClusterSettings, pipeline: Pipeline) -> None:
+    """Refuses settings that do not fit together, or not this pipeline.
 
     Raises:
         StepError: They do not.
     """
     if settings.nodes > 1 and not settings.pvc:
         raise StepError(f"{settings.nodes} nodes, but no --pvc that they share; name one")
+    if settings.nodes > 1 and "train" not in pipeline.step_names:
+        raise StepError(f"{pipeline.name} with {settings.nodes} nodes; only train takes several")
     if settings.platform == "kubernetes":
         return
+    changed = ClusterSettings.changed(vars(settings))
     for name in ONLY_KUBERNETES:
-        if getattr(settings, name) != getattr(ClusterSettings(), name):
+        if name in changed:
             raise StepError(
-                f"--{name.replace('_', '-')}: Vertex AI has nothing of the kind; leave it out with "
+                f"{flag(name)}: Vertex AI has nothing of the kind; leave it out with "
                 "--platform vertex"
             )
-    if settings.gpus and settings.gpu_type == ClusterSettings().gpu_type:
+    if settings.gpus and "gpu_type" not in changed:
         raise StepError(
             f"--gpu-type {settings.gpu_type}: a name of Kubernetes', expected Vertex AI's for "
             "--gpus, such as NVIDIA_TESLA_T4"

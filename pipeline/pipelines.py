@@ -3,7 +3,7 @@
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -171,12 +171,13 @@ PREDICT = Pipeline(
     },
 )
 
-TUNE = Pipeline(
+# As MNIST, with a search in place of the one training.
+TUNE = replace(
+    MNIST,
     name="tune",
     description="Many settings tried, and the best on validation judged and published",
     entry="pipeline.tuning:tuning",
     steps=(Ingest, Tune, Evaluate, Push),
-    whole_run=Run,
     command="tune",
     file="tune.yaml",
     latest="latest-tune",
@@ -192,10 +193,6 @@ TUNE = Pipeline(
         "destination",
         "checkpoints",
     ),
-    written=("destination", "checkpoints", "cache"),
-    fills_registry=True,
-    skip_reason="the model is not blessed",
-    preimports={"ingest": ("components.ingest.ingest",)},
     forked=("tune", "evaluate", "push"),
 )
 

@@ -4,7 +4,7 @@ Each setting is a list with commas between, every item for all steps, or for one
 it: ``pool=batch,train:pool=spot``.
 """
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from components.shared.errors import StepError
 from pipeline.pipelines import PIPELINES
@@ -12,7 +12,7 @@ from pipeline.pipelines import PIPELINES
 if TYPE_CHECKING:
     from kfp.dsl import PipelineTask
 
-Effect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 STEPS = {*(step for pipeline in PIPELINES.values() for step in pipeline.step_names), "summary"}
 
 
@@ -23,8 +23,8 @@ class Toleration(NamedTuple):
     value: str  # empty: any
     effect: str  # empty: any
 
-    def as_kubernetes(self) -> dict[str, str]:
-        """Returns it as a pod has it."""
+    def as_kubernetes(self) -> dict[str, Any]:
+        """Returns it as a pod has it, and as kfp-kubernetes takes it."""
         equal = {"operator": "Equal", "value": self.value}
         found = {"key": self.key} | (equal if self.value else {"operator": "Exists"})
         return found | ({"effect": self.effect} if self.effect else {})
@@ -65,10 +65,10 @@ def tolerations(option: str, text: str, step: str) -> list[Toleration]:
     for whose, item in _items(text):
         taint, _, effect = item.partition(":")
         key, _, value = taint.partition("=")
-        if not key or (effect and effect not in get_args(Effect)):
+        if not key or (effect and effect not in EFFECTS):
             raise StepError(
                 f"{option} {item}: expected [step:]key[=value][:effect], the effect "
-                f"{', '.join(get_args(Effect))}, {_steps()}"
+                f"{', '.join(EFFECTS)}, {_steps()}"
             )
         if whose in ("", step):
             found.append(Toleration(key, value, effect))
@@ -89,13 +89,7 @@ def place(
     for key, value in nodes.items():
         kubernetes.add_node_selector(task, key, value)
     for taint in tolerated:
-        kubernetes.add_toleration(
-            task,
-            key=taint.key,
-            operator="Equal" if taint.value else "Exists",
-            value=taint.value or None,
-            effect=cast(Effect, taint.effect) if taint.effect else None,
-        )
+        kubernetes.add_toleration(task, **taint.as_kubernetes())
     for key, value in labels.items():
         kubernetes.add_pod_label(task, key, value)
     for key, value in annotations.items():

@@ -4,7 +4,7 @@ from typing import Any
 
 from kfp import dsl
 
-from components.config import Predict, Watch
+from components.config import Notification, Predict, Watch
 from components.predict.component import predict
 from components.summary.component import summary
 from components.watch.component import watch
@@ -18,11 +18,9 @@ def predict_and_watch(parameters: dict[str, Any]) -> None:
     """Composes the steps; the parameters are those of config.py."""
     summarized = summary(
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        run_page=parameters["run_page"],
         source=parameters["source"],
         destination=parameters["destination"],
-        webhook=parameters["webhook"],
-        heartbeat=parameters["heartbeat"],
+        **Notification.select(parameters),
     )
     with dsl.ExitHandler(summarized):
         predicted = predict(**Predict.select(parameters))

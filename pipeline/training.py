@@ -5,7 +5,7 @@ from typing import Any
 
 from kfp import dsl
 
-from components.config import Evaluate, Ingest, Push, Train
+from components.config import Evaluate, Ingest, Notification, Push, Train
 from components.evaluate.component import evaluate
 from components.ingest.component import ingest
 from components.push.component import push
@@ -27,11 +27,9 @@ def from_source_to_registry(
     """
     summarized = summary(
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-        run_page=parameters["run_page"],
         source=parameters["source"],
         destination=parameters["destination"],
-        webhook=parameters["webhook"],
-        heartbeat=parameters["heartbeat"],
+        **Notification.select(parameters),
     )
     with dsl.ExitHandler(summarized):
         ingested = ingest(

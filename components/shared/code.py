@@ -49,8 +49,8 @@ def sum_of_code(*packages: str) -> str:
     digest = hashlib.sha256()
     folders = [ROOT / "components" / package for package in packages]
     for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
-        digest.update(f"{path.relative_to(ROOT)} {len(path.read_bytes())}\n".encode())
-        digest.update(path.read_bytes())
+        text = path.read_bytes()
+        digest.update(f"{path.relative_to(ROOT)} {len(text)}\n".encode() + text)
     return digest.hexdigest()
 
 

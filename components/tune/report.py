@@ -10,14 +10,14 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
-from components.config import Tune
+from components.config import Train, Tune
 from components.shared import pages
 from components.shared.command_line import flag
 from components.shared.manifests import Dataset
 from components.shared.pages.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis
 from components.shared.storage import write_text
 from components.space import Span
-from components.tune.study import REASON, is_default, text_of, typed
+from components.tune.study import REASON, complete, default_of, text_of, typed
 
 FILE = "tuning.html"
 FEWEST = 5  # trials that came to different ends, for a word on what matters
@@ -87,7 +87,7 @@ def write(path: Path, config: Tune, study: optuna.Study, dataset: Dataset, sente
     """
     trials = study.get_trials(deepcopy=False)
     best = study.best_trial
-    default = next((t for t in _complete(trials) if is_default(t, config)), None)
+    default = default_of(trials, config)
     page = pages.render(
         "components.tune",
         "tuning.html.j2",
@@ -110,14 +110,9 @@ def write(path: Path, config: Tune, study: optuna.Study, dataset: Dataset, sente
     write_text(path, page)
 
 
-def _complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    return [trial for trial in trials if trial.state == TrialState.COMPLETE]
-
-
 def _command(config: Tune, best: FrozenTrial) -> str:
     """Returns the command that trains the best settings once more."""
-    changed = {**type(config).changed({**vars(config), **best.params})}
-    changed = {name: value for name, value in changed.items() if name in config.trial({}).names()}
+    changed = Train.changed({**vars(config), **best.params})
     options = " ".join(f"{flag(name)}={shlex.quote(str(value))}" for name, value in changed.items())
     return f"python -m pipeline local {options}".strip()
 
@@ -160,7 +155,7 @@ def _over_time(trials: Sequence[FrozenTrial], best: FrozenTrial) -> Scatter:
     """Lays out what trials reached over their numbers, and the best so far as a line."""
     x, y = Axis(0, max(len(trials) - 1, 1), LEFT, WIDTH - RIGHT), _precision_axis(trials)
     points, so_far = [], None
-    for trial in _complete(trials):
+    for trial in complete(trials):
         if so_far is None or (trial.value or 0) > so_far:
             if so_far is not None:
                 points.append((trial.number, so_far))
@@ -190,7 +185,7 @@ def _importance(study: optuna.Study) -> dict[str, float]:
 
     Source: Watanabe et al., "PED-ANOVA", 2023, as Optuna has it.
     """
-    values = {trial.value for trial in _complete(study.get_trials(deepcopy=False))}
+    values = {trial.value for trial in complete(study.get_trials(deepcopy=False))}
     if len(values) < FEWEST:
         return {}
     return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())

@@ -8,14 +8,14 @@ import dataclasses
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from components.config import Train, Tune
 from components.shared.errors import StepError
@@ -166,9 +166,19 @@ def begun(study: optuna.Study) -> int:
     return sum(trial.state != TrialState.WAITING for trial in trials)
 
 
-def is_default(trial: optuna.trial.FrozenTrial | optuna.Trial, config: Tune) -> bool:
+def is_default(trial: FrozenTrial | optuna.Trial, config: Tune) -> bool:
     """Whether a trial has train's own settings."""
     return bool(default := _default(config)) and trial.params == default
+
+
+def complete(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Returns the trials that came to their end."""
+    return [trial for trial in trials if trial.state == TrialState.COMPLETE]
+
+
+def default_of(trials: Sequence[FrozenTrial], config: Tune) -> FrozenTrial | None:
+    """Returns the trial with train's own settings, None where it did not come to its end."""
+    return next((trial for trial in complete(trials) if is_default(trial, config)), None)
 
 
 def text_of(settings: dict[str, Any]) -> str:

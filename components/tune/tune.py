@@ -20,6 +20,8 @@ from components.tune.study import (
     REASON,
     TRIALS,
     begun,
+    complete,
+    default_of,
     evaluation_steps,
     interrupted,
     is_default,
@@ -188,14 +190,13 @@ def _check_hope(study: optuna.Study) -> None:
 def _found(config: Tune, study: optuna.Study, directory: Path) -> Found:
     trials = study.get_trials(deepcopy=False)
     states = [trial.state for trial in trials]
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    if not complete:
+    if not complete(trials):
         reasons = [trial.user_attrs[REASON] for trial in trials if REASON in trial.user_attrs]
         raise StepError(f"no trial came to its end; the last said: {(reasons or ['nothing'])[-1]}")
     best = study.best_trial
     return Found(
         best=best,
-        default=next((trial for trial in complete if is_default(trial, config)), None),
+        default=default_of(trials, config),
         trials=len(trials),
         pruned=states.count(TrialState.PRUNED),
         failed=states.count(TrialState.FAIL),

@@ -52,18 +52,18 @@ def watch(config: Watch, predictions: Path, output: Path) -> Drift:
 def compare(config: Watch, found: Predictions, reference: Reference) -> Drift:
     """Returns how far what came in lies from what the model was trained on, and the verdicts."""
     moved = figures(config, found.profile, reference)
-    verdicts = judge(moved, found, reference)
-    quiet = all(verdict.passed for verdict in verdicts)
-    return Drift(
-        verdicts=verdicts,
+    drift = Drift(
+        verdicts=judge(moved, found, reference),
         figures=moved,
         images=found.profile.images,
         source=found.source,
         registry=found.registry,
         model_name=found.model_name,
         version=found.version,
-        diagnosis=None if quiet else diagnose(config, found, reference),
     )
+    if drift.quiet:
+        return drift
+    return drift.model_copy(update={"diagnosis": diagnose(config, found, reference)})
 
 
 def _check(predictions: Path, found: Predictions, reference: Reference) -> None:

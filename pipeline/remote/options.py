@@ -157,6 +157,28 @@ connection_options = _all_of(
 )
 
 
+# The pipeline's parameters: by hand, over those of a file.
+_parameter_options = _all_of(
+    click.option(
+        "-p",
+        "--parameter",
+        "parameters",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=_typed,
+        help="A parameter of the pipeline, as max_steps=2000; give it again for more.",
+    ),
+    click.option(
+        "--params",
+        metavar="FILE",
+        default=None,
+        is_eager=True,  # so that it is there for -p, whose parameters are laid over these
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Parameters in YAML, as deploy/environments/staging.yaml; -p goes before them.",
+    ),
+)
+
+
 def request_options(
     what: str, name: Callable[[Pipeline, dict[str, Any]], str], default: str
 ) -> Decorator:
@@ -178,23 +200,7 @@ def request_options(
             type=click.Path(path_type=Path),
             help="The compiled pipeline.",
         ),
-        click.option(
-            "-p",
-            "--parameter",
-            "parameters",
-            metavar="NAME=VALUE",
-            multiple=True,
-            callback=_typed,
-            help="A parameter of the pipeline, as max_steps=2000; give it again for more.",
-        ),
-        click.option(
-            "--params",
-            metavar="FILE",
-            default=None,
-            is_eager=True,  # so that it is there for -p, whose parameters are laid over these
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="Parameters in YAML, as deploy/environments/staging.yaml; -p goes before them.",
-        ),
+        _parameter_options,
         click.option(
             "--experiment",
             "-e",
