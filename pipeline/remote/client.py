@@ -58,7 +58,7 @@ class Connection:
             self._check_health()
             return kfp.Client(
                 host=self.host,
-                existing_token=self.token or None,
+                existing_token=None if self.token_file else self.token or None,
                 credentials=self._credentials(),
                 cookies=self.cookies or None,
                 namespace=self.namespace or "kubeflow",  # kfp's own default: none

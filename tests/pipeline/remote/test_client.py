@@ -225,6 +225,16 @@ def test_the_token_is_sent(kfp_server: FakeKfp, cli: Cli) -> None:
     cli("submit", "--host", kfp_server.url, "--token", "let-me-in")
 
 
+def test_the_token_of_a_file_goes_before_another(
+    kfp_server: FakeKfp, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("of-now")
+    kfp_server.token = "of-now"
+    tokens = ("--token", "of-an-hour-ago", "--token-file", tmp_path / "token")
+    cli("submit", "--host", kfp_server.url, *tokens)
+    assert len(kfp_server.runs) == 1
+
+
 def test_a_token_that_is_replaced_while_waiting_is_read_anew(
     kfp_server: FakeKfp, cli: Cli, tmp_path: Path
 ) -> None:
