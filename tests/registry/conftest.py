@@ -2,7 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,27 @@ from tests.registry.fault_proxy import FaultProxy
 NAMES = itertools.count()
 
 MakeRelease = Callable[..., Release]
+
+
+def publish_watched(
+    registry: Registry, release: Release, look: Callable[[], Iterable[bool]]
+) -> list[bool]:
+    """Publishes while another thread looks all the time; returns what it saw, one look at least."""
+    looks: list[bool] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            looks.extend(look())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    registry.publish(release)
+    while not looks:
+        done.wait(0.01)
+    done.set()
+    watcher.join()
+    return looks
 
 
 def assert_sound(registry: Registry) -> int:

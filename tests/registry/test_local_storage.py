@@ -3,7 +3,7 @@
 import io
 import subprocess
 import sys
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from components.registry.registry import Registry
 from components.registry.storage import Digest, Part
 from components.shared.errors import StepError
 from tests.conftest import ROOT
-from tests.registry.conftest import MakeRelease
+from tests.registry.conftest import MakeRelease, publish_watched
 from tests.registry.publisher import write_release
 
 
@@ -74,20 +74,9 @@ def test_a_watcher_never_sees_a_partial_version(
 ) -> None:
     root = tmp_path / "registry" / "digits"
     release = make_release("a", files=30)
-    looks: list[bool] = []
-    done = threading.Event()
 
-    def watch() -> None:  # as TensorFlow Serving does: any directory that is a number counts
-        while not done.is_set():
-            for directory in root.glob("[0-9]*"):
-                whole = all((directory / name).is_file() for name in release.files)
-                looks.append(whole)
+    def look() -> Iterator[bool]:  # as TensorFlow Serving does: any directory that is a number
+        for directory in root.glob("[0-9]*"):
+            yield all((directory / name).is_file() for name in release.files)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    registry.publish(release)
-    while not looks:
-        done.wait(0.01)
-    done.set()
-    watcher.join()
-    assert all(looks)
+    assert all(publish_watched(registry, release, look))

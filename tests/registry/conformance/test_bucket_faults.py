@@ -1,7 +1,6 @@
 """What goes wrong between a registry and a bucket, before a real server of each kind."""
 
 import json
-import threading
 
 import pytest
 from pyarrow import fs
@@ -11,7 +10,7 @@ from components.registry.open_storage import open_storage
 from components.registry.registry import Registry
 from components.shared.errors import StepError
 from components.sources.filesystem import open_directory
-from tests.registry.conftest import MakeRelease, Service, assert_whole
+from tests.registry.conftest import MakeRelease, Service, assert_whole, publish_watched
 from tests.registry.fault_proxy import Fault, FaultProxy
 
 CUT, ANSWER_LOST = Fault(), Fault(after=True)
@@ -170,20 +169,9 @@ def test_tensorflow_serving_never_finds_a_model_without_its_files(
     expected = {f"1/{name}" for name in release.files}
     there = open_directory(f"{bucket}/registry/digits")
     everything = fs.FileSelector("", recursive=True, allow_not_found=True)
-    looks: list[bool] = []
-    done = threading.Event()
 
-    def watch() -> None:
-        while not done.is_set():
-            found = {info.path for info in there.get_file_info(everything)}
-            if "1/saved_model.pb" in found:
-                looks.append(expected <= found)
+    def look() -> list[bool]:
+        found = {info.path for info in there.get_file_info(everything)}
+        return [expected <= found] if "1/saved_model.pb" in found else []
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    registry.publish(release)
-    while not looks:
-        done.wait(0.01)
-    done.set()
-    watcher.join()
-    assert all(looks)
+    assert all(publish_watched(registry, release, look))
