@@ -28,7 +28,7 @@ DEVELOPED := $(escaped)/developed-$(content)
 
 # A variable on the command line is one that the target knows: an option of the program behind it, as
 # SOURCE=data/mnist for --source data/mnist, or one of those listed here. Any other would be ignored in silence.
-PROGRAMS := local predict tune compile submit schedule serve test-cluster
+PROGRAMS := local predict tune compile upload submit schedule serve test-cluster
 OWN := VENV BASE_PYTHON INSTALLER ARGS
 KNOWN_local := RUNNER IMAGES
 KNOWN_predict := RUNNER IMAGES
@@ -92,13 +92,16 @@ serve: $(INSTALLED) ## Try the registry's champion in a browser: make serve PORT
 
 ##@ Run on a cluster
 
-.PHONY: compile images submit schedule test-cluster sbom
+.PHONY: compile images upload submit schedule test-cluster sbom
 compile: $(INSTALLED) ## Write pipeline.yaml, predict.yaml and tune.yaml: make compile GPU=4 IMAGES=images.json
 	@$(foreach name,$(or $(PIPELINE),$(if $(OUTPUT),mnist,mnist predict tune)),$(PYTHON) -m pipeline compile --pipeline $(name) \
 		$(if $(GPU),--gpus $(GPU)) $(if $(IMAGES),--images $(IMAGES)) $(OPTIONS) &&) true
 
 images: ## Build the images, and push them: make images REGISTRY=registry.example/team TAG=v1
 	@$(foreach name,REGISTRY TAG STEPS IMAGES,$(if $($(name)),$(name)="$($(name))")) docker/images.sh
+
+upload: $(INSTALLED) ## Keep the compiled pipeline on a cluster as a version, and print its name: make upload HOST=http://localhost:8080
+	@$(PYTHON) -m pipeline upload $(OPTIONS)
 
 submit: $(INSTALLED) ## Run on a cluster: make submit HOST=http://localhost:8080 ARGS="--wait"
 	@$(PYTHON) -m pipeline submit $(OPTIONS)

@@ -9,7 +9,7 @@ from pipeline.cluster import ClusterSettings
 from pipeline.local.command_line import FRESH_OPTION, TUTORIAL_OPTION, RunCommand
 from pipeline.local.history import runs
 from pipeline.pipelines import MNIST, PIPELINES, PREDICT, TUNE
-from pipeline.remote.command_line import schedule, submit
+from pipeline.remote.command_line import schedule, submit, upload
 from pipeline.remote.options import pipeline_option
 
 
@@ -48,6 +48,7 @@ main.add_command(
     )
 )
 main.add_command(RunCommand(TUNE, "Search for the best settings, on this machine.", FRESH_OPTION))
+main.add_command(upload)
 main.add_command(submit)
 main.add_command(schedule)
 main.add_command(runs)

@@ -127,6 +127,13 @@ class Package:
             ) from None
         return package
 
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> "Package":
+        """Returns a pipeline from the form in which a server answers, both documents in one."""
+        if "pipeline_spec" in document:
+            return cls(document["pipeline_spec"], document.get("platform_spec", {}))
+        return cls(document, {})
+
     def write(self, path: Path) -> None:
         """Writes it in the form that it is read in."""
         documents = [self.spec, self.platforms] if self.platforms else [self.spec]

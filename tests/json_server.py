@@ -17,7 +17,7 @@ class Request(NamedTuple):
     method: str
     path: str
     query: dict[str, str]
-    body: Any  # None where there was none
+    body: Any  # from JSON; bytes of another type with its head; None where there was none
     authorization: str | None
 
 
@@ -40,7 +40,12 @@ def serve_json(
     class Handler(BaseHTTPRequestHandler):
         def handle_request(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+            body = self.rfile.read(length) or None
+            kind = self.headers.get("Content-Type", "")
+            if body and kind.startswith("multipart/"):
+                body = f"Content-Type: {kind}\r\n\r\n".encode() + body
+            elif body:
+                body = json.loads(body)
             parts = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             status, said = answer(

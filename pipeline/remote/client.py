@@ -5,7 +5,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +23,7 @@ from pipeline.compile import Package
 FINISHED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 # What a server that starts anew, or the way to it, answers.
 AWAY = (429, 500, 502, 503, 504)
+PAGE = 100
 
 CONFLICT = 409
 # It warns of each of its retries; what comes of them is an error of one line.
@@ -128,6 +129,28 @@ def _message(error: kfp_server_api.ApiException) -> str:
     return " ".join(str(message).split())
 
 
+def pages(
+    connection: Connection, list_page: Callable[..., Any], field: str, **query: Any
+) -> list[Any]:
+    """Returns what the server lists, of all its pages.
+
+    Args:
+        connection: The server.
+        list_page: The client's method that gets one page.
+        field: Where the page has its entries.
+        query: The rest of what the method takes.
+    """
+    found: list[Any] = []
+    token = ""
+    while True:
+        with api_errors_as_step_error(connection.host):
+            page = list_page(page_token=token, page_size=PAGE, **query)
+        found += getattr(page, field) or []
+        token = page.next_page_token or ""
+        if not token:
+            return found
+
+
 @dataclass(frozen=True)
 class Request:
     """What to run."""
@@ -137,6 +160,20 @@ class Request:
     experiment: str
     name: str
     service_account: str = ""
+    # The pipeline_id and version_id of one that the server has; a version that is empty is the
+    # newest whenever a run is made. None: the package is sent along.
+    uploaded: dict[str, str] | None = None
+
+    @contextlib.contextmanager
+    def source(self) -> Iterator[dict[str, str]]:
+        """Yields how ``kfp.Client`` is to be given the pipeline: its arguments, by name."""
+        if self.uploaded:
+            yield self.uploaded
+            return
+        with TemporaryDirectory() as scratch:
+            file = Path(scratch) / "pipeline.yaml"
+            self.package.write(file)
+            yield {"pipeline_package_path": str(file)}
 
 
 def find_or_create_experiment(client: kfp.Client, name: str, namespace: str) -> Any:
@@ -159,15 +196,13 @@ def submit(connection: Connection, request: Request) -> tuple[str, str]:
         StepError: The server cannot be reached or refuses.
     """
     client = connection.open()
-    with TemporaryDirectory() as scratch, api_errors_as_step_error(connection.host):
-        file = Path(scratch) / "pipeline.yaml"
-        request.package.write(file)
+    with api_errors_as_step_error(connection.host), request.source() as source:
         experiment = find_or_create_experiment(client, request.experiment, connection.namespace)
         run = client.run_pipeline(
             experiment.experiment_id,
             request.name,
-            str(file),
-            request.parameters,
+            params=request.parameters,
             service_account=request.service_account or None,
+            **source,
         )
     return run.run_id, f"{connection.address}/#/runs/details/{run.run_id}"

@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,10 +13,14 @@ from components.shared.command_line import exit_on_error
 from components.shared.errors import log_line
 from pipeline.pipelines import PIPELINES, Pipeline
 from pipeline.remote.options import (
+    NEWEST,
     connection_options,
     destination_problem,
+    file_option,
+    pipeline_option,
     print_request,
     read_connection,
+    read_package,
     read_request,
     request_options,
 )
@@ -65,6 +69,7 @@ def _warn_of_secrets(request: Any) -> None:
         f"{pipeline.run_prefix(parameters)} {datetime.now():%Y-%m-%d %H:%M:%S}"
     ),
     "the model's name, or else the pipeline's, and the time",
+    "the newest",
 )
 @click.option("--wait", is_flag=True, help="Wait for the end; exit code 1 where the run failed.")
 @click.option(
@@ -88,11 +93,12 @@ def submit(
 ) -> None:
     """Run a pipeline on a cluster."""
     with exit_on_error():
-        server, request = read_connection(values), read_request(values)
+        server = read_connection(values)
+        request = read_request(values, server)
         _destination(PIPELINES[pipeline], request)
         _warn_of_secrets(request)
         if dry_run:
-            print_request(values["package"], request, pods=request.package.requests)
+            print_request(values, request, pods=request.package.requests)
             return
         from pipeline.remote import client, waiting
 
@@ -124,12 +130,32 @@ def _time_zone(_: click.Context, __: click.Parameter, zone: str) -> str:
     return zone
 
 
+@click.command()
+@connection_options
+@pipeline_option
+@file_option
+def upload(pipeline: str, **values: Any) -> None:
+    """Keep a compiled pipeline on a cluster, as a version; its name is printed.
+
+    The same content is one version. Its runs read data up to their own time, those of a schedule
+    up to when they are due.
+    """
+    with exit_on_error():
+        server, package = read_connection(values), read_package(values)
+        from pipeline.remote import uploads
+
+        version, new = uploads.upload(server, package)
+    click.echo(f"{'Uploaded' if new else 'There already'}: {version.link}", err=True)
+    click.echo(version.name)
+
+
 @click.group(invoke_without_command=True)
 @connection_options
 @request_options(
     "schedule; one of the same name is replaced",
     lambda pipeline, _: f"{pipeline.name}-schedule",
     "the pipeline's name, -schedule",
+    "whichever is the newest when a run is due",
 )
 @click.option(
     "--cron",
@@ -156,15 +182,18 @@ def schedule(
     if not cron:
         raise click.UsageError("Missing option '--cron'.")
     with exit_on_error():
-        server, request = read_connection(values), read_request(values)
+        server = read_connection(values)
+        request = read_request(values, server)
         if problem := destination_problem(PIPELINES[pipeline], request):
             raise click.BadParameter(problem, param_hint="-p")
         _warn_of_secrets(request)
+        if values["uploaded"] == NEWEST:
+            request = replace(request, uploaded={**(request.uploaded or {}), "version_id": ""})
         from pipeline.remote.cron import next_times
 
         times = next_times(cron)
         if dry_run:
-            _print_schedule(values["package"], request, cron, times)
+            _print_schedule(values, request, cron, times)
             return
         from pipeline.remote import schedules
 
@@ -176,13 +205,13 @@ def schedule(
         click.echo(f"  {time:%a %Y-%m-%d %H:%M:%S} UTC")
 
 
-def _print_schedule(file: Path, request: Any, cron: str, times: list[datetime]) -> None:
+def _print_schedule(values: dict[str, Any], request: Any, cron: str, times: list[datetime]) -> None:
     from pipeline.compile import UNTIL
 
     until = {}
     if UNTIL in request.package.inputs and UNTIL not in request.parameters:
         until = {UNTIL: f"the time a run is due, first {times[0]:%Y-%m-%dT%H:%M:%SZ}"}
-    print_request(file, request, **until, cron=cron, next=[time.isoformat() for time in times])
+    print_request(values, request, **until, cron=cron, next=[time.isoformat() for time in times])
 
 
 @schedule.command("list")

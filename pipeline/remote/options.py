@@ -14,11 +14,13 @@ from components.shared.errors import StepError
 from pipeline.pipelines import MNIST, PIPELINES, Pipeline, redacted_parameters
 
 if TYPE_CHECKING:
+    from pipeline.compile import Package
     from pipeline.remote.client import Connection, Request
 
 CONNECTION = ("host", "token", "token_file", "cookies", "namespace")
 REQUEST = ("parameters", "experiment", "name", "service_account")
 ENDPOINT = "KF_PIPELINES_ENDPOINT"
+NEWEST = "newest"  # in place of an uploaded version's name
 
 Decorator = Callable[[Callable], Callable]
 
@@ -118,6 +120,17 @@ pipeline_option = click.option(
     help="Which pipeline.",
 )
 
+# The compiled pipeline.
+file_option = click.option(
+    "--file",
+    "package",
+    default=None,
+    show_default=", ".join(pipeline.file for pipeline in PIPELINES.values()),
+    callback=lambda context, _, file: Path(file or selected_pipeline(context).file),
+    type=click.Path(path_type=Path),
+    help="The compiled pipeline.",
+)
+
 # How to reach the server.
 connection_options = _all_of(
     click.option(
@@ -180,7 +193,7 @@ _parameter_options = _all_of(
 
 
 def request_options(
-    what: str, name: Callable[[Pipeline, dict[str, Any]], str], default: str
+    what: str, name: Callable[[Pipeline, dict[str, Any]], str], default: str, newest: str
 ) -> Decorator:
     """Adds the options that say what to run.
 
@@ -188,17 +201,19 @@ def request_options(
         what: What is made of it.
         name: Gives it a name by its pipeline and parameters, where none is given.
         default: Says in the help what that is.
+        newest: Says in the help which version is meant where none is named.
     """
     return _all_of(
         pipeline_option,
+        file_option,
         click.option(
-            "--file",
-            "package",
-            default=None,
-            show_default=", ".join(pipeline.file for pipeline in PIPELINES.values()),
-            callback=lambda context, _, file: Path(file or selected_pipeline(context).file),
-            type=click.Path(path_type=Path),
-            help="The compiled pipeline.",
+            "--uploaded",
+            is_flag=False,
+            flag_value=NEWEST,
+            default="",
+            metavar="[VERSION]",
+            help="In place of a file: a version that the server has, by its name or its "
+            f"beginning. Without one: {newest}.",
         ),
         _parameter_options,
         click.option(
@@ -247,15 +262,14 @@ def read_connection(values: dict[str, Any]) -> "Connection":
     return Connection(**settings)
 
 
-def read_request(values: dict[str, Any]) -> "Request":
-    """Returns what the options say of the run.
+def read_package(values: dict[str, Any]) -> "Package":
+    """Returns the compiled pipeline that the options name.
 
     Raises:
-        click.BadParameter: The compiled pipeline is not the selected one, or lacks a parameter.
+        click.BadParameter: It is not the selected one.
         StepError: The file is not a compiled pipeline.
     """
     from pipeline.compile import Package
-    from pipeline.remote.client import Request
 
     package = Package.read(values["package"])
     # The options were checked against the selected pipeline; a file that is not of this project at
@@ -266,13 +280,52 @@ def read_request(values: dict[str, Any]) -> "Request":
             f"{values['package']} holds the pipeline {name}; add --pipeline {name}.",
             param_hint="--file",
         )
-    request = Request(package, **{name: values[name] for name in REQUEST})
-    if missing := sorted(request.parameters.keys() - package.inputs.keys()):
+    return package
+
+
+def read_request(values: dict[str, Any], server: "Connection") -> "Request":
+    """Returns what the options say of the run.
+
+    Raises:
+        click.UsageError: The compiled pipeline is not the selected one, or lacks a parameter; or
+            what the options ask for does not go together.
+        StepError: The file is not a compiled pipeline, or the server has no such version.
+    """
+    from pipeline.remote.client import Request
+
+    rest = {name: values[name] for name in REQUEST}
+    if not values["uploaded"]:
+        where, request = values["package"], Request(read_package(values), **rest)
+    else:
+        where, request = _read_uploaded(values["uploaded"], server, rest)
+    if missing := sorted(request.parameters.keys() - request.package.inputs.keys()):
         raise click.BadParameter(
-            f"{values['package']} has no parameter {', '.join(missing)}; run 'make compile'.",
+            f"{where} has no parameter {', '.join(missing)}; run 'make compile'.",
             param_hint="-p",
         )
     return request
+
+
+def _read_uploaded(
+    version: str, server: "Connection", rest: dict[str, Any]
+) -> tuple[str, "Request"]:
+    from pipeline.compile import UNTIL
+    from pipeline.remote.client import Request
+    from pipeline.remote.uploads import find
+
+    context = click.get_current_context()
+    if context.get_parameter_source("package") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--file and --uploaded: expected one of them.")
+    if UNTIL in rest["parameters"]:
+        raise click.BadParameter(
+            f"{UNTIL}: an uploaded pipeline reads up to the time of each run; leave it out, or "
+            "give --file instead of --uploaded.",
+            param_hint="-p",
+        )
+    pipeline = selected_pipeline(context).name
+    found = find(server, pipeline, "" if version == NEWEST else version)
+    ids = {"pipeline_id": found.pipeline_id, "version_id": found.version_id}
+    return f"{pipeline}, version {found.name},", Request(found.package, **rest, uploaded=ids)
 
 
 def destination_problem(pipeline: Pipeline, request: "Request") -> str:
@@ -292,10 +345,10 @@ def destination_problem(pipeline: Pipeline, request: "Request") -> str:
     )
 
 
-def print_request(file: Path, request: "Request", **more: Any) -> None:
+def print_request(values: dict[str, Any], request: "Request", **more: Any) -> None:
     """Prints what would be sent."""
     shown = {
-        "file": str(file),
+        **(request.uploaded or {"file": str(values["package"])}),
         "experiment": request.experiment,
         "name": request.name,
         "parameters": redacted_parameters(request.parameters),

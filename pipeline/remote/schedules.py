@@ -6,9 +6,7 @@ one that is running, without a summary, and leaves it RUNNING for ever.
 
 import json
 import time
-from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import kfp
@@ -22,10 +20,9 @@ from pipeline.remote.client import (
     Request,
     api_errors_as_step_error,
     find_or_create_experiment,
+    pages,
 )
 from pipeline.remote.waiting import patiently
-
-PAGE = 100
 
 
 class Created(NamedTuple):
@@ -47,12 +44,9 @@ def create(connection: Connection, request: Request, cron: str) -> Created:
     """
     client = connection.open()
     before = named(connection, request.name)
-    package = request.package
-    if UNTIL not in request.parameters:
-        package = package.reading_to_schedule_time()
-    with TemporaryDirectory() as scratch, api_errors_as_step_error(connection.host):
-        file = Path(scratch) / "pipeline.yaml"
-        package.write(file)
+    if UNTIL not in request.parameters and not request.uploaded:
+        request = replace(request, package=request.package.reading_to_schedule_time())
+    with api_errors_as_step_error(connection.host), request.source() as source:
         experiment = find_or_create_experiment(client, request.experiment, connection.namespace)
         created = client.create_recurring_run(
             experiment.experiment_id,
@@ -62,8 +56,8 @@ def create(connection: Connection, request: Request, cron: str) -> Created:
             no_catchup=True,
             enabled=True,
             params=request.parameters,
-            pipeline_package_path=str(file),
             service_account=request.service_account or None,
+            **source,
         )
     # Only now: were the new one refused, the old one would still be there.
     messages = [_retire(connection, client, old) for old in before]
@@ -90,7 +84,7 @@ def every(connection: Connection) -> list[Any]:
     """
     client = connection.open()
     namespace = connection.namespace or None
-    return _pages(connection, client.list_recurring_runs, "recurring_runs", namespace=namespace)
+    return pages(connection, client.list_recurring_runs, "recurring_runs", namespace=namespace)
 
 
 def named(connection: Connection, name: str) -> list[Any]:
@@ -111,27 +105,13 @@ def runs_of(connection: Connection, client: kfp.Client, schedule: Any) -> list[A
         "key": "recurring_run_id",
         "stringValue": schedule.recurring_run_id,
     }
-    return _pages(
+    return pages(
         connection,
         client.list_runs,
         "runs",
         namespace=connection.namespace or None,
         filter=json.dumps({"predicates": [predicate]}),
     )
-
-
-def _pages(
-    connection: Connection, list_page: Callable[..., Any], field: str, **query: Any
-) -> list[Any]:
-    found: list[Any] = []
-    token = ""
-    while True:
-        with api_errors_as_step_error(connection.host):
-            page = list_page(page_token=token, page_size=PAGE, **query)
-        found += getattr(page, field) or []
-        token = page.next_page_token or ""
-        if not token:
-            return found
 
 
 def switch(connection: Connection, name: str, action: str) -> None:

@@ -5,9 +5,11 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email import message_from_bytes
 from typing import Any, TypeVar
 
 import kfp_server_api
+import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
@@ -34,7 +36,7 @@ class FakeKfp:
 
     url: str = ""
     api: str = "/apis/v2beta1"
-    raced: bool = False  # another submission creates an experiment just before this one
+    raced: bool = False  # another creates an experiment, pipeline or version just before this one
     refuse: tuple[int, str] | None = None  # status and message for every request
     token: str = ""  # that requests must carry
     states: list[dict[str, str]] = field(default_factory=list)  # of the steps, a look at a run each
@@ -46,6 +48,8 @@ class FakeKfp:
     experiments: list[dict] = field(default_factory=list)
     runs: list[dict] = field(default_factory=list)
     recurring: list[dict] = field(default_factory=list)
+    pipelines: list[dict] = field(default_factory=list)
+    versions: list[dict] = field(default_factory=list)  # of all pipelines, the newest last
     workflow: dict = field(default_factory=dict)  # of the run, as version 1 of the API shows it
     logs: dict[str, str] = field(default_factory=dict)  # by pod
     looks: int = 0
@@ -55,7 +59,7 @@ class FakeKfp:
         """Returns the answer to a request, in JSON."""
         routes: dict[str, Callable] = {
             r"GET /healthz": lambda: {"multi_user": False},
-            r"GET /experiments": lambda: {"experiments": self._experiments(query)},
+            r"GET /experiments": lambda: {"experiments": self._named(self.experiments, query)},
             r"POST /experiments": lambda: self._create_experiment(body),
             r"POST /runs": lambda: self._create("V2beta1Run", self.runs, body),
             r"GET /runs/(.+)": self._run,
@@ -63,6 +67,12 @@ class FakeKfp:
             r"GET /apis/v1beta1/runs/(.+)": self._manifest,
             r"GET /apis/v1alpha1/runs/.+/nodes/(.+)/log": self._log,
             r"GET /k8s/pod/logs": lambda: self._log_through_the_page(query),
+            r"GET /pipelines": lambda: {"pipelines": self._named(self.pipelines, query)},
+            r"POST /pipelines": lambda: self._create_pipeline(body),
+            r"POST /pipelines/upload_version": lambda: self._upload(query, body),
+            r"GET /pipelines/(.+)/versions": lambda pipeline: self._page(
+                "pipeline_versions", self._versions(pipeline), query
+            ),
             r"GET /recurringruns": lambda: self._page("recurringRuns", self.recurring, query),
             r"POST /recurringruns": lambda: self._create(
                 "V2beta1RecurringRun", self.recurring, body
@@ -75,10 +85,52 @@ class FakeKfp:
                 return handle(*match.groups())
         raise RefusedError(404, "Not Found")
 
-    def _experiments(self, query: dict[str, str]) -> list[dict]:
+    def _named(self, all_of_them: list[dict], query: dict[str, str]) -> list[dict]:
         (predicate,) = json.loads(query["filter"])["predicates"]
         name = predicate["stringValue"]
-        return [found for found in self.experiments if found["display_name"] == name]
+        return [found for found in all_of_them if found["display_name"] == name]
+
+    def _create_pipeline(self, body: Any) -> dict:
+        created = self._create("V2beta1Pipeline", self.pipelines, body)
+        if self.raced:
+            raise RefusedError(409, f"Already exist: {body['display_name']}")
+        return created
+
+    def _upload(self, query: dict[str, str], body: bytes) -> dict:
+        *_, file = message_from_bytes(body).walk()
+        spec, *others = yaml.safe_load_all(file.get_payload(decode=True))
+        document = {"pipeline_spec": spec, "platform_spec": others[0]} if others else spec
+        _check_run({"pipeline_spec": document, "runtime_config": {}})
+        if any(version["display_name"] == query["name"] for version in self.versions):
+            raise RefusedError(409, f"Already exist: {query['name']}")
+        number = len(self.versions)
+        version = {
+            "pipeline_id": query["pipelineid"],
+            "pipeline_version_id": f"version-{number}",
+            "display_name": query["name"],
+            "created_at": f"2026-01-01T00:00:{number:02}Z",
+            "pipeline_spec": document,
+        }
+        self.versions.append(version)
+        if self.raced:
+            raise RefusedError(409, f"Already exist: {query['name']}")
+        return version
+
+    def _versions(self, pipeline: str) -> list[dict]:
+        """All versions of a pipeline, the newest first."""
+        return [v for v in reversed(self.versions) if v["pipeline_id"] == pipeline]
+
+    def _document(self, started: dict) -> dict:
+        """The pipeline of a run or a schedule: sent along, or the version that it refers to."""
+        if "pipeline_spec" in started:
+            return dict(started["pipeline_spec"])
+        reference = started["pipeline_version_reference"]
+        wanted = reference.get("pipeline_version_id")
+        return next(
+            version["pipeline_spec"]
+            for version in self._versions(reference["pipeline_id"])
+            if wanted in ("", None, version["pipeline_version_id"])
+        )
 
     def _create_experiment(self, body: Any) -> dict:
         created = self._create("V2beta1Experiment", self.experiments, body)
@@ -88,11 +140,13 @@ class FakeKfp:
 
     def _create(self, model: str, into: list[dict], body: Any) -> dict:
         _check_model(model, body)
-        if "pipeline_spec" in body:
-            _check_run(body)
-        key = {"V2beta1Run": "run_id", "V2beta1Experiment": "experiment_id"}.get(
-            model, "recurring_run_id"
-        )
+        if "runtime_config" in body:
+            _check_run({**body, "pipeline_spec": self._document(body)})
+        key = {
+            "V2beta1Run": "run_id",
+            "V2beta1Experiment": "experiment_id",
+            "V2beta1Pipeline": "pipeline_id",
+        }.get(model, "recurring_run_id")
         own = {"created_at": f"2026-01-01T00:00:{len(into):02}Z", "status": "ENABLED"}
         created = {**body, **own, key: f"{model}-{len(into)}"}
         into.append(created)
@@ -159,7 +213,7 @@ class FakeKfp:
         What a task gets is among the run's ``inputs``, by task and parameter.
         """
         number = len(self.runs)
-        document = schedule["pipeline_spec"]
+        document = self._document(schedule)
         run = {
             "run_id": f"run-{number}",
             "recurring_run_id": schedule["recurring_run_id"],
