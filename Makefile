@@ -17,6 +17,7 @@ VERSITYGW ?= v1.8.0
 SEAWEEDFS ?= v0.0.0-20261109003541-7506e5f91cd6
 KSERVE ?= v0.20.0
 VERTEX := 2.7.0
+SERVING_API := 2.21.0
 CYCLONEDX := cyclonedx-bom==7.5.0
 
 # What is installed is known by the contents of what was locked, so that clones may share an environment.
@@ -235,7 +236,8 @@ bench-accuracy: $(DEVELOPED) ## Measure accuracy over seeds and draw the curves 
 
 ##@ Install what tests need besides
 
-.PHONY: browser fake-gcs-server versitygw seaweedfs kserve-schema vertex-client prism flink-job-server podman
+.PHONY: services browser fake-gcs-server versitygw seaweedfs kserve-schema vertex-client serving-api prism flink-job-server podman
+services: browser fake-gcs-server versitygw kserve-schema vertex-client serving-api prism flink-job-server ## All that tests need, but for SeaweedFS and podman
 browser: ## Install headless Chromium, which the tests of pages need (Debian or Ubuntu, as root)
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 \
@@ -260,6 +262,9 @@ kserve-schema: ## Fetch the schema that the KServe manifest is checked against (
 vertex-client: $(DEVELOPED) ## Install Vertex AI's client, which a test hands a compiled pipeline to
 	@$(BIN)/uv venv --quiet --clear --python $(PYTHON) build/vertex
 	@VIRTUAL_ENV=build/vertex $(BIN)/uv pip install --quiet "google-cloud-aiplatform[pipelines]==$(VERTEX)"
+
+serving-api: $(DEVELOPED) ## Install TensorFlow Serving's messages, which a test reads the warm-up requests with
+	@$(BIN)/uv pip install --quiet --no-deps --python $(PYTHON) --target build/serving tensorflow-serving-api==$(SERVING_API)
 
 prism: ## Install Beam's portable runner, which a test of ingest sends its job to (needs go)
 	GOBIN=$(BUILD_BIN) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)

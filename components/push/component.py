@@ -9,6 +9,7 @@ from components.config import image
 def push(
     model: dsl.Input[dsl.Model],
     evaluation: dsl.Input[dsl.Artifact],
+    published: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
     run_id: str,
     destination: str,
@@ -29,6 +30,9 @@ def push(
     with exit_on_error(step="push"):
         config = Push.pick(given)
         address = push(config, Path(model.path), Path(evaluation.path), run_id)
-        for name, value in figures(config, address).items():
+        found = figures(config, address)
+        for name, value in found.items():
             metrics.log_metric(name, value)
+        # Not as its uri: KFP's launcher fails a step with an artifact in a bucket not its own.
+        published.metadata |= {"address": address, **found}
     return address

@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from components.config import Push
+from components.push import warm_up
 from components.registry.registry import Registry, Release
 from components.registry.state import Validation, VersionManifest
 from components.registry.validation import SAMPLES, run_fresh, validate
@@ -152,6 +153,8 @@ def _publish(
             exported = Path(scratch) / EXPORTS[config.export]
             run_fresh("components.push.export", saved_model, samples, exported)
             files[exported.name] = exported
+        files[warm_up.FILE] = Path(scratch) / "requests"
+        files[warm_up.FILE].write_bytes(warm_up.warm_up_requests(samples, config.model_name))
         return registry.publish(
             Release(
                 run_id=run_id,

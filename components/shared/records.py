@@ -106,7 +106,7 @@ class _Layout(NamedTuple):
 def _layout(image_shape: ImageShape) -> _Layout:
     pixels = prod(image_shape)
     label = _entry(b"label", _INT64_LIST, bytes(1))
-    example = _message(1, _entry(b"image", _BYTES_LIST, bytes(pixels)) + label)
+    example = message(1, _entry(b"image", _BYTES_LIST, bytes(pixels)) + label)
     length = struct.pack("<Q", len(example))
     header = length + _masked_crc(length)
     end = len(header) + len(example)
@@ -125,16 +125,31 @@ _BYTES_LIST, _INT64_LIST = 1, 3  # their fields in Feature
 
 def _entry(name: bytes, kind: int, value: bytes) -> bytes:
     """An entry of ``Features.feature``; kind is the field number of the list in ``Feature``."""
-    return _message(1, _message(1, name) + _message(2, _message(kind, _message(1, value))))
+    return message(1, message(1, name) + message(2, message(kind, message(1, value))))
 
 
-def _message(field: int, payload: bytes) -> bytes:
-    """A length-delimited protobuf field."""
-    length, size = b"", len(payload)
-    while size > 0x7F:
-        length += bytes([size & 0x7F | 0x80])
-        size >>= 7
-    return bytes([field << 3 | 2]) + length + bytes([size]) + payload
+def record(data: bytes) -> bytes:
+    """Frames data as one record of a TFRecord file."""
+    length = struct.pack("<Q", len(data))
+    return length + _masked_crc(length) + data + _masked_crc(data)
+
+
+def message(field: int, payload: bytes) -> bytes:
+    """Encodes a length-delimited field of a protobuf message: a string, bytes or a message."""
+    return bytes([field << 3 | 2]) + _varint(len(payload)) + payload
+
+
+def number(field: int, value: int) -> bytes:
+    """Encodes a field of a protobuf message that is a whole number from 0."""
+    return bytes([field << 3]) + _varint(value)
+
+
+def _varint(value: int) -> bytes:
+    encoded = b""
+    while value > 0x7F:
+        encoded += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return encoded + bytes([value])
 
 
 def _masked_crc(data: bytes) -> bytes:

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from kfp import dsl
 
 from components.config import Push
+from components.push import component
 from components.push import push as push_module
-from components.push.push import _files, figures
+from components.push.push import _files, push
 from components.registry.registry import Registry
 from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
@@ -24,6 +26,7 @@ from components.shared.predictions import Reference
 from components.shared.storage import sha256_of_saved_model
 from components.train.saved_model import export
 from tests.conftest import ROOT, Command, Outcomes
+from tests.services import unavailable
 
 
 @pytest.fixture
@@ -57,9 +60,6 @@ def test_a_blessed_model_becomes_the_champion_once(
         address=str(directory),
     )
     assert json.loads((destination / "digits" / "champion.json").read_text())["version"] == 1
-    found = figures(Push(destination=str(destination)), str(directory))
-    assert found.keys() == {"version", "model_mib", "latency_ms_of_1", "latency_ms_of_100"}
-    assert found["version"] == 1 and min(found.values()) > 0
     assert tf.saved_model.contains_saved_model(str(directory))
     assert Model.read(directory) == Model.read(model)
     assert Evaluation.read(directory) == Evaluation.read(evaluation)
@@ -73,6 +73,58 @@ def test_a_blessed_model_becomes_the_champion_once(
     assert registry.versions() == [1]
     assert registry.verify(1) == []
     assert registry.manifest(1).validation.largest_difference < 1e-4
+
+
+def test_kfp_gets_the_versions_figures_and_where_it_lies(
+    model: Path, evaluation: Path, tmp_path: Path
+) -> None:
+    published, metrics = dsl.Model(), dsl.Metrics()
+    address = component.push.python_func(
+        model=dsl.Model(uri=str(model)),
+        evaluation=dsl.Artifact(uri=str(evaluation)),
+        published=published,
+        metrics=metrics,
+        run_id="run",
+        **dataclasses.asdict(Push(destination=str(tmp_path))),
+    )
+    assert address == published.metadata.pop("address") == str(tmp_path / "digits" / "1")
+    assert published.metadata == metrics.metadata
+    names = {"version", "model_mib", "latency_ms_of_1", "latency_ms_of_100"}
+    assert metrics.metadata.keys() == names
+    assert metrics.metadata["version"] == 1 and min(metrics.metadata.values()) > 0
+
+
+PARSE = """
+import json, sys
+sys.path.append(sys.argv[1])
+import tensorflow as tf
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+model = tf.saved_model.load(sys.argv[2])
+for record in tf.data.TFRecordDataset(sys.argv[2] + "/assets.extra/tf_serving_warmup_requests"):
+    request = PredictionLog.FromString(record.numpy()).predict_log.request
+    signature = request.model_spec.signature_name
+    inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
+    answer = model.signatures[signature](**inputs)["probabilities"]
+    print(json.dumps([request.model_spec.name, signature, answer.shape.as_list()]))
+"""
+
+
+def test_a_version_answers_the_requests_that_tensorflow_serving_warms_up_with(
+    model: Path, evaluation: Path, tmp_path: Path
+) -> None:
+    messages = ROOT / "build" / "serving"
+    if not messages.exists():
+        unavailable("TensorFlow Serving's messages", "serving-api")
+    version = push(Push(destination=str(tmp_path), model_name="tens"), model, evaluation)
+    parse = [sys.executable, "-c", PARSE, str(messages), version]
+    output = subprocess.run(parse, capture_output=True, text=True, check=True).stdout
+    assert [json.loads(line) for line in output.splitlines()] == [
+        ["tens", signature, [batch, 10]]
+        for batch in (1, 100)
+        for signature in ("serving_default", "examples")
+    ]
+    assert Registry.open(str(tmp_path), "tens").verify(1) == []
 
 
 EXPORT = """
