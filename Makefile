@@ -197,7 +197,7 @@ test-roots: ## Type the first command on bare Debian machines: make test-roots S
 
 ##@ Measure it
 
-.PHONY: bench-size bench-local bench-imports bench-train bench-evaluate bench-ingest bench-predict bench-drift bench-causes bench-distributed bench-memory bench-accuracy
+.PHONY: bench-size bench-local bench-imports bench-train bench-evaluate bench-ingest bench-predict bench-drift bench-causes bench-distributed bench-memory bench-accuracy bench-rates
 bench-size: $(DEVELOPED) ## Count what there is to read, beside its budget: make bench-size BEFORE=REVISION
 	@$(PYTHON) -m bench.size $(if $(BEFORE),--before $(BEFORE)) $(ARGS)
 
@@ -233,6 +233,9 @@ bench-memory: $(DEVELOPED) ## Measure memory as the data grows (Linux, 8 GB of d
 
 bench-accuracy: $(DEVELOPED) ## Measure accuracy over seeds and draw the curves of docs/training.md
 	@$(PYTHON) -m bench.accuracy
+
+bench-rates: $(DEVELOPED) ## Measure what the default rate reaches on images of other sizes and greys
+	@$(PYTHON) -m bench.rates
 
 ##@ Install what tests need besides
 

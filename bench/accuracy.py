@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from components.config import TUTORIAL
-from components.shared.command_line import flag
+from components.shared.command_line import argument
 from components.shared.manifests import Model
 
 SEEDS = int(os.environ.get("SEEDS", "5"))
@@ -49,8 +49,7 @@ def train(examples: Path, directory: Path, options: dict[str, object]) -> tuple[
     """
     command = [sys.executable, "-u", "-m", "components.train"]
     places = {"examples": examples, "model": directory / "model", "logs": directory / "logs"}
-    for name, value in {**places, **options}.items():
-        command += [flag(name), str(value)]
+    command += [argument(name, value) for name, value in {**places, **options}.items()]
     started = 0.0
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

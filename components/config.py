@@ -176,6 +176,12 @@ class Train(Options):
         description="Units of each hidden layer of mlp, from the pixels on: as many layers as "
         "numbers.",
     )
+    standardize: bool = Field(
+        default=True,
+        description="Give the network pixels less the training split's mean, in its standard "
+        "deviations, so that one learning rate does for dark and light images of any size; "
+        "without it, grey values from 0 to 1.",
+    )
     batch_size: PositiveInt = Field(default=100, description="Examples a step.")
     max_steps: PositiveInt = Field(default=16_500, description="Steps of gradient descent.")
     learning_rate: PositiveFloat = Field(default=0.5, description="Learning rate at the start.")
@@ -228,7 +234,11 @@ class Train(Options):
         default=1,
         ge=0,
         le=3,
-        description="Pixels by which a batch is shifted at random, at most, each way; 0 is off.",
+        description="Pixels by which images are shifted at random, at most, each way; 0 is off.",
+    )
+    shift_each: Literal["image", "batch"] = Field(
+        default="image",
+        description="What is shifted alike: nothing but an image, or all images of a batch.",
     )
     seed: NonNegativeInt = Field(
         default=0, description="Seed of the initial weights, the order of examples and the shifts."
@@ -576,4 +586,5 @@ TUTORIAL = {
     "batch_size": 100,
     "decay": "none",
     "shift": 0,
+    "standardize": False,
 }

@@ -70,6 +70,13 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def argument(name: str, value: object) -> str:
+    """Returns a field's option with its value, one word: ``--max-steps=20``, ``--no-xla``."""
+    if isinstance(value, bool):
+        return flag(name if value else f"no_{name}")
+    return f"{flag(name)}={value}"
+
+
 def build(config: type[Config], values: dict[str, Any]) -> Config:
     """Builds a configuration from option values.
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
+from tensorflow.compiler.xla import xla_data_pb2
 
 from components.config import Train
 from components.shared.records import Images, ImageShape
@@ -36,7 +37,7 @@ class Block(NamedTuple):
     images: tf.Tensor  # uint8 [examples, line], see lay_out
     labels: tf.Tensor  # int32 [examples]
     order: tf.Tensor  # int32 [batches, batch_size]: rows of images
-    shifts: tf.Tensor  # int32 [batches]: where to cut the images, see cut
+    shifts: tf.Tensor  # int32 [batches, batch_size]: where to cut the images, see cut
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,11 @@ class Share:
 
     def generator(self, seed: int, *key: int) -> np.random.Generator:
         """Returns the generator of one of the worker's random orders."""
-        sequence = np.random.SeedSequence(seed, spawn_key=(self.worker, *key))
-        return np.random.default_rng(sequence)
+        return np.random.default_rng(self.sequence(seed, *key))
+
+    def sequence(self, seed: int, *key: int) -> np.random.SeedSequence:
+        """Returns the seed of something random of the worker's own."""
+        return np.random.SeedSequence(seed, spawn_key=(self.worker, *key))
 
 
 class Batches(Protocol):
@@ -115,7 +119,7 @@ class Resident:
 
     def blocks(self, step: int) -> Iterator[Block]:
         """See :class:`Batches`."""
-        shifts = shifts_from(self._config, step)
+        shifts = shifts_from(self._config, self._share, step)
         for start, stop in _bounds(self._config, step):
             order = np.stack([self._batch(number) for number in range(start, stop)])
             yield Block(
@@ -150,7 +154,7 @@ class Streaming:
 
     def _blocks(self, step: int) -> Iterator[Block]:
         size = self._share.batch_size
-        shifts = shifts_from(self._config, step)
+        shifts = shifts_from(self._config, self._share, step)
         pools = self._pools(step)
         held = next(pools)
         for start, stop in _bounds(self._config, step):
@@ -210,20 +214,26 @@ def _bounds(config: Train, step: int) -> Iterator[tuple[int, int]]:
         step = stop
 
 
-def shifts_from(config: Train, step: int) -> Callable[[int], npt.NDArray[np.int32]]:
+def shifts_from(config: Train, share: Share, step: int) -> Callable[[int], npt.NDArray[np.int32]]:
     """Returns a function that draws the shifts of the next so many steps, from a step on.
 
-    They are consecutive draws of one generator, which draws those of the steps before once more
-    and forgets them: 10⁹ take seconds, and no memory.
+    They are consecutive draws of one generator. An image's own takes one number of it, so that
+    those of the steps before are jumped over. A whole batch's may take several, and is drawn once
+    more and forgotten: 10⁹ take seconds, and no memory.
 
     Returns:
-        The function; of each step, which of the (2·radius + 1)² shifts it takes.
+        The function: which of the (2·radius + 1)² shifts, int32 ``[steps, batch_size]``.
     """
-    number = (2 * config.shift + 1) ** 2
-    generator = np.random.default_rng(config.seed)
+    number, size = (2 * config.shift + 1) ** 2, share.batch_size
+    if config.shift_each == "image":
+        bits = np.random.PCG64(share.sequence(config.seed)).advance(step * size)
+        generator = np.random.Generator(bits)
+        return lambda steps: (generator.random((steps, size)) * number).astype(np.int32)
+    generator = np.random.default_rng(config.seed)  # the same for all workers
 
     def draw(steps: int) -> npt.NDArray[np.int32]:
-        return generator.integers(number, size=steps, dtype=np.int32)
+        drawn = generator.integers(number, size=(steps, 1), dtype=np.int32)
+        return np.broadcast_to(drawn, (steps, size))
 
     for passed in range(0, step, DRAWS):
         draw(min(DRAWS, step - passed))
@@ -245,18 +255,18 @@ def lay_out(images: tf.Tensor, radius: int) -> tf.Tensor:
 def cut(
     lines: tf.Tensor,
     rows: tf.Tensor,
-    shift: tf.Tensor,
+    shifts: tf.Tensor,
     image_shape: ImageShape,
     radius: int,
     compiled: bool,
 ) -> tf.Tensor:
-    """Cuts a batch out of laid-out images, all shifted alike.
+    """Cuts a batch out of laid-out images, each shifted.
 
     Args:
         lines: uint8 ``[examples, line_length(image_shape, radius)]``.
         rows: int32 ``[batch]``: which of the examples.
-        shift: int32 scalar, which of the (2·radius + 1)² shifts: from where an image's first pixel
-            is taken, ``radius`` up and left of it at 0, then on to the right, row by row.
+        shifts: int32 ``[batch]``, which of the (2·radius + 1)² shifts: from where an image's first
+            pixel is taken, ``radius`` up and left of it at 0, then on to the right, row by row.
         image_shape: Height and width of the images.
         radius: Pixels that the images may be shifted by, each way.
         compiled: Whether XLA compiles this.
@@ -265,16 +275,32 @@ def cut(
         uint8 ``[batch, height, width]``.
     """
     height, width = image_shape
-    down, right = shift // (2 * radius + 1), shift % (2 * radius + 1)
-    # Compiled, tf.slice would have XLA compile anew for each place that it begins at.
-    window = xla.dynamic_slice if compiled else tf.slice
-    begin = [0, down * width + right]
-    pixels = window(tf.gather(lines, rows), begin, [rows.shape[0], height * width])
-    if radius:
-        # A table of pixels: XLA takes longer to compare the columns of each of them.
-        inside = [_inside(image_shape, move) for move in range(-radius, radius + 1)]
-        pixels *= tf.gather(tf.constant(np.stack(inside)), right)
+    if not radius:
+        return tf.reshape(tf.gather(lines, rows), [-1, height, width])
+    down, right = shifts // (2 * radius + 1), shifts % (2 * radius + 1)
+    windows = _windows_compiled if compiled else _windows
+    pixels = windows(lines, rows, down * width + right, height * width)
+    # A table of pixels: XLA takes longer to compare the columns of each of them.
+    inside = [_inside(image_shape, move) for move in range(-radius, radius + 1)]
+    pixels *= tf.gather(tf.constant(np.stack(inside)), right)
     return tf.reshape(pixels, [-1, height, width])
+
+
+def _windows(lines: tf.Tensor, rows: tf.Tensor, begins: tf.Tensor, length: int) -> tf.Tensor:
+    """Takes of each row so many pixels in one piece, from where it begins."""
+    taken = tf.gather(lines, rows)
+    begins += tf.range(rows.shape[0]) * taken.shape[1]
+    return tf.gather(tf.reshape(taken, [-1]), begins[:, tf.newaxis] + tf.range(length))
+
+
+def _windows_compiled(
+    lines: tf.Tensor, rows: tf.Tensor, begins: tf.Tensor, length: int
+) -> tf.Tensor:
+    """Does the same by XLA's own gather, which copies pieces and not pixels."""
+    numbers = xla_data_pb2.GatherDimensionNumbers(
+        offset_dims=[1], collapsed_slice_dims=[0], start_index_map=[0, 1], index_vector_dim=1
+    )
+    return xla.gather(lines, tf.stack([rows, begins], 1), numbers, [1, length])
 
 
 def _inside(image_shape: ImageShape, right: int) -> Images:

@@ -56,7 +56,13 @@ def fit(
             "a multiple of their number; change --batch-size"
         )
     with strategy.scope():
-        network = open_network(config, dataset.image_shape, len(dataset.class_names))
+        greys = dataset.splits["train"]
+        network = open_network(
+            config,
+            dataset.image_shape,
+            len(dataset.class_names),
+            (greys.pixel_mean, greys.pixel_stddev),
+        )
         state = State.initial(config, network)
     checkpoints = Checkpoints(logs, state, config.keep_checkpoints)
     if restored := checkpoints.restore():

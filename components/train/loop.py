@@ -42,14 +42,13 @@ def _gradients(
     values: Values,
     block: Block,
     rows: tf.Tensor,
-    shift: tf.Tensor,
+    shifts: tf.Tensor,
 ) -> tuple[tf.Tensor, Tensors, Tensors]:
     """Returns the loss over some rows of a block, its gradients, and the extra values after it."""
-    images = cut(block.images, rows, shift, image_shape, config.shift, compiled(config, network))
-    pixels = model.normalize(images, config.precision)
+    images = cut(block.images, rows, shifts, image_shape, config.shift, compiled(config, network))
     with tf.GradientTape() as tape:
         tape.watch(values.weights)
-        logits, extra = network.logits(values.weights, values.extra, pixels, True)
+        logits, extra = network.logits(values.weights, values.extra, images, True)
         loss = model.loss(logits, tf.gather(block.labels, rows), config.label_smoothing)
     return loss, tape.gradient(loss, values.weights), extra
 
@@ -86,9 +85,9 @@ def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
         def step(
             batch: tf.Tensor, values: Values, norm: Norm
         ) -> tuple[Values, tf.Tensor, tf.Tensor]:
-            rows, shift = block.order[batch], block.shifts[batch]
+            rows, shifts = block.order[batch], block.shifts[batch]
             loss, gradients, extra = _gradients(
-                config, image_shape, network, values, block, rows, shift
+                config, image_shape, network, values, block, rows, shifts
             )
             rate = learning_rate(config, start + batch)
             after = model.training(config, values, gradients, rate, start + batch)
@@ -137,11 +136,11 @@ def _replicas(
 
     @tf.function(jit_compile=compiled(config, network), autograph=False)
     def share(
-        values: Values, block: Block, rows: tf.Tensor, shift: tf.Tensor
+        values: Values, block: Block, rows: tf.Tensor, shifts: tf.Tensor
     ) -> tuple[tf.Tensor, Tensors]:
         banded = values._replace(weights=network.to_loop(values.weights))
         loss, gradients, extra = _gradients(
-            config, image_shape, network, banded, block, rows, shift
+            config, image_shape, network, banded, block, rows, shifts
         )
         # One vector, since every reduction between workers costs a round trip.
         parts = [*network.from_loop(gradients), *(extra[place] for place in reduced), loss]
@@ -149,8 +148,11 @@ def _replicas(
 
     def replica(block: Block, batch: tf.Tensor) -> tuple[tf.Tensor, Tensors]:
         replica_here = tf.distribute.get_replica_context().replica_id_in_sync_group % here
-        rows = tf.reshape(block.order[batch], [here, -1])[replica_here]
-        return share(_values(state), block, rows, block.shifts[batch])
+        rows, shifts = (
+            tf.reshape(part[batch], [here, -1])[replica_here]
+            for part in (block.order, block.shifts)
+        )
+        return share(_values(state), block, rows, shifts)
 
     def step(block: Block, batch: tf.Tensor) -> Figures:
         shares, extra = strategy.run(replica, (block, batch))
@@ -192,7 +194,7 @@ def compile_score(state: State) -> Callable[[Iterable[tuple[tf.Tensor, tf.Tensor
     def tally(
         weights: Tensors, extra: Tensors, images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        logits, _ = network.logits(weights, extra, model.normalize(images), False)
+        logits, _ = network.logits(weights, extra, images, False)
         return model.evaluation(logits, labels), model.loss(logits, labels)
 
     def score(split: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> Score:

@@ -97,16 +97,6 @@ def _now(variables: list[tf.Variable]) -> Tensors:
     return [tf.constant(variable.numpy()) for variable in variables]
 
 
-def normalize(images: tf.Tensor, precision: str = "float32") -> tf.Tensor:
-    """Turns uint8 images into the network's input, 0 to 1, of the type matrices are multiplied in.
-
-    Args:
-        images: uint8 ``[batch, height, width]``.
-        precision: ``float32`` or ``bfloat16``.
-    """
-    return tf.cast(images, precision) / 255
-
-
 def loss(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
     """Computes the mean sparse softmax cross-entropy, in nats, over the batch.
 

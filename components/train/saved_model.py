@@ -9,14 +9,14 @@ from tensorflow.python.framework.ops import uid
 
 from components.shared.records import ImageShape
 from components.train.checkpoints import writing
-from components.train.model import normalize
 from components.train.networks import mlp
-from components.train.networks.network import Logits, Tensors
+from components.train.networks.network import Logits, Tensors, of_greys
 
 # TensorFlow puts into a function's name how many things its process has made before: more than any
 # training makes, so that a model has the same bytes whether it was trained at once, went on from a
 # checkpoint or was over already.
 FIRST_NUMBER = 100_000
+MLP = of_greys(mlp.logits)  # of grey values from 0 to 1
 
 
 class Classifier(tf.Module):
@@ -39,7 +39,7 @@ class Classifier(tf.Module):
         would make other images of them.
         """
         images = tf.ensure_shape(images, [None, *self._image_shape])
-        logits, _ = self._logits(self.weights, self.extra, normalize(images), False)
+        logits, _ = self._logits(self.weights, self.extra, images, False)
         return {
             "logits": logits,
             "probabilities": tf.nn.softmax(logits),
@@ -60,10 +60,17 @@ def export(
     weights: Tensors,
     image_shape: ImageShape,
     directory: Path,
-    logits: Logits = mlp.logits,
+    logits: Logits = MLP,
     extra: Sequence[tf.Tensor] = (),
 ) -> None:
     """Writes a SavedModel with the signatures ``serving_default`` and ``examples``.
+
+    Args:
+        weights: Those of the network.
+        image_shape: Height and width of the images.
+        directory: Where it goes.
+        logits: Of uint8 images.
+        extra: The network's other values.
 
     Raises:
         StepError: It cannot be written.

@@ -22,7 +22,7 @@ from components.shared.history import HISTORY, read_history, text_of
 from components.shared.manifests import SPLITS, Score
 from components.shared.records import ImageShape
 from components.shared.storage import write_text
-from components.train.model import State, normalize
+from components.train.model import State
 
 BUCKETS = 30  # of a histogram, as many as TensorBoard shows
 
@@ -126,7 +126,7 @@ def _card(config: Train) -> str:
 def _graph(state: State, image_shape: ImageShape) -> tf.Graph:
     weights, extra = state.answering
     network = tf.function(
-        lambda images: state.network.logits(weights, extra, normalize(images), False)[0],
+        lambda images: state.network.logits(weights, extra, images, False)[0],
         autograph=False,
     )
     images = tf.TensorSpec([None, *image_shape], tf.uint8, "images")

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from components.config import Train
 from components.shared.errors import StepError
@@ -28,6 +29,8 @@ UNIMPORTANT = {
     "restart",
     "worker_timeout",
 }
+# What runs did before there were options of these names; other new ones had no effect.
+BEFORE: dict[str, Any] = {"standardize": False, "shift_each": "batch"}
 # What a run leaves in its directory, and --restart removes.
 LEFTOVERS = (RUN_FILE, "checkpoint", "ckpt-*", "history.jsonl", "*/events.out.tfevents.*")
 
@@ -231,7 +234,7 @@ def _differing(directory: Path, identity: dict[str, object]) -> list[str]:
     found = _found(directory)
     if found is None:
         return [f"{RUN_FILE} is unreadable"]
-    found = dataclasses.asdict(Train()) | found  # an earlier release had fewer options
+    found = dataclasses.asdict(Train()) | BEFORE | found
     names = sorted(found.keys() | identity)
     return [
         name for name in names if name not in UNIMPORTANT and found.get(name) != identity.get(name)

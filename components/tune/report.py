@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from components.config import Train, Tune
 from components.shared import pages
-from components.shared.command_line import flag
+from components.shared.command_line import argument
 from components.shared.manifests import Dataset
 from components.shared.pages.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Axis
 from components.shared.storage import write_text
@@ -113,8 +113,8 @@ def write(path: Path, config: Tune, study: optuna.Study, dataset: Dataset, sente
 def _command(config: Tune, best: FrozenTrial) -> str:
     """Returns the command that trains the best settings once more."""
     changed = Train.changed({**vars(config), **best.params})
-    options = " ".join(f"{flag(name)}={shlex.quote(str(value))}" for name, value in changed.items())
-    return f"python -m pipeline local {options}".strip()
+    arguments = [argument(name, value) for name, value in changed.items()]
+    return shlex.join(["python", "-m", "pipeline", "local", *arguments])
 
 
 def _row(trial: FrozenTrial, best: FrozenTrial, default: FrozenTrial | None) -> Row:

@@ -7,7 +7,7 @@ from typing import Any
 
 from components.config import Watch
 from components.shared.causes import AS_IT_CAME, BLANK, COPIES, NEVER_SEEN
-from components.shared.command_line import flag
+from components.shared.command_line import argument
 from components.shared.environment import IN_CLUSTER
 from components.shared.predictions import Advice, Diagnosis, DriftFigure, Predictions, Reference
 from components.shared.profile import Profile
@@ -186,14 +186,10 @@ def command(target: str, given: Mapping[str, Any]) -> str:
         chosen = ["--pipeline", target] if target == "predict" else []
         return shlex.join(["python", "-m", "pipeline", "submit", *chosen, *options])
     # A dollar is make's own before it is the shell's.
-    switches = [_switch(name, value) for name, value in given.items() if isinstance(value, bool)]
+    switches = [argument(name, value) for name, value in given.items() if isinstance(value, bool)]
     values = {name: str(value) for name, value in given.items() if not isinstance(value, bool)}
     values |= {"args": " ".join(switches)} if switches else {}
     words = [
         f"{name.upper()}={shlex.quote(text.replace('$', '$$'))}" for name, text in values.items()
     ]
     return " ".join(["make", target, *words])
-
-
-def _switch(name: str, value: bool) -> str:
-    return flag(name if value else f"no_{name}")

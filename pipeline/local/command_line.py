@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from components.config import TUTORIAL
-from components.shared.command_line import Place, build_all, exit_on_error, flag, options
+from components.shared.command_line import Place, argument, build_all, exit_on_error, options
 from pipeline.local.processes import Processes
 from pipeline.pipelines import Pipeline
 
@@ -27,7 +27,7 @@ TUTORIAL_OPTION = click.Option(
     expose_value=False,
     callback=_use_tutorial,
     help="Train as TensorFlow Mechanics 101 does: "
-    + ", ".join(f"{flag(name)} {value}" for name, value in TUTORIAL.items())
+    + ", ".join(argument(name, value) for name, value in TUTORIAL.items())
     + ".",
 )
 

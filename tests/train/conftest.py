@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from components.config import Train
-from components.shared.command_line import flag
+from components.shared.command_line import argument
 from components.train.distributed.cluster import Cluster
 from components.train.train import train_and_evaluate
 from tests.conftest import ROOT
@@ -44,8 +44,7 @@ def start(examples: Path, tmp_path: Path) -> Iterator[Start]:
                 "logs": directory / "logs",
             }
             command = [sys.executable, "-u", "-m", "components.train"]
-            for name, value in {**arguments, **options}.items():
-                command += [flag(name), str(value)]
+            command += [argument(name, value) for name, value in {**arguments, **options}.items()]
             task = Cluster(workers, index).tf_config
             process = subprocess.Popen(
                 command,

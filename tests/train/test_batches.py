@@ -1,10 +1,13 @@
 """Every example once an epoch, the same blocks from any step on, images moved over zeros."""
 
+import dataclasses
 import tracemalloc
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
@@ -116,23 +119,25 @@ def test_a_block_is_never_empty_and_never_passes_the_last_step(
 @pytest.mark.parametrize("shape", [(28, 28), (3, 7), (7, 3), (1, 1)])
 @pytest.mark.parametrize("radius", [0, 1, 2, 3])
 @pytest.mark.parametrize("xla", [True, False])
-def test_a_shifted_batch_is_cut_as_from_images_with_a_border(
+def test_shifted_images_are_cut_as_from_images_with_a_border(
     xla: bool, radius: int, shape: tuple[int, int]
 ) -> None:
     @tf.function(jit_compile=xla)
-    def shifted(rows: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-        return cut(lines, rows, shift, shape, radius, xla)
+    def shifted(rows: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
+        return cut(lines, rows, shifts, shape, radius, xla)
 
     height, width = shape
     images = np.random.default_rng(3).integers(256, size=(8, *shape), dtype=np.uint8)
     lines = lay_out(tf.constant(images), radius)
     bordered = np.pad(images, [(0, 0), (radius, radius), (radius, radius)])
-    rows = [5, 0, 5]
-    for shift in range((2 * radius + 1) ** 2):
-        top, left = divmod(shift, 2 * radius + 1)
-        expected = bordered[rows, top : top + height, left : left + width]
-        np.testing.assert_array_equal(shifted(tf.constant(rows), tf.constant(shift)), expected)
-    assert shifted.experimental_get_tracing_count() == 1
+    number = (2 * radius + 1) ** 2
+    rows, shifts = np.arange(3 * number) % 8, np.arange(3 * number) % number
+    expected = [
+        bordered[row, top : top + height, left : left + width]
+        for row, (top, left) in zip(rows, (divmod(s, 2 * radius + 1) for s in shifts), strict=True)
+    ]
+    given = tf.constant(rows, tf.int32), tf.constant(shifts, tf.int32)
+    np.testing.assert_array_equal(shifted(*given), expected)
 
 
 def test_an_image_is_held_between_margins_of_background() -> None:
@@ -142,23 +147,44 @@ def test_an_image_is_held_between_margins_of_background() -> None:
     np.testing.assert_array_equal(lines[:, 58:-58], 1)
 
 
-def test_every_step_draws_one_of_the_shifts_and_the_seed_says_which() -> None:
-    drawn = shifts_from(Train(shift=1, seed=4), 0)(500)
-    assert sorted(set(drawn.tolist())) == list(range(9))
-    np.testing.assert_array_equal(drawn, shifts_from(Train(shift=1, seed=4), 0)(500))
-    assert (drawn != shifts_from(Train(shift=1, seed=5), 0)(500)).any()
-    assert not shifts_from(Train(shift=0), 0)(500).any()
-
-
-@given(radius=st.integers(0, 3), step=st.integers(0, 3_000), sizes=st.lists(st.integers(1, 700)))
-def test_shifts_are_those_drawn_at_once_however_they_are_cut(
-    radius: int, step: int, sizes: list[int]
+@pytest.mark.parametrize("each", ["image", "batch"])
+def test_the_seed_says_which_of_the_shifts_are_drawn(
+    share: Share, each: Literal["image", "batch"]
 ) -> None:
-    at_once = np.random.default_rng(7).integers((2 * radius + 1) ** 2, size=20_000, dtype=np.int32)
+    def drawn(seed: int, radius: int = 1) -> npt.NDArray[np.int32]:
+        return shifts_from(Train(shift=radius, shift_each=each, seed=seed), share, 0)(500)
+
+    assert drawn(4).shape == (500, share.batch_size)
+    assert sorted(set(drawn(4)[:, 7].tolist())) == list(range(9))
+    assert (drawn(4) == drawn(4)[:, :1]).all() == (each == "batch")
+    np.testing.assert_array_equal(drawn(4), drawn(4))
+    assert (drawn(4) != drawn(5)).any()
+    assert not drawn(4, radius=0).any()
+
+
+def test_workers_shift_images_in_other_ways_and_batches_alike(share: Share) -> None:
+    other = dataclasses.replace(share, worker=1)
+    for each in ("image", "batch"):
+        config = Train(shift_each=each)
+        one, two = (shifts_from(config, worker, 0)(50) for worker in (share, other))
+        assert (one == two).all() == (each == "batch")
+
+
+@given(
+    each=st.sampled_from(["image", "batch"]),
+    radius=st.integers(0, 3),
+    step=st.integers(0, 3_000),
+    sizes=st.lists(st.integers(1, 700), max_size=20),
+)
+def test_shifts_are_those_drawn_at_once_however_they_are_cut(
+    share: Share, each: Literal["image", "batch"], radius: int, step: int, sizes: list[int]
+) -> None:
+    config, share = Train(shift=radius, shift_each=each), dataclasses.replace(share, batch_size=3)
+    at_once = shifts_from(config, share, 0)(20_000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches_module, "DRAWS", 128)
-        draw = shifts_from(Train(shift=radius, seed=7), step)
-    for size in sizes[:20]:
+        draw = shifts_from(config, share, step)
+    for size in sizes:
         np.testing.assert_array_equal(draw(size), at_once[step : step + size])
         step += size
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from components.config import Train
 from components.shared.command_line import exit_on_error
 from components.shared.errors import StepError
-from components.train.train import RUN_FILE, claim
+from components.train.train import BEFORE, RUN_FILE, claim
 from tests.train.conftest import Start, finish, read_until
 
 
@@ -28,14 +28,16 @@ def test_the_same_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_run_of_a_release_with_fewer_options_goes_on(tmp_path: Path) -> None:
-    _claim(tmp_path)
+    _claim(tmp_path, **BEFORE)
     run = json.loads((tmp_path / RUN_FILE).read_text())
-    for option in ("network", "optimizer", "average"):
+    for option in ("network", *BEFORE):
         del run[option]
     (tmp_path / RUN_FILE).write_text(json.dumps(run))
-    _claim(tmp_path)
+    _claim(tmp_path, **BEFORE)
     with pytest.raises(StepError, match="network None there, 'cnn' here"):
-        _claim(tmp_path, network="cnn")
+        _claim(tmp_path, **BEFORE, network="cnn")
+    with pytest.raises(StepError, match="standardize None there, True here"):
+        _claim(tmp_path)
 
 
 @pytest.mark.parametrize("found", ["[]", "null", "5", '"x"', "{", "[" * 100_000, "{}", "\0\0"])

@@ -20,23 +20,26 @@ from components.train.networks.network import open_network
 from tests.conftest import ROOT
 
 SHAPE = (28, 28)
+MEAN, STDDEV = 60.0, 70.0  # of grey values
 Floats = npt.NDArray[np.float64]
 
 
 def initial(config: Train) -> State:
     """A run at step 0, on images of that shape, of ten classes."""
-    return State.initial(config, open_network(config, SHAPE, 10))
+    return State.initial(config, open_network(config, SHAPE, 10, (MEAN, STDDEV)))
 
 
 def block_of_noise(batches: int, size: int, radius: int) -> Block:
-    """A block of random images, each batch with other rows and another shift."""
+    """A block of random images, each batch with other rows and other shifts."""
     generator = np.random.default_rng(11)
     images = tf.constant(generator.integers(256, size=(64, 28, 28), dtype=np.uint8))
     return Block(
         lay_out(images, radius),
         tf.constant(generator.integers(10, size=64, dtype=np.int32)),
         tf.constant(generator.integers(64, size=(batches, size), dtype=np.int32)),
-        tf.constant(generator.integers((2 * radius + 1) ** 2, size=batches, dtype=np.int32)),
+        tf.constant(
+            generator.integers((2 * radius + 1) ** 2, size=(batches, size), dtype=np.int32)
+        ),
     )
 
 
@@ -65,14 +68,14 @@ def plain_loss_and_gradients(
 
 @pytest.mark.parametrize("xla", [True, False])
 @pytest.mark.parametrize(
-    ("radius", "size", "hidden", "momentum", "as_on_gpu"),
+    ("radius", "size", "hidden", "momentum", "standardize", "as_on_gpu"),
     [
-        (0, 10, "16,8", 0, False),
-        (1, 10, "16,8", 0, False),
-        (1, 10, "16,8", 0, True),
-        (1, 9, "16,8", 0.9, False),
-        (1, 10, "16", 0, False),
-        (1, 10, "16,8,8", 0.5, True),
+        (0, 10, "16,8", 0, False, False),
+        (1, 10, "16,8", 0, False, False),
+        (1, 10, "16,8", 0, True, True),
+        (1, 9, "16,8", 0.9, False, False),
+        (1, 10, "16", 0, True, False),
+        (1, 10, "16,8,8", 0.5, False, True),
     ],
 )
 def test_block_of_steps_equals_plain_gradient_descent(
@@ -81,6 +84,7 @@ def test_block_of_steps_equals_plain_gradient_descent(
     size: int,
     hidden: str,
     momentum: float,
+    standardize: bool,
     as_on_gpu: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -93,6 +97,7 @@ def test_block_of_steps_equals_plain_gradient_descent(
         xla=xla,
         shift=radius,
         momentum=momentum,
+        standardize=standardize,
     )
     state = initial(config)
     weights = [weight.numpy().astype(np.float64) for weight in state.variables.weights]
@@ -105,12 +110,19 @@ def test_block_of_steps_equals_plain_gradient_descent(
     images = block.images.numpy()[:, margin : margin + 784].reshape(-1, 28, 28)
     images = np.pad(images, [(0, 0), (radius, radius), (radius, radius)])
     labels = block.labels.numpy()
-    for step, (rows, shift) in enumerate(
+    for step, (rows, shifts) in enumerate(
         zip(block.order.numpy(), block.shifts.numpy(), strict=True)
     ):
-        top, left = divmod(int(shift), 2 * radius + 1)
-        cut = images[rows, top : top + 28, left : left + 28].reshape(size, -1) / 255
-        loss, gradients = plain_loss_and_gradients(weights, cut, labels[rows])
+        places = [divmod(int(shift), 2 * radius + 1) for shift in shifts]
+        cut = np.stack(
+            [
+                images[row, top : top + 28, left : left + 28]
+                for row, (top, left) in zip(rows, places, strict=True)
+            ]
+        ).reshape(size, -1)
+        # Standardized, an image is a vector of length 10, on average.
+        pixels = (cut - MEAN) / STDDEV * 10 / 28 if standardize else cut / 255
+        loss, gradients = plain_loss_and_gradients(weights, pixels, labels[rows])
         rate = 0.1 * 0.5 * (1 + np.cos(np.pi * step / 40))
         velocities = [momentum * v + g for v, g in zip(velocities, gradients, strict=True)]
         weights = [w - rate * v for w, v in zip(weights, velocities, strict=True)]
@@ -194,7 +206,7 @@ json.dump(ends, open(sys.argv[1], "w"))
 
 
 def test_score_counts_every_example_once_the_last_short_batch_too() -> None:
-    state = initial(Train())
+    state = initial(Train(standardize=False))
     images = tf.zeros([103, 28, 28], tf.uint8)
     blank = int(
         tf.argmax(state.variables.weights[5])

@@ -14,6 +14,7 @@ import pytest
 from components.shared.errors import StepError
 from components.shared.manifests import Model
 from components.train.summaries import Summaries
+from components.train.train import BEFORE
 from tests.conftest import Outcomes
 from tests.train.conftest import Start, assert_same_weights, finish, read_until, weights
 from tests.train.frozen import weights_of
@@ -228,10 +229,10 @@ def test_a_checkpoint_is_written_in_time_however_long_the_steps_take(
     assert_same_weights(train_here(often, **options) / "logs", whole / "logs")
 
 
-def test_default_settings_give_the_weights_they_always_gave(
+def test_settings_of_before_give_the_weights_they_always_gave(
     train_here: TrainHere, examples: Path, tmp_path: Path
 ) -> None:
-    train_here(tmp_path, max_steps=250, seed=3)
+    train_here(tmp_path, **BEFORE, max_steps=250, seed=3)
     ended = list(weights(tmp_path / "logs").values())[1:]
     for value, frozen in zip(ended, weights_of(examples, steps=250, seed=3), strict=True):
         np.testing.assert_array_equal(value, frozen)

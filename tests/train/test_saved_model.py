@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from components.config import Train
-from components.train.model import State, normalize
+from components.train.model import State
 from components.train.networks.mlp import inference
 from components.train.networks.network import open_network
 from components.train.saved_model import export
@@ -62,7 +62,7 @@ def test_records_with_another_number_of_pixels_are_refused(loaded: Any, pixels: 
 @pytest.mark.parametrize("number", [0, 1, 7])
 def test_both_signatures_and_a_call_answer_alike(loaded: Any, state: State, number: int) -> None:
     images = some_images(number)
-    logits = inference(state.answering[0], normalize(images))
+    logits = inference(state.answering[0], tf.cast(images, tf.float32) / 255)
     answers = [
         loaded.signatures["serving_default"](images=images),
         loaded(images),

@@ -13,14 +13,21 @@ from components.config import Train
 from components.shared.records import ImageShape
 from components.train.networks.network import Network, Tensors, on_gpu
 
+LENGTH = 10.0  # of a standardized image as a vector, whatever its number of pixels
+
 
 def create(config: Train, image_shape: ImageShape, classes: int) -> Network:
-    """Creates it: hidden layers as ``--hidden`` says, ReLU, and a linear layer of logits."""
-    units = (math.prod(image_shape), *config.hidden_units, classes)
+    """Creates it: hidden layers as ``--hidden`` says, ReLU, and a linear layer of logits.
+
+    A step of gradient descent moves hidden1's units by the learning rate times the square of an
+    image's length: of one length, images of any size are learned at the same rate.
+    """
+    pixels = math.prod(image_shape)
     number = 1 if on_gpu() else 2
     return Network(
-        variables(units, config.seed),
+        variables((pixels, *config.hidden_units, classes), config.seed),
         logits,
+        scale=LENGTH / math.sqrt(pixels),
         to_loop=lambda weights: in_bands(weights, number),
         from_loop=whole,
     )
@@ -59,8 +66,8 @@ def inference(weights: Tensors, images: tf.Tensor) -> tf.Tensor:
 
     Args:
         weights: float32, layer by layer.
-        images: float32 or bfloat16 ``[batch, height, width]``, 0 to 1; matrices are multiplied in
-            their type.
+        images: float32 or bfloat16 ``[batch, height, width]``; matrices are multiplied in their
+            type.
 
     Returns:
         float32 ``[batch, classes]``.

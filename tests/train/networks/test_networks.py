@@ -31,7 +31,8 @@ def opened(name: str, image_shape: tuple[int, int] = (12, 10), seed: int = 0) ->
 
 
 def images(shape: tuple[int, int], number: int = 6) -> tf.Tensor:
-    return tf.constant(np.random.default_rng(2).random((number, *shape), dtype=np.float32))
+    generator = np.random.default_rng(2)
+    return tf.constant(generator.integers(256, size=(number, *shape), dtype=np.uint8))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,6 +83,30 @@ def test_weights_in_the_form_of_the_loop_answer_alike(name: str) -> None:
         for form in (weights, in_loop)
     ]
     np.testing.assert_allclose(answers[0], answers[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_standardized_it_answers_alike_to_light_and_dark_images(name: str) -> None:
+    def answer(shown: tf.Tensor, mean: float, stddev: float) -> tf.Tensor:
+        network = open_network(Train(network=name), (12, 10), 7, (mean, stddev))
+        return network.logits(network.weights, network.extra, shown, False)[0]
+
+    dark = images((12, 10)) // 4
+    light = dark * 2 + 50
+    answers = [answer(dark, 30.0, 20.0), answer(light, 110.0, 40.0)]
+    np.testing.assert_allclose(answers[0], answers[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_where_it_is_off_a_network_gets_grey_values_from_0_to_1(name: str) -> None:
+    def answer(standardize: bool, statistics: tuple[float, float]) -> tf.Tensor:
+        config = Train(network=name, standardize=standardize)
+        # 100 pixels, at which mlp scales standardized images by 1.
+        network = open_network(config, (10, 10), 7, statistics)
+        return network.logits(network.weights, network.extra, images((10, 10)), False)[0]
+
+    off, as_it_is = answer(False, (30.0, 20.0)), answer(True, (0.0, 255.0))
+    np.testing.assert_array_equal(off, as_it_is)
 
 
 @pytest.mark.parametrize("training", [True, False])
