@@ -74,7 +74,7 @@ local: $(INSTALLED) ## Run the whole pipeline here: make local SOURCE=data/mnist
 	@$(PYTHON) -m pipeline local $(if $(RUNNER),--runner $(RUNNER)) $(if $(IMAGES),--images $(IMAGES)) $(OPTIONS)
 
 test: $(DEVELOPED) ## Run the tests: make test TESTS=tests/ingest
-	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist loadfile $(TESTS)
+	@$(PYTHON) -m pytest -n 3 --dist loadfile $(TESTS)
 
 ##@ Look at a run, use its model
 

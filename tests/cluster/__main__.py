@@ -40,12 +40,25 @@ SHARED = "://"  # a registry that all pods see has an address, or lies on the vo
     help="Where this machine listens as the webhook; empty: at the address that it reaches the "
     "cluster from, which pods may not reach.",
 )
+@click.option(
+    "--record",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="Directory that gets what the server left of each run, in one named for its version, for "
+    "tests to go through: tests/workflows.",
+)
 @click.option("--poll", default=5.0, show_default=True, help="Seconds between two looks.")
 @click.option(
     "--patience", default=900.0, show_default=True, help="Seconds that a single step may take."
 )
 def main(
-    source: str, destination: str, listen: str, poll: float, patience: float, **values: Any
+    source: str,
+    destination: str,
+    listen: str,
+    record: Path | None,
+    poll: float,
+    patience: float,
+    **values: Any,
 ) -> None:
     """Try on an installation what is promised of it."""
     warnings.simplefilter("ignore")  # kfp's, for all threads
@@ -57,7 +70,9 @@ def main(
     quiet = redirect_stdout(io.StringIO())
     with exit_on_error(), quiet, receiving(listen, connection.host) as receiver:
         packages = _compile(values, settings)
-        at = Installation(connection, packages, given, shared, receiver, poll, patience)
+        at = Installation(
+            connection, packages, given, shared, receiver, poll, patience, record=record
+        )
         if settings.pvc:  # it may be for one pod at a time
             at.slots = threading.Semaphore(1)
         at.begin()

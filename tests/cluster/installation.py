@@ -26,6 +26,7 @@ from pipeline.remote import client, schedules, waiting
 from pipeline.remote.client import FINISHED, Connection, Request, api_errors_as_step_error
 from tests.cluster.board import Seen, SkippedError, StoppedError, expect
 from tests.cluster.receiver import Receiver
+from tests.workflows import record
 
 # Any model goes out: the tutorial's is not the point here.
 LENIENT = {
@@ -38,6 +39,17 @@ LENIENT = {
 }
 # A minute or so of training: long enough to be interrupted, and over by itself.
 LONG: dict[str, Any] = {"max_steps": 200_000, "log_every": 1_000, "checkpoint_seconds": 5.0}
+# How a run's workflow is called among those that tests go through, by the run's name.
+RECORDED = {
+    "success": "published",
+    "not-blessed": "not-blessed",
+    "failure": "retried",
+    "termination": "terminated",
+    "resumption": "pod-deleted",
+    "quiet": "quiet",
+    "alarm": "alarm",
+    "empty": "nothing-new",
+}
 OUTSIDE = 20.0  # seconds that a registry may take to answer this machine
 T = TypeVar("T")
 
@@ -77,7 +89,9 @@ class Installation:
     poll: float = 5.0  # seconds between two looks
     patience: float = 900.0  # seconds until something has to have happened
     name: str = field(default_factory=lambda: f"test-cluster-{secrets.token_hex(3)}")
+    record: Path | None = None  # where the workflows of runs are written
     runs: list[str] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)  # of runs, by their ids
     stopped: threading.Event = field(default_factory=threading.Event)
     # The registry's version 1 is there, or never will be.
     published: Future[str] = field(default_factory=Future)
@@ -103,6 +117,7 @@ class Installation:
             raise StoppedError("stopped")
         run_id, _ = client.submit(self.connection, self.request(name, package, **parameters))
         self.runs.append(run_id)
+        self.names[run_id] = name
         return run_id
 
     @contextmanager
@@ -138,7 +153,16 @@ class Installation:
     def wait(self, run_id: str) -> RunSummary:
         """Waits until a run is over."""
         self.until(lambda: self.state(run_id) in FINISHED, f"run {run_id} is over")
-        return waiting.wait(self.connection, run_id, lambda _: None, self.poll)
+        ended = waiting.wait(self.connection, run_id, lambda _: None, self.poll)
+        if self.record and (kind := RECORDED.get(self.names.get(run_id, ""))):
+            record(self.workflow(run_id), kind, self.record / self._version())
+        return ended
+
+    def _version(self) -> str:
+        """Returns the server's version, its first two numbers."""
+        with self.connection.api() as api, api_errors_as_step_error(self.connection.host):
+            health = kfp_server_api.HealthzServiceApi(api).healthz_service_get_healthz()
+        return ".".join(str(health.tag_name or "unknown").split(".")[:2])
 
     def workflow(self, run_id: str) -> dict[str, Any]:
         """Returns a run's workflow, {} while there is none."""

@@ -1,5 +1,6 @@
 """The test of an installation, against one in miniature: it finds what holds and what does not."""
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from tests.cluster.installation import bounded
 from tests.cluster.simulated import Simulated, simulate
 from tests.conftest import ROOT
 from tests.pipeline.test_cluster import digests  # noqa: F401 - a fixture
+from tests.workflows import workflow
 
 PROMISES = [name for check in checks.CHECKS for name in check.promises]  # type: ignore[attr-defined]
 CLEAN = "nothing is left behind"
@@ -85,8 +87,13 @@ def nothing_is_left(server: Simulated) -> bool:
 def test_everything_is_tried_where_all_is_there(
     server: Simulated, everything: list[str], tmp_path: Path
 ) -> None:
-    result = test_cluster(server, *everything)
+    record = tmp_path / "recorded"
+    result = test_cluster(server, *everything, "--record", str(record))
     assert result.exit_code == 0, result.output
+    written = {path.stem: json.loads(path.read_text()) for path in record.glob("2.17/*.json")}
+    assert written.keys() == set(installation.RECORDED.values())
+    for name in ("published", "quiet", "alarm", "nothing-new", "not-blessed"):
+        assert written[name] == workflow(name)
     found = rows(result)
     assert {promise for promise in PROMISES if found[promise][0] == "holds"} == set(PROMISES)
     assert found[CLEAN][0] == "holds" and nothing_is_left(server)

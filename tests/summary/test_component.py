@@ -16,7 +16,7 @@ from components.summary import servers
 from components.summary.component import summary
 from tests.conftest import ROOT
 from tests.summary.conftest import FakeCluster, Webhook
-from tests.workflows import RUN, pods, with_failure, workflow
+from tests.workflows import RUN, pods, recorded, with_failure, workflow
 
 BLESSED = Outcome(
     step="evaluate",
@@ -100,12 +100,12 @@ def run(directory: Path, webhook: Webhook, state: str = "RUNNING", run_page: str
     return str(message["text"])
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize(("version", "name"), recorded(RECORDED))
 def test_the_webhook_is_told_what_came_of_the_run_and_why(
-    cluster: FakeCluster, webhook: Webhook, tmp_path: Path, name: str
+    cluster: FakeCluster, webhook: Webhook, tmp_path: Path, version: str, name: str
 ) -> None:
     outcomes, sentence = RECORDED[name]
-    cluster.workflow = workflow(name)
+    cluster.workflow = workflow(name, version)
     cluster.pods = pods(cluster.workflow, *outcomes)
     assert run(tmp_path, webhook) == f"{sentence} (run {RUN})"
 

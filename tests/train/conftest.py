@@ -1,4 +1,8 @@
-"""A training run as a process, to be killed, stopped or joined by others."""
+"""A training run as a process, to be killed, stopped or joined by others.
+
+It is not compiled, unless a test says ``xla=True``: XLA takes longer for that than these runs for
+all of their steps.
+"""
 
 import os
 import socket
@@ -44,7 +48,8 @@ def start(examples: Path, tmp_path: Path) -> Iterator[Start]:
                 "logs": directory / "logs",
             }
             command = [sys.executable, "-u", "-m", "components.train"]
-            command += [argument(name, value) for name, value in {**arguments, **options}.items()]
+            chosen = {**arguments, "xla": False, **options}
+            command += [argument(name, value) for name, value in chosen.items()]
             task = Cluster(workers, index).tf_config
             process = subprocess.Popen(
                 command,
@@ -66,7 +71,8 @@ def train_here(examples: Path) -> Callable[..., Path]:
     """Trains in this process, into ``model`` and ``logs`` under a directory; returns that."""
 
     def run(directory: Path, **options: Any) -> Path:
-        train_and_evaluate(Train(**options), examples, directory / "model", directory / "logs")
+        config = Train(**{"xla": False, **options})
+        train_and_evaluate(config, examples, directory / "model", directory / "logs")
         return directory
 
     return run

@@ -27,9 +27,9 @@ STEPS = {"max_steps": 1_000, "log_every": 20, "checkpoint_every": 40}
 
 
 EVERY_OPTIMIZER_AND_NETWORK = [
-    {"momentum": 0.5},
+    {"momentum": 0.5, "xla": True},
     {"data_path": "streaming", "optimizer": "adamw", "weight_decay": 0.01, "learning_rate": 0.003},
-    {
+    {  # on a CPU not compiled, whatever is said
         "network": "cnn",
         "max_steps": 200,
         "batch_size": 5,
@@ -232,7 +232,7 @@ def test_a_checkpoint_is_written_in_time_however_long_the_steps_take(
 def test_settings_of_before_give_the_weights_they_always_gave(
     train_here: TrainHere, examples: Path, tmp_path: Path
 ) -> None:
-    train_here(tmp_path, **BEFORE, max_steps=250, seed=3)
+    train_here(tmp_path, **BEFORE, max_steps=250, seed=3, xla=True)
     ended = list(weights(tmp_path / "logs").values())[1:]
     for value, frozen in zip(ended, weights_of(examples, steps=250, seed=3), strict=True):
         np.testing.assert_array_equal(value, frozen)

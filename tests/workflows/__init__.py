@@ -1,11 +1,13 @@
-"""Argo's workflows and their pods, by how the run ends.
+"""Argo's workflows and their pods, by how the run ends; a directory for each version of KFP.
 
-Each is what Kubeflow Pipelines 2.17.0 and Argo 4.0.7 left of a run on Kubernetes 1.34, cut to what
-is read here. Two are of Argo 4.0.5 with pods that ended as told: ``driver-failed``, and
+Each is what was left of a run, cut to what is read here: ``make test-cluster`` with ``--record``
+writes those of another version. ``2.17`` is of Kubeflow Pipelines 2.17.0 and Argo 4.0.7 on
+Kubernetes 1.34. Two are of Argo 4.0.5 with pods that ended as told: ``driver-failed``, and
 ``failed-plain``, without the defaults of Kubeflow Pipelines, which retry groups too.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,55 @@ from components.shared.outcome import Outcome
 from components.summary.workflow import pods_of
 
 RUN = "6f1c3c55-5a1e-4b8c-9b64-3a1f6f0d2c11"
+HERE = Path(__file__).parent
+VERSION = (
+    "2.17"  # the one that the tests go through; others have the ends that make test-cluster has
+)
+# What is read of a workflow. Inputs of nodes are not kept: they hold what a run was given.
+METADATA = ("name", "namespace")
+NODE = (
+    *("id", "name", "displayName", "type", "phase", "templateName", "message"),
+    *("startedAt", "finishedAt"),
+)
 
 
-def workflow(name: str) -> dict[str, Any]:
+def workflow(name: str, version: str = VERSION) -> dict[str, Any]:
     """Returns a workflow of the run ``RUN``."""
-    path = Path(__file__).with_name(f"{name}.json")
+    path = HERE / version / f"{name}.json"
     return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def recorded(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Returns which versions have recorded which of some workflows: version and name."""
+    paths = (path for path in HERE.glob("*/*.json") if path.stem in set(names))
+    return sorted((path.parent.name, path.stem) for path in paths)
+
+
+def record(found: dict[str, Any], name: str, directory: Path) -> None:
+    """Writes a workflow for :func:`workflow`, cut to what is read and as one of the run ``RUN``."""
+    metadata, status = found["metadata"], found["status"]
+    pod_names = "workflows.argoproj.io/pod-name-format"
+    annotations = metadata.get("annotations", {})
+    deadline = found["spec"].get("activeDeadlineSeconds")
+    cut = {
+        "metadata": {
+            **_of(metadata, METADATA),
+            "labels": {"pipeline/runid": RUN},
+            "annotations": _of(annotations, [pod_names]),
+        },
+        "spec": {} if deadline is None else {"activeDeadlineSeconds": deadline},
+        "status": {
+            **_of(status, ("phase", "message")),
+            "nodes": {key: _of(node, NODE) for key, node in status["nodes"].items()},
+        },
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(cut, indent=1) + "\n"
+    (directory / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def _of(found: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: found[name] for name in names if name in found}
 
 
 def with_failure(found: dict[str, Any], outcome: Outcome) -> dict[str, Any]:

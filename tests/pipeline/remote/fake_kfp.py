@@ -58,7 +58,7 @@ class FakeKfp:
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
         """Returns the answer to a request, in JSON."""
         routes: dict[str, Callable] = {
-            r"GET /healthz": lambda: {"multi_user": False},
+            r"GET /healthz": lambda: {"multi_user": False, "tag_name": "2.17.0"},
             r"GET /experiments": lambda: {"experiments": self._named(self.experiments, query)},
             r"POST /experiments": lambda: self._create_experiment(body),
             r"POST /runs": lambda: self._create("V2beta1Run", self.runs, body),
