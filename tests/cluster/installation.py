@@ -161,8 +161,10 @@ class Installation:
     def _version(self) -> str:
         """Returns the server's version, its first two numbers."""
         with self.connection.api() as api, api_errors_as_step_error(self.connection.host):
-            health = kfp_server_api.HealthzServiceApi(api).healthz_service_get_healthz()
-        return ".".join(str(health.tag_name or "unknown").split(".")[:2])
+            service = kfp_server_api.HealthzServiceApi(api)
+            # Its model leaves the version out.
+            health = json.loads(service.healthz_service_get_healthz(_preload_content=False).data)
+        return ".".join(str(health.get("tag_name") or "unknown").split(".")[:2])
 
     def workflow(self, run_id: str) -> dict[str, Any]:
         """Returns a run's workflow, {} while there is none."""
