@@ -10,6 +10,7 @@ from typing import NamedTuple, Self
 import tensorflow as tf
 
 from components.config import Train
+from components.train.networks.mlp import variables  # noqa: F401 - where 0.2.0 had it
 from components.train.networks.network import Network, Tensors
 from components.train.optimizers import open_optimizer
 
@@ -89,12 +90,12 @@ class State:
         self.global_step.assign(self.best_step.numpy())
 
 
-def _copies(variables: list[tf.Variable]) -> list[tf.Variable]:
-    return [tf.Variable(variable.value()) for variable in variables]
+def _copies(originals: list[tf.Variable]) -> list[tf.Variable]:
+    return [tf.Variable(variable.value()) for variable in originals]
 
 
-def _now(variables: list[tf.Variable]) -> Tensors:
-    return [tf.constant(variable.numpy()) for variable in variables]
+def _now(originals: list[tf.Variable]) -> Tensors:
+    return [tf.constant(variable.numpy()) for variable in originals]
 
 
 def loss(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
