@@ -507,6 +507,34 @@ class Watch(Options):
         le=1,
         description="How far the share of unsure answers may lie above that on the test split.",
     )
+    max_precision_loss: float = Field(
+        default=0.005,
+        ge=0,
+        le=1,
+        description="How far precision@1 may lie below that on the test split, where labels came.",
+    )
+
+
+@dataclass(frozen=True)
+class Retrain(Options):
+    """What an alarm that training can mend starts: one training."""
+
+    retrain: str = Field(
+        default="",
+        description="Sources, with commas between, that one training is started on after such an "
+        "alarm, with all else as the champion was trained; empty: none is.",
+    )
+    retrain_pause: NonNegativeInt = Field(
+        default=7,
+        description="Days from the start of such a training in which no other of the same model is "
+        "started.",
+    )
+    kfp_api: str = Field(
+        default="http://ml-pipeline.kubeflow:8888",
+        pattern=r"^https?://",
+        description="Where a pod reaches Kubeflow Pipelines, which starts the training on a "
+        "cluster.",
+    )
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,12 @@ SECRETS = "/secrets/gcs"
 SUMMARY_CPU, SUMMARY_MEMORY = "100m", "256Mi"
 READ_BUCKETS = ("ingest", "evaluate", "push", "predict")  # the steps with source or registry
 TRAINING = ("train", "tune")
-SHARED = {"summary": "push", "watch": "predict", "tune": "train"}  # who runs in another's image
+SHARED = {
+    "summary": "push",
+    "watch": "predict",
+    "retrain": "predict",
+    "tune": "train",
+}  # who runs in another's image
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from components.config import (
     Options,
     Predict,
     Push,
+    Retrain,
     Run,
     Train,
     Tune,
@@ -39,7 +40,7 @@ class Pipeline:
     first_options: tuple[str, ...]  # that its help begins with
     written: tuple[str, ...]  # parameters that name a directory which a step writes to
     fills_registry: bool  # or else needs one that is filled
-    skip_reason: str  # why the last step did not run, where none failed
+    skip_reasons: Mapping[str, str]  # why a step did not run, where none failed
     # Steps whose processes start with a local run, and what each imports while others work; steps
     # that are forked from a process which has imported TensorFlow.
     preimports: Mapping[str, Sequence[str]]
@@ -138,7 +139,7 @@ MNIST = Pipeline(
     ),
     written=("destination", "checkpoints", "cache"),
     fills_registry=True,
-    skip_reason="the model is not blessed",
+    skip_reasons={"push": "the model is not blessed"},
     preimports={"ingest": ("components.ingest.ingest",)},
     forked=("train", "evaluate", "push"),
 )
@@ -147,7 +148,7 @@ PREDICT = Pipeline(
     name="predict",
     description="What came in: what the champion says of it, and whether it looks as it did",
     entry="pipeline.prediction:predict_and_watch",
-    steps=(Predict, Watch),
+    steps=(Predict, Watch, Retrain),
     whole_run=Notification,
     command="predict",
     file="predict.yaml",
@@ -164,7 +165,7 @@ PREDICT = Pipeline(
     ),
     written=("cache",),
     fills_registry=False,
-    skip_reason="nothing new",
+    skip_reasons={"watch": "nothing new", "retrain": "no alarm"},
     preimports={
         "predict": ("components.predict.predict", "components.scoring.classifier"),
         "watch": ("components.watch.watch",),

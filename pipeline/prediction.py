@@ -1,11 +1,12 @@
-"""The prediction pipeline: predict new images, and watch for drift where there were any."""
+"""The prediction pipeline: predict new images, watch where there were any, train after an alarm."""
 
 from typing import Any
 
 from kfp import dsl
 
-from components.config import Notification, Predict, Watch
+from components.config import Notification, Predict, Retrain, Watch
 from components.predict.component import predict
+from components.retrain.component import retrain
 from components.summary.component import summary
 from components.watch.component import watch
 from pipeline.cluster import configure
@@ -28,4 +29,13 @@ def predict_and_watch(parameters: dict[str, Any]) -> None:
             watched = watch(
                 predictions=predicted.outputs["predictions"], **Watch.select(parameters)
             )
-    configure(predict=predicted, watch=watched, summary=summarized)
+            with (
+                dsl.If(parameters["retrain"] != "", name="wanted"),
+                dsl.If(watched.outputs["Output"] == False, name="alarm"),  # noqa: E712
+            ):
+                retrained = retrain(
+                    predictions=predicted.outputs["predictions"],
+                    drift=watched.outputs["drift"],
+                    **Retrain.select(parameters),
+                )
+    configure(predict=predicted, watch=watched, retrain=retrained, summary=summarized)

@@ -98,7 +98,7 @@ def evaluate(
             **Train.changed(manifest.config),
             **Evaluate.changed({**evaluation.config, "no_champion": False}),
         }
-        outputs.write(evaluation.model_sha256, options)
+        outputs.write(evaluation.model_sha256, manifest.run, evaluation.splits["test"], options)
         report.write(directory / report.FILE, evaluation, manifest, dataset, model, pictures, name)
         report.write_model_card(directory / report.MODEL_CARD, evaluation, manifest, dataset, name)
     _log(evaluation)

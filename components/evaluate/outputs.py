@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from components.evaluate.scoring import Batch
 from components.scoring.columns import answer_columns, answers, class_names_metadata, column
+from components.shared.evaluation import SplitEvaluation
 from components.shared.manifests import Dataset
 from components.shared.predictions import Reference
 from components.shared.profile import Profile
@@ -128,11 +129,15 @@ class Outputs:
         assert self._samples is not None, "a split without examples was refused before"
         return self._samples
 
-    def write(self, model_sha256: str, options: dict[str, Any]) -> None:
+    def write(
+        self, model_sha256: str, run: str, tested: SplitEvaluation, options: dict[str, Any]
+    ) -> None:
         """Writes what was added up: the samples and the reference.
 
         Args:
             model_sha256: Of the SavedModel.
+            run: The run that trained it.
+            tested: The figures of the test split.
             options: Of the steps that it came from, as far as they were not the defaults.
         """
         np.savez_compressed(
@@ -148,12 +153,15 @@ class Outputs:
             source=self._dataset.source,
             dataset_fingerprint=self._dataset.fingerprint,
             model_sha256=model_sha256,
+            run=run,
             class_names=self._dataset.class_names,
             options=options,
             pixel_variance=max(0.0, squares - float(np.square(train.mean_image).mean())),
             train=train,
             test=test.model_copy(update={"unusual": unusual}),
             texture=texture,
+            test_examples=[one.examples for one in tested.classes],
+            test_correct=[row[label] for label, row in enumerate(tested.confusion)],
         ).write(self._directory)
 
     def __enter__(self) -> Self:

@@ -19,7 +19,6 @@ from components.shared.errors import log_line
 from components.shared.outcome import Outcome, report_outcome
 from components.shared.predictions import Labelled, Predictions, Reference
 from components.shared.profile import Profile
-from components.shared.significance import wilson
 from components.sources import filesystem
 from components.sources.filesystem import DATE, days_until
 from components.sources.source import Source
@@ -118,15 +117,7 @@ def _undone(reports: Sequence[AnswersReport]) -> dict[str, Profile]:
 
 def _labelled(reports: Sequence[AnswersReport]) -> Labelled | None:
     images = sum(report.labelled for report in reports)
-    correct = sum(report.correct for report in reports)
-    if not images:
-        return None
-    return Labelled(
-        images=images,
-        correct=correct,
-        precision_at_1=correct / images,
-        interval=wilson(correct, images),
-    )
+    return Labelled.of(sum(report.correct for report in reports), images)
 
 
 def _write(directory: fs.FileSystem, found: Predictions, model: PublishedModel) -> None:

@@ -48,6 +48,7 @@ class Outcome(BaseModel):
     version: int | None = None  # of the model that was published or predicted with
     address: str = ""  # of what was published, as it may be shown
     source: str = ""  # of the images that were predicted, with the day in place of {date}
+    training: str = ""  # the run that an alarm has started, or starts once its own is over
 
     @classmethod
     def parse(cls, text: str | bytes) -> Self | None:

@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, computed_fie
 
 from components.shared.evaluation import Verdict
 from components.shared.manifests import ClassNames, ImageShape, Manifest, Rejected, Sha256, Shard
-from components.shared.profile import Profile, is_image
-from components.shared.significance import Interval
+from components.shared.profile import Count, Profile, is_image
+from components.shared.significance import Interval, wilson
 from components.shared.texture import Texture, feature_count
 
 
@@ -28,11 +28,16 @@ class Reference(Manifest):
     train: Profile
     test: Profile
     texture: Texture | None = None  # None where an earlier version published the model
+    run: str = ""  # that trained it; empty where that is not known
+    # Of the test split, by class: examples, and how many of them are recognized. Empty likewise.
+    test_examples: list[Count] = Field(default_factory=list)
+    test_correct: list[Count] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for profile in (self.train, self.test):
             _check(profile, self.class_names, self.train.image_shape)
+        self._check_tested()
         if not (self.train.images and self.test.images):
             raise ValueError("a split without images")
         if self.texture:
@@ -40,6 +45,39 @@ class Reference(Manifest):
             if len(self.texture.mean) != features or not self.train.sampled * self.test.sampled:
                 raise ValueError(f"expected textures of {features} features")
         return self
+
+    def _check_tested(self) -> None:
+        examples, correct = self.test_examples, self.test_correct
+        if not examples and not correct:
+            return
+        if {len(examples), len(correct)} != {len(self.class_names)}:
+            raise ValueError(f"test examples of {len(examples)} classes")
+        fits = all(right <= of for right, of in zip(correct, examples, strict=True))
+        if sum(examples) != self.test.images or not fits:
+            raise ValueError(f"{self.test.images} test images, but {sum(examples)} counted")
+
+    @property
+    def promised(self) -> "Labelled | None":
+        """What the model reached on the test split; None where an earlier release published it."""
+        return Labelled.of(sum(self.test_correct), sum(self.test_examples))
+
+    def training(self, source: str, registry: str, model_name: str) -> dict[str, Any]:
+        """Returns the parameters that train the same model anew, all else as it was trained.
+
+        Args:
+            source: What on.
+            registry: Where the model goes.
+            model_name: Its name there.
+        """
+        given = {"source": source, "destination": registry, "model_name": model_name}
+        days = "{date}" in source  # else there is nothing that a span could be of
+        return {**given, **{k: v for k, v in self.options.items() if days or k != "span"}}
+
+    def promised_of(self, place: int) -> "Labelled | None":
+        """The same of one class; None also where it has no such class, or no test examples."""
+        if place >= len(self.test_examples):
+            return None
+        return Labelled.of(self.test_correct[place], self.test_examples[place])
 
 
 class LeastSure(BaseModel):
@@ -59,6 +97,51 @@ class Labelled(BaseModel):
     correct: NonNegativeInt
     precision_at_1: float
     interval: Interval  # of precision_at_1
+
+    @classmethod
+    def of(cls, correct: int, images: int) -> Self | None:
+        """Returns the figures of so many images; None where there are none."""
+        if not images:
+            return None
+        interval = wilson(correct, images)
+        return cls(
+            images=images, correct=correct, precision_at_1=correct / images, interval=interval
+        )
+
+
+class LabelledDay(BaseModel):
+    """The answers of a day, or of another batch, beside labels that came later."""
+
+    source: str  # of the images, as it may be shown
+    version: PositiveInt  # of the model that answered
+    images: NonNegativeInt  # that came in
+    labelled: Labelled | None  # each image once; None where none has a label
+    promised: Labelled | None  # the test split's, of that version
+
+
+class LabelledClass(BaseModel):
+    """How many images of a class are recognized, of those that have labels."""
+
+    name: str
+    labelled: Labelled
+    promised: Labelled | None  # None also where the model has no such class
+
+
+class LaterLabels(BaseModel):
+    """Labels that came after the predictions, and how the answers do beside them."""
+
+    source: str  # of the labels, as it may be shown
+    labels: NonNegativeInt  # images with one label
+    contradicting: NonNegativeInt  # images with several, left out
+    unusable: NonNegativeInt  # records without a readable image or a label
+    unpredicted: NonNegativeInt  # of the labels: of images that came on none of the days
+    repeated: NonNegativeInt  # of the labels: of images that came on several days
+    days: list[LabelledDay]  # the oldest first
+    # Of all days that the newest day's version answered; an image counts once, with the last
+    # answer.
+    window: Labelled
+    promised: Labelled | None
+    classes: list[LabelledClass]  # of the same, those with labels
 
 
 class Predictions(Manifest):
@@ -146,12 +229,32 @@ class Drift(Manifest):
     model_name: str
     version: PositiveInt  # of the model
     diagnosis: Diagnosis | None = None  # of an alarm; None also where an earlier release wrote it
+    labels: LaterLabels | None = None  # where watch was given labels
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def quiet(self) -> bool:
         """Whether nothing has moved: every rule holds."""
         return all(verdict.passed for verdict in self.verdicts)
+
+    def line(self, also: str = "", advise: bool = True) -> str:
+        """Returns the decision and why, in one line.
+
+        Args:
+            also: What else is to be said of an alarm.
+            advise: Whether to say what to do.
+        """
+        if not self.diagnosis:
+            return f"Quiet: all {len(self.verdicts)} rules hold for {self.images:,} images"
+        failed = [verdict for verdict in self.verdicts if not verdict.passed]
+        others = ", ".join(verdict.rule for verdict in failed[1:])
+        parts = [
+            self.diagnosis.sentence,
+            failed[0].reason + (f" (also {others})" if others else ""),
+            also,
+            f"what to do: {self.diagnosis.to_do}" if advise else "",
+        ]
+        return f"Alarm: {self.source}: {'; '.join(filter(None, parts))}"
 
 
 def _check(profile: Profile, class_names: Sequence[str], image_shape: ImageShape) -> None:

@@ -15,6 +15,7 @@ LOST = {
     "push": "published, where",
     "predict": "predicted, how many images",
     "watch": "predicted, whether anything moved",
+    "retrain": "what came in has moved, whether a training was started",
 }
 
 State = Literal["succeeded", "not blessed", "alarm", "failed", "timed out", "terminated", "unknown"]

@@ -24,12 +24,13 @@ LIMIT = 60.0  # seconds for all attempts together
 LARGEST = 64 * 2**20  # bytes of an answer
 
 
-def call(method: str, url: str, **options: Any) -> tuple[int, bytes]:
+def call(method: str, url: str, attempts: int = ATTEMPTS, **options: Any) -> tuple[int, bytes]:
     """Calls a server, and again where it or the way to it is at fault, for a bounded time.
 
     Args:
         method: ``GET`` or ``POST``.
         url: The address.
+        attempts: How often it is tried.
         options: As ``requests`` takes them.
 
     Returns:
@@ -40,7 +41,9 @@ def call(method: str, url: str, **options: Any) -> tuple[int, bytes]:
     """
     answers: SimpleQueue[tuple[int, bytes] | StepError] = SimpleQueue()
     # The timeout of a connection is one for each byte, of which a server may send many.
-    call = threading.Thread(target=lambda: answers.put(_call(method, url, options)), daemon=True)
+    call = threading.Thread(
+        target=lambda: answers.put(_call(method, url, attempts, options)), daemon=True
+    )
     call.start()
     try:
         answer = answers.get(timeout=LIMIT)
@@ -51,9 +54,11 @@ def call(method: str, url: str, **options: Any) -> tuple[int, bytes]:
     return answer
 
 
-def _call(method: str, url: str, options: dict[str, Any]) -> tuple[int, bytes] | StepError:
+def _call(
+    method: str, url: str, attempts: int, options: dict[str, Any]
+) -> tuple[int, bytes] | StepError:
     retry = Retry(
-        ATTEMPTS - 1,
+        attempts - 1,
         backoff_factor=PAUSE,
         status_forcelist=(429, *range(500, 600)),
         allowed_methods=None,  # any

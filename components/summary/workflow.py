@@ -16,7 +16,7 @@ from components.shared.outcome import Outcome
 from components.summary.run_summary import FAILED, StepState
 
 # Of all pipelines, each in its order.
-STEPS = ("ingest", "train", "tune", "evaluate", "push", "predict", "watch")
+STEPS = ("ingest", "train", "tune", "evaluate", "push", "predict", "watch", "retrain")
 DRIVER = "-driver"
 POD_NAMES = "workflows.argoproj.io/pod-name-format"
 

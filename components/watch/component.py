@@ -17,6 +17,7 @@ def watch(
     max_class_change: float,
     low_confidence: float,
     max_low_confidence: float,
+    max_precision_loss: float,
 ) -> bool:
     """Compares what came in with what the model was trained on; returns whether all is quiet."""
     import shutil

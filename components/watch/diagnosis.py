@@ -11,7 +11,7 @@ from components.shared.command_line import argument
 from components.shared.environment import IN_CLUSTER
 from components.shared.predictions import Advice, Diagnosis, DriftFigure, Predictions, Reference
 from components.shared.profile import Profile
-from components.watch.figures import figures
+from components.watch.figures import PRECISION, figures
 
 # Causes that images are left out for: the share of them from which, and up to which, it is one.
 # Were it most of the images that look like none of training's, anything could be the cause.
@@ -19,24 +19,36 @@ SHARES = {BLANK: (0.02, 1.0), COPIES: (0.05, 1.0), NEVER_SEEN: (0.02, 0.5)}
 ALONE = 0.9  # share of the answers from which on a class is alone
 PARTLY = 0.3  # of the distance is left at most where a cause explains it in part
 ONE_CLASS = "one class alone"
+MISTAKES = "images and answers look as they did, but more of the answers are wrong"
 LABELLED = "LABELLED"  # stands in a command for a place that only its reader knows
 
 
-def diagnose(config: Watch, found: Predictions, reference: Reference) -> Diagnosis:
+def diagnose(
+    config: Watch,
+    found: Predictions,
+    reference: Reference,
+    moved: Sequence[DriftFigure] = (),
+    labels: str = "",
+) -> Diagnosis:
     """Says what probably happened, and what to do.
 
     Args:
         config: The bounds of the rules.
         found: What came in, also after each cause was undone for some of the images.
         reference: What the model was trained on.
+        moved: The figures of the alarm.
+        labels: Where labels came from later; empty: none did.
     """
-    cause, sentence = find_cause(config, found.profile, found.undone, reference)
+    if {figure.name for figure in moved if figure.too_far} == {PRECISION}:
+        cause, sentence = "", MISTAKES
+    else:
+        cause, sentence = find_cause(config, found.profile, found.undone, reference)
     trainable = cause in ("", NEVER_SEEN)
     return Diagnosis(
         cause=cause,
         sentence=sentence,
         trainable=trainable,
-        advice=_to_train(found, reference) if trainable else _to_mend(cause, found),
+        advice=_to_train(found, reference, labels) if trainable else _to_mend(cause, found),
     )
 
 
@@ -139,13 +151,15 @@ def _to_mend(cause: str, found: Predictions) -> list[Advice]:
     ]
 
 
-def _to_train(found: Predictions, reference: Reference) -> list[Advice]:
+def _to_train(found: Predictions, reference: Reference, labels: str) -> list[Advice]:
+    put = f"put labels to them as {LABELLED}, in the form of the data trained on, and train on both"
+    if labels:
+        put = "and their labels are right, train on the old data and on these"
     return [
         Advice(text="look at the first images that came in, and at the least sure, on the page"),
         Advice(
-            text=f"if they are what is to come from now on, put labels to them as {LABELLED}, in "
-            "the form of the data trained on, and train on both together",
-            command=retrain(found, reference),
+            text=f"if they are what is to come from now on, {put} together",
+            command=retrain(found, reference, labels or LABELLED),
         ),
         HOLD,
     ]
@@ -165,13 +179,13 @@ def _read(found: Predictions) -> dict[str, Any]:
     }
 
 
-def retrain(found: Predictions, reference: Reference) -> str:
+def retrain(found: Predictions, reference: Reference, labels: str = LABELLED) -> str:
     """Returns the command that trains the same model anew, with all that its training was given.
 
     It trains on the old data and on such as came in, with labels.
     """
-    given = {**_read(found), "source": f"{reference.source},{LABELLED}", **reference.options}
-    return command("local", given)
+    source = f"{reference.source},{labels}"
+    return command("local", reference.training(source, found.registry, found.model_name))
 
 
 def command(target: str, given: Mapping[str, Any]) -> str:

@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from components.config import Watch
 from components.shared.evaluation import Verdict
-from components.shared.predictions import DriftFigure, Predictions, Reference
+from components.shared.predictions import DriftFigure, Labelled, Predictions, Reference
 from components.shared.profile import HUNDREDTHS, Profile
 
 BINS = 10  # of the mean grey value: each holds a tenth of the training split
 SMOOTHING = 0.5  # images that every bin is taken to hold more, so that none is empty
 RARE = 0.001  # how often chance may go beyond what is said of it
 
+PRECISION = "max_precision_loss"
 WHAT = {
     "max_ink_psi": "mean grey values lie {:.3f} (population stability index) from the training "
     "split's",
@@ -24,6 +25,7 @@ WHAT = {
     "max_unusual": "the share of unusual textures lies {:.4f} above that on the test split",
     "max_class_change": "{what} of the answers, {:.3f} from its share of those on the test split",
     "max_low_confidence": "the share of unsure answers lies {:.4f} above that on the test split",
+    PRECISION: "precision@1 where labels came lies {:.4f} below that on the test split",
 }
 
 
@@ -95,6 +97,24 @@ def _texture_figures(config: Watch, came: Profile, reference: Reference) -> list
     ]
 
 
+def precision_figures(
+    config: Watch, labelled: Labelled | None, reference: Reference
+) -> list[DriftFigure]:
+    """Compares precision@1 with what the test split promised; none where either is not known."""
+    promised = reference.promised
+    if not labelled or not promised:
+        return []
+    chance = share_by_chance(promised.correct, promised.images, labelled.images, RARE)[0]
+    return [
+        DriftFigure(
+            name=PRECISION,
+            value=max(0.0, promised.precision_at_1 - labelled.precision_at_1),
+            bound=config.max_precision_loss,
+            chance=chance,
+        )
+    ]
+
+
 def grey_value_shares(
     came: Profile, train: Profile
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -158,33 +178,49 @@ def _below(profile: Profile, confidence: float) -> int:
 
 
 def judge(
-    figures: Sequence[DriftFigure], predictions: Predictions, reference: Reference
+    figures: Sequence[DriftFigure],
+    predictions: Predictions,
+    reference: Reference,
+    labelled: Labelled | None = None,
 ) -> list[Verdict]:
     """Judges figure by figure: one fails that is above its bound, and above what chance gives.
 
-    A rule without a figure holds, and says why there is none.
+    A rule without a figure holds, and says why there is none; that on precision@1 is left out where
+    no labels came.
     """
     compared = {figure.name for figure in figures}
-    older = "the images were predicted" if reference.texture else "the champion was published"
+    rules = [rule for rule in WHAT if labelled or rule != PRECISION]
     return [
-        *(_judge(figure, predictions, reference) for figure in figures),
+        *(_judge(figure, predictions, reference, labelled) for figure in figures),
         *(
-            Verdict(rule=rule, passed=True, reason=f"not compared: {older} before there was this")
-            for rule in WHAT
+            Verdict(
+                rule=rule,
+                passed=True,
+                reason=f"not compared: {_older(rule, reference)} before there was this",
+            )
+            for rule in rules
             if rule not in compared
         ),
     ]
 
 
-def _judge(figure: DriftFigure, predictions: Predictions, reference: Reference) -> Verdict:
+def _older(rule: str, reference: Reference) -> str:
+    """What is too old for a rule's figure."""
+    known = reference.texture and rule != PRECISION
+    return "the images were predicted" if known else "the champion was published"
+
+
+def _judge(
+    figure: DriftFigure, predictions: Predictions, reference: Reference, labelled: Labelled | None
+) -> Verdict:
     moved = WHAT[figure.name].format(figure.value, what=_class(predictions, reference))
     if figure.value <= figure.bound:
         reason = f"{moved}, at most {figure.bound:g}"
         return Verdict(rule=figure.name, passed=True, reason=reason)
     reason = f"{moved}, above {figure.bound:g}"
     if not figure.too_far:
-        images = predictions.profile.images
-        reason += f", but {images:,} images reach {figure.chance:.2g} by chance"
+        counted = labelled if labelled and figure.name == PRECISION else predictions.profile
+        reason += f", but {counted.images:,} images reach {figure.chance:.2g} by chance"
     return Verdict(rule=figure.name, passed=not figure.too_far, reason=reason)
 
 

@@ -14,6 +14,7 @@ from components.shared.pages.charts import LineChart, Points, line_chart
 from components.shared.pages.pictures import data_uri
 from components.shared.predictions import Drift, LeastSure, Predictions, Reference
 from components.shared.profile import HUNDREDTHS, Profile, as_image
+from components.watch.figures import PRECISION
 
 FILE = "drift.html"
 BARS = 40  # of mean grey values at most
@@ -78,6 +79,9 @@ def write(path: Path, drift: Drift, predictions: Predictions, reference: Referen
         drift=drift,
         predictions=predictions,
         reference=reference,
+        labels=drift.labels,
+        labelled=drift.labels.window if drift.labels else predictions.labelled,
+        mistaken=not holds.get(PRECISION, True),
         figures=[(one, holds[one.name]) for one in drift.figures],
         samples=[("What came in", _samples(came)), ("Training split", _samples(train))],
         means=_means(came, train),

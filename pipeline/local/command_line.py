@@ -1,5 +1,7 @@
 """The command lines that run a pipeline on this machine: ``local`` and ``predict``."""
 
+import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -64,6 +66,7 @@ RUN_OPTIONS = [
         "'make images' built here.",
     ),
     click.Option(["--debug"], is_flag=True, help="Show a failed step's traceback."),
+    click.Option(["--run-name"], type=Place(), default="", help="The run's name; empty: the time."),
 ]
 
 
@@ -113,10 +116,11 @@ def run_here(
     debug: bool,
     runner: str,
     images: str,
+    run_name: str = "",
     fresh: bool = False,
     **values: Any,
 ) -> None:
-    """Runs a pipeline on this machine, and exits."""
+    """Runs a pipeline on this machine, and exits; or becomes the training that its alarm starts."""
     parameters = build_all(pipeline.parameters, values)
     with exit_on_error(debug):
         if not Path(parameters["source"]).exists():  # else this import need not be waited for
@@ -126,7 +130,17 @@ def run_here(
         with _processes(pipeline, runner) as processes:
             from pipeline.local.run import run  # imports kfp, while processes import for the steps
 
-            sys.exit(run(pipeline, parameters, Path(runs), debug, images, processes, fresh))
+            code, directory = run(
+                pipeline, parameters, Path(runs), debug, images, processes, fresh, run_name
+            )
+        if parameters.get("retrain"):
+            from pipeline.local.retraining import training_command
+
+            same = ["--runs", runs, "--runner", runner, *(["--images", images] if images else [])]
+            if command := training_command(directory, parameters, same):
+                print(f"Training:    {shlex.join(['python', *command[1:]])}", flush=True)
+                os.execv(command[0], command)  # so that a signal reaches the training
+        sys.exit(code)
 
 
 def _processes(pipeline: Pipeline, runner: str) -> AbstractContextManager[Processes | None]:

@@ -195,7 +195,10 @@ def show_outcome(
     rows = []
     for name in pipeline.step_names:
         if name not in steps:
-            skipped = "--no-push" if parameters.get("no_push") else pipeline.skip_reason
+            if not parameters.get(name, True):  # a step that is off
+                continue
+            skipped = pipeline.skip_reasons.get(name, "")
+            skipped = "--no-push" if parameters.get("no_push") else skipped
             rows.append((name, "", "not run" if failed else f"skipped: {skipped}"))
         else:
             step = steps[name]

@@ -23,6 +23,7 @@ RunResult = Result | Literal["interrupted", "unfinished"]
 
 OUTCOMES_DIRECTORY = "outcomes"  # in a run's directory
 EXAMPLES = Path("ingest", "examples")  # in a run's directory: what ingest wrote
+PREDICTIONS = Path("predict", "predictions")  # in a run's directory: what predict wrote
 DRIFT = Path("watch", "drift")  # in a run's directory: what watch wrote
 OUTPUTS = {  # what there is to look at in a run's directory, by name
     "Report of the evaluation": "evaluate/evaluation/report.html",
@@ -75,16 +76,24 @@ class RunRecord(Manifest):
         return started if started.tzinfo else started.replace(tzinfo=datetime.UTC)
 
     @classmethod
-    def begin(cls, runs: Path, pipeline: Pipeline, parameters: dict[str, Any]) -> Self:
+    def begin(
+        cls, runs: Path, pipeline: Pipeline, parameters: dict[str, Any], name: str = ""
+    ) -> Self:
         """Makes a run its directory.
 
+        Args:
+            runs: Where to.
+            pipeline: What runs.
+            parameters: Its parameters by name.
+            name: The run's; empty: by what it makes, and the time.
+
         Raises:
-            StepError: There cannot be one.
+            StepError: There cannot be one, or there is a run of that name.
         """
         started = datetime.datetime.now().astimezone()
         code = this_code()
         run = cls(
-            name=f"{pipeline.run_prefix(parameters)}-{started:%Y-%m-%d-%H-%M-%S-%f}",
+            name=name or f"{pipeline.run_prefix(parameters)}-{started:%Y-%m-%d-%H-%M-%S-%f}",
             pipeline=pipeline.name,
             started=started,
             parameters=redacted_parameters(parameters),

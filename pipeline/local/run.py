@@ -13,7 +13,14 @@ from typing import IO, Any
 
 from components.config import SECRET, Ingest
 from components.shared.addresses import redacted_text
-from components.shared.environment import EARLIER, OUTCOMES, RUN_ID, RUN_INDEX, RUN_PAGE
+from components.shared.environment import (
+    EARLIER,
+    OUTCOMES,
+    RETRAINED,
+    RUN_ID,
+    RUN_INDEX,
+    RUN_PAGE,
+)
 from components.shared.outcome import Outcome
 from components.shared.process import sigterm_exits
 from pipeline.local import containers, kfp_patches
@@ -27,6 +34,7 @@ from pipeline.local.record import (
     point_latest,
     write_page,
 )
+from pipeline.local.retraining import earlier_training
 from pipeline.pipelines import Pipeline
 
 
@@ -39,6 +47,7 @@ class LocalRun:
     display: Display
     secrets: list[str]
     earlier: str = ""  # a dataset that ingest may take
+    retrained: str = ""  # which training an alarm started within the pause
     steps: dict[str, StepRecord] = field(default_factory=dict)
     running: str = ""  # the step
 
@@ -55,6 +64,7 @@ class LocalRun:
             RUN_PAGE: f"../../{RUN_INDEX}",
             OUTCOMES: str(self.outcomes),
             EARLIER: self.earlier,
+            RETRAINED: self.retrained,
         }
 
     def step(self, command: list[str], execute: Callable[[Show], int]) -> int:
@@ -118,7 +128,8 @@ def run(
     images: str,
     processes: Processes | None,
     fresh: bool,
-) -> int:
+    name: str,
+) -> tuple[int, Path]:
     """Runs a pipeline on this machine.
 
     Args:
@@ -130,22 +141,25 @@ def run(
         processes: What the steps run in; None: their images.
         fresh: Ingests anew also where an earlier run has such a dataset. Containers, which do not
             see other runs, always do.
+        name: The run's; empty: it gets one.
 
     Returns:
         The exit code: 0 where all steps that were to run succeeded, 1 where one failed, 128 and the
-        signal's number where one ended the run.
+        signal's number where one ended the run; and the run's directory.
 
     Raises:
         StepError: There cannot be a run here; or images are asked for, and there is no container
             engine or an image is missing.
     """
     found = {} if processes else containers.find_images(pipeline, images)
-    record = RunRecord.begin(runs, pipeline, parameters)
+    record = RunRecord.begin(runs, pipeline, parameters, name)
     display = Display(sys.stdout, parameters.get("max_steps", 0), debug)
     secrets = [parameters[name] for name in SECRET if parameters[name]]
     local = LocalRun(pipeline, runs / record.name, display, secrets)
     if Ingest in pipeline.steps and processes and not fresh:
         local.earlier = record.earlier_dataset(runs)
+    if parameters.get("retrain"):
+        local.retrained = earlier_training(runs, parameters)
     configured = (
         _in_processes(local, processes) if processes else _in_containers(local, parameters, found)
     )
@@ -157,11 +171,12 @@ def run(
     except (KeyboardInterrupt, SystemExit) as stop:
         result = "interrupted"
         show_interrupted(display, local.running, local.directory, parameters)
-        return 128 + (signal.SIGTERM if isinstance(stop, SystemExit) else signal.SIGINT)
+        ended_by = signal.SIGTERM if isinstance(stop, SystemExit) else signal.SIGINT
+        return 128 + ended_by, local.directory
     finally:
         write_page(local.directory, record.end(local.directory, result, local.steps))
     show_outcome(pipeline, display, local.steps, local.directory, parameters)
-    return int(result == "failed")
+    return int(result == "failed"), local.directory
 
 
 def _run_pipeline(local: LocalRun, parameters: dict[str, Any]) -> None:

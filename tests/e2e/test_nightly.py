@@ -1,6 +1,7 @@
 """The second pipeline, night by night, as ``make predict`` starts it."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,11 +9,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from bench import nights
+from bench.drift import letters
 from components.shared.predictions import Predictions
 from pipeline.local.record import RunRecord
 from pipeline.pipelines import PREDICT
 from tests.conftest import MNIST, Command
-from tests.idx_files import read_mnist
+from tests.idx_files import encode_idx, read_mnist
 from tests.json_server import Request, serve_json
 
 A_DAY = 400  # images
@@ -142,6 +144,40 @@ def test_a_night_that_fails_is_not_the_latest(
     assert "predict failed: fake://10?shape=9x9: images of 9 x 9 pixels" in printed
     assert "skipped" not in printed
     assert (runs / PREDICT.latest).resolve() == ran[-1].directory
+
+
+def test_an_alarm_that_training_can_mend_starts_one_training(
+    command: Command, published: Path, small_source: Path, tmp_path: Path
+) -> None:
+    images, _ = read_mnist(MNIST, "t10k", A_DAY)
+    for day, came in (("2026-11-23", 255 - images), ("2026-11-24", letters(A_DAY))):
+        (tmp_path / "in" / day).mkdir(parents=True)
+        (tmp_path / "in" / day / "images-idx3-ubyte").write_bytes(encode_idx(came))
+    registry = shutil.copytree(published, tmp_path / "registry")
+
+    def watched(until: str) -> str:
+        return command(
+            *("pipeline", "predict", "--source", tmp_path / "in" / "{date}", "--span", 1),
+            *("--until", until, "--destination", registry, "--runs", tmp_path / "runs"),
+            *("--retrain", small_source),
+        ).stdout
+
+    assert "inverted is nothing that training mends" in watched("2026-11-23")
+    printed = watched("2026-11-24")
+    (seen,) = (tmp_path / "runs").glob("digits-*")
+    assert (
+        seen.name == f"digits-retrain-after-{(tmp_path / 'runs' / PREDICT.latest).resolve().name}"
+    )
+    assert f"; training {seen.name} started" in printed
+    trained = RunRecord.read(seen)
+    assert trained.outcome in ("published", "not blessed")
+    assert (trained.parameters["source"], trained.parameters["max_steps"]) == (
+        str(small_source),
+        300,
+    )
+    again = watched("2026-11-24")
+    assert f"no training started: {seen.name} began 20" in " ".join(again.split())
+    assert len(list((tmp_path / "runs").glob("digits-*"))) == 1
 
 
 def test_the_webhook_hears_of_one_alarm(ran: list[Night]) -> None:

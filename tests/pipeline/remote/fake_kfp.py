@@ -44,6 +44,8 @@ class FakeKfp:
     fail_looks: set[int] = field(default_factory=set)  # looks at a run answered with 503
     page_size: int = 100
     web: bool = False  # the web server before the API server, which lets less by
+    lost_answers: int = 0  # runs that are created, with an error for an answer
+    lost_requests: int = 0  # runs that are not, likewise
     old: bool = False  # before 2.16: it does not know that the runs of a schedule are to stay
     experiments: list[dict] = field(default_factory=list)
     runs: list[dict] = field(default_factory=list)
@@ -61,7 +63,8 @@ class FakeKfp:
             r"GET /healthz": lambda: {"multi_user": False, "tag_name": "2.17.0"},
             r"GET /experiments": lambda: {"experiments": self._named(self.experiments, query)},
             r"POST /experiments": lambda: self._create_experiment(body),
-            r"POST /runs": lambda: self._create("V2beta1Run", self.runs, body),
+            r"POST /runs": lambda: self._create_run(body),
+            r"POST /runs/(.+):terminate": self._terminate,
             r"GET /runs/(.+)": self._run,
             r"GET /runs": lambda: self._page("runs", self._runs_of(query), query),
             r"GET /apis/v1beta1/runs/(.+)": self._manifest,
@@ -138,6 +141,21 @@ class FakeKfp:
             raise RefusedError(409, f"Already exist: {body['display_name']}")
         return created
 
+    def _create_run(self, body: Any) -> dict:
+        if self.lost_requests:
+            self.lost_requests -= 1
+            raise RefusedError(503, "upstream connect error")
+        created = self._create("V2beta1Run", self.runs, body)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise RefusedError(503, "upstream connect error")
+        return created
+
+    def _terminate(self, run_id: str) -> dict:
+        (found,) = [run for run in self.runs if run["run_id"] == run_id]
+        found["state"] = "CANCELING"
+        return {}
+
     def _create(self, model: str, into: list[dict], body: Any) -> dict:
         _check_model(model, body)
         if "runtime_config" in body:
@@ -167,7 +185,11 @@ class FakeKfp:
             }
             for name, state in {"root-driver": "SUCCEEDED", **states}.items()
         ]
+        found = [run for run in self.runs if run["run_id"] == run_id]
+        if self.runs and not found:
+            raise RefusedError(404, f"run {run_id} not found")
         return {
+            **(found[0] if found else {}),
             "run_id": run_id,
             "created_at": "2026-01-01T00:00:00Z",
             "state": self.outcome if over else "RUNNING",
@@ -202,6 +224,12 @@ class FakeKfp:
         if experiment := query.get("experiment_id"):
             assert query["sort_by"] == "created_at desc"
             found = [r for r in self.runs if r.get("experiment_id") == experiment]
+            for predicate in json.loads(query.get("filter", "{}")).get("predicates", []):
+                assert (predicate["operation"], predicate["key"]) == (
+                    "IS_SUBSTRING",
+                    "display_name",
+                )
+                found = [r for r in found if predicate["stringValue"] in r["display_name"]]
             return sorted(found, key=lambda run: str(run["created_at"]), reverse=True)
         (predicate,) = json.loads(query["filter"])["predicates"]
         assert predicate["operation"] == "EQUALS"

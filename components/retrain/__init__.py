@@ -1,0 +1,1 @@
+"""One training, started by an alarm that training can mend."""
