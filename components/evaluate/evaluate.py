@@ -24,6 +24,7 @@ from components.evaluate.robustness import Robustness
 from components.evaluate.scoring import Observer, read, score
 from components.evaluate.serving import check
 from components.scoring.classifier import classifier, load
+from components.shared import places
 from components.shared.errors import StepError, log_line
 from components.shared.evaluation import Comparison, Mistake, Roc, Serving, Slice, SplitEvaluation
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model, Score
@@ -142,10 +143,17 @@ def _measure(
         splits=splits,
         robustness=robustness.result(),
         champion=comparison.result() if comparison else None,
-        mistakes=mistakes.result(),
+        mistakes=_named(mistakes.result(), dataset, examples),
         roc=roc.result(),
     )
     return measured, Pictures(mistakes.images, *robustness.samples)
+
+
+def _named(mistakes: list[Mistake], dataset: Dataset, examples: Path) -> list[Mistake]:
+    """Says of mistakes where they were read."""
+    named = places.find(dataset, examples, "test", [mistake.index for mistake in mistakes])
+    pairs = zip(mistakes, named, strict=True)
+    return [mistake.model_copy(update={"where": where}) for mistake, where in pairs]
 
 
 @contextmanager

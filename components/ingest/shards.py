@@ -11,7 +11,8 @@ from components.config import Ingest
 from components.ingest import digests
 from components.jobs.output import WORK
 from components.jobs.ranges import Plan, RangeReport, Work
-from components.shared.manifests import SPLITS, Shard
+from components.shared import places
+from components.shared.manifests import SPLITS, ReadFrom, Shard
 from components.shared.records import Images, encode
 from components.sources import filesystem
 from components.sources.images import WRONG_SIZE, Records, Unusable
@@ -41,6 +42,7 @@ class Sorted(NamedTuple):
 
     images: Images
     labels: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]  # in the range
     splits: npt.NDArray[np.intp]
     digests: digests.Digests
     rejected: list[tuple[str, Unusable]]  # in order, each with its split
@@ -66,12 +68,13 @@ class WriteShards(Work[SplitsReport]):
         """Decides for each record whether it is used, and in which split."""
         usable = (records.labels >= 0) & (records.labels < self._classes)
         images, labels = records.images[usable], records.labels[usable]
+        positions = records.positions[usable]
         hashes = digests.digest([image.tobytes() for image in images])
         rejected = [*records.unreadable, *self._with_wrong_label(records, ~usable)]
         rejected.sort(key=lambda record: record.position)
         splits = self._splits_of(part, digests.digest([record.image for record in rejected]))
         named = [(SPLITS[split], record) for split, record in zip(splits, rejected, strict=True)]
-        return Sorted(images, labels, self._splits_of(part, hashes), hashes, named)
+        return Sorted(images, labels, positions, self._splits_of(part, hashes), hashes, named)
 
     def write(self, part: Range, records: Records, computed: Sorted) -> SplitsReport:
         """Writes shards, rejected records and digests."""
@@ -94,9 +97,9 @@ class WriteShards(Work[SplitsReport]):
 
     def _write_split(self, part: Range, split: str, found: Sorted) -> tuple[Shard, SplitFigures]:
         mine = found.splits == SPLITS.index(split)
-        images, labels = found.images, found.labels
+        images, labels, positions = found.images, found.labels, found.positions
         if not mine.all():
-            images, labels = images[mine], labels[mine]
+            images, labels, positions = images[mine], labels[mine], positions[mine]
         data = encode(images, labels.astype(np.uint8))
         filesystem.write(self.plan.output, part.shard_file(split), data)
         rejected = [record for of, record in found.rejected if of == split]
@@ -105,6 +108,7 @@ class WriteShards(Work[SplitsReport]):
             records=len(images),
             bytes=len(data),
             sha256=hashlib.sha256(data).hexdigest(),
+            read_from=self._read_from(part, split, positions),
         )
         return shard, SplitFigures(
             rejected=len(rejected),
@@ -113,6 +117,22 @@ class WriteShards(Work[SplitsReport]):
             pixel_sum=int(images.sum(dtype=np.uint64)),
             pixel_square_sum=int(np.square(images, dtype=np.uint16).sum(dtype=np.uint64)),
         )
+
+    def _read_from(
+        self, part: Range, split: str, positions: npt.NDArray[np.int64]
+    ) -> ReadFrom | None:
+        """Says where a shard's records were read; writes a file where that is not one sentence."""
+        if not len(positions):
+            return None
+        location, first = self.plan.source.location(part), int(positions[0])
+        if isinstance(location, str) and np.array_equal(
+            positions - first, np.arange(len(positions))
+        ):
+            return ReadFrom(location=location, first=part.start + first)
+        data = places.encode(location, part.start, positions)
+        name = part.places_file(split)
+        filesystem.write(self.plan.output, name, data)
+        return ReadFrom(file=name, sha256=hashlib.sha256(data).hexdigest())
 
     def _write_digests(self, part: Range, found: Sorted) -> list[list[int]]:
         """Writes the digests bucket by bucket, in it split by split; returns how many of each."""

@@ -130,6 +130,7 @@ class Mistake(BaseModel):
     """An example that the model gets wrong."""
 
     index: int  # position in the test split, from 0
+    where: str = ""  # the file that it was read from, and its number there; empty: not known
     label: int
     predicted: int
     probability: float  # of the predicted class

@@ -147,13 +147,27 @@ def _inside(file: str) -> str:
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+InsidePath = Annotated[str, AfterValidator(_inside)]  # relative to the manifest's directory
+
+
+class ReadFrom(BaseModel):
+    """Where a shard's records were read: one after another in a file, or as another file says."""
+
+    location: str = ""  # the file that they are in
+    first: NonNegativeInt = 0  # the number of the first one there, from 0
+    # Or a Parquet file with the location and the position of each, and its sha256.
+    file: InsidePath | None = None
+    sha256: Sha256 | None = None
+
+
 class Shard(BaseModel):
     """One TFRecord file."""
 
-    file: Annotated[str, AfterValidator(_inside)]  # relative to the dataset's directory
+    file: InsidePath
     records: NonNegativeInt
     bytes: NonNegativeInt
     sha256: Sha256
+    read_from: ReadFrom | None = None  # None of what is no shard, and of earlier releases
 
 
 class Split(BaseModel):

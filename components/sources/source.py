@@ -111,6 +111,10 @@ class Range:
         """The shard with this range's records of a split, relative to the dataset's directory."""
         return f"{split}/examples-{self.shard:05d}-of-{self.shards:05d}.tfrecord"
 
+    def places_file(self, split: str) -> str:
+        """The file that says where such a shard's records were read, likewise."""
+        return f"places/{split}-{self.shard:05d}-of-{self.shards:05d}.parquet"
+
     @property
     def rejected_file(self) -> str:
         """The file with this range's unusable records, relative to the dataset's directory."""
