@@ -8,12 +8,11 @@ import numpy.typing as npt
 from pyarrow import fs
 
 from components.config import Predict
-from components.shared.addresses import redacted
+from components.shared.days import with_days
 from components.shared.errors import StepError, log_line
 from components.shared.records import ImageShape
 from components.sources.fake import SCHEME
 from components.sources.files import NothingThereError, check_exists, find
-from components.sources.filesystem import DATE, days_until
 from components.sources.open_source import open_source
 from components.sources.source import Source
 
@@ -49,12 +48,7 @@ def is_empty(config: Predict) -> bool:
 
 def which_images(config: Predict) -> str:
     """Says which images are to be read: the source, with the day or days in it."""
-    source = redacted(config.source)
-    if DATE not in config.source:
-        return source
-    first, last = days_until(config.span, config.until)
-    days = {0: f"(up to {last})", 1: str(last)}.get(config.span, f"({first} to {last})")
-    return source.replace(DATE, days)
+    return with_days(config.source, config.span, config.until)
 
 
 def open_images(

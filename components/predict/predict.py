@@ -15,12 +15,12 @@ from components.predict.incoming import is_empty, open_images, which_images
 from components.predict.published import PublishedModel
 from components.predict.work import LEAST_SURE, AnswersReport, WriteAnswers
 from components.shared.addresses import redacted
+from components.shared.days import DATE, days_until
 from components.shared.errors import log_line
 from components.shared.outcome import Outcome, report_outcome
 from components.shared.predictions import Labelled, Predictions, Reference
 from components.shared.profile import Profile
 from components.sources import filesystem
-from components.sources.filesystem import DATE, days_until
 from components.sources.source import Source
 
 

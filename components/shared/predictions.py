@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, computed_field, model_validator
 
+from components.shared.days import DATE
 from components.shared.evaluation import Verdict
 from components.shared.manifests import ClassNames, ImageShape, Manifest, Rejected, Sha256, Shard
 from components.shared.profile import Count, Profile, is_image
@@ -70,7 +71,7 @@ class Reference(Manifest):
             model_name: Its name there.
         """
         given = {"source": source, "destination": registry, "model_name": model_name}
-        days = "{date}" in source  # else there is nothing that a span could be of
+        days = DATE in source  # else there is nothing that a span could be of
         return {**given, **{k: v for k, v in self.options.items() if days or k != "span"}}
 
     def promised_of(self, place: int) -> "Labelled | None":

@@ -16,13 +16,12 @@ from pyarrow import NativeFile, fs
 
 from components.config import Reading
 from components.shared.addresses import BUCKETS, joined, redacted
+from components.shared.days import DATE, days_until
 from components.shared.errors import StepError, explain
 from components.sources import sniff
 from components.sources.buckets import explain_bucket, scheme_of
 from components.sources.fake import SCHEME, open_fake
 from components.sources.filesystem import (
-    DATE,
-    days_until,
     is_pattern,
     open_filesystem,
     root_of,

@@ -4,16 +4,16 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path, PurePosixPath
 
 from pyarrow import NativeFile, fs
 
 from components.shared.addresses import BUCKETS
+from components.shared.days import DATE
 from components.shared.errors import StepError
 from components.sources.buckets import GIVE_UP_AFTER, is_bucket, open_bucket
 
-DATE = "{date}"  # in an address: a day, as 2026-11-23
 _TOKENS = {
     "**/": "(?:.*/)?",
     "*": "[^/]*",
@@ -173,28 +173,6 @@ def is_hidden(relpath: str) -> bool:
     """Whether a path, from where the user looks, is hidden or of what systems leave behind."""
     parts = [part for part in relpath.split("/") if part not in (".", "..")]
     return any(part.startswith(".") or part in _LEFT_BEHIND for part in parts)
-
-
-def days_until(span: int, until: str) -> tuple[date, date]:
-    """Returns the first and the last day of a span.
-
-    Args:
-        span: How many days; 0, and more than the calendar has, is all.
-        until: The last day, or a time in it, as in ISO 8601; empty is today (UTC).
-
-    Raises:
-        StepError: ``until`` is not such a time.
-    """
-    try:
-        time = datetime.fromisoformat(until) if until else datetime.now(UTC)
-        last = time.astimezone(UTC).date() if time.tzinfo else time.date()
-    except (ValueError, OverflowError):
-        raise StepError(
-            f"--until {until}: expected a day or a time, as 2026-11-23 or 2026-11-23T03:00:00Z"
-        ) from None
-    if not 0 < span <= last.toordinal():
-        return date.min, last
-    return last - timedelta(days=span - 1), last
 
 
 def _regex(path: str) -> str:

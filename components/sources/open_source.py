@@ -7,6 +7,7 @@ from pyarrow import fs
 
 from components.config import Reading
 from components.shared.addresses import redacted
+from components.shared.days import DATE
 from components.shared.errors import StepError, explain, is_about_a_file, listed
 from components.shared.records import ImageShape
 from components.sources import sniff, splits
@@ -15,7 +16,6 @@ from components.sources.buckets import explain_bucket
 from components.sources.csv_files import holds_pixels, open_csv
 from components.sources.fake import SCHEME, open_fake
 from components.sources.files import File, find
-from components.sources.filesystem import DATE
 from components.sources.folders import holds_pictures, open_archives, open_pictures
 from components.sources.images import Conversion, UnreadableError
 from components.sources.parquet import open_arrow, open_parquet

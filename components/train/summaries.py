@@ -61,7 +61,7 @@ class Summaries:
 
     def status(self, step: int, figures: dict[str, float], seconds: float) -> None:
         """Reports a step: its figures, and the seconds it took on average in its block."""
-        print(f"Step {step}: loss = {figures['loss']:.2f} ({seconds:.4f} sec)", flush=True)
+        print(f"Step {step}: loss = {figures['loss']:.2f} ({seconds:.4f} sec per step)", flush=True)
         scalars = {**figures, "examples_per_second": self._batch_size / seconds}
         self._add(step, *(scalar_pb(name, value) for name, value in scalars.items()))
         # MLflow's and DVCLive's files hold a metric each: none may be another's directory.

@@ -5,9 +5,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from components.shared.days import DATE
 from components.shared.errors import StepError, log_line
 from components.shared.predictions import Predictions, Reference
-from components.sources.filesystem import DATE
 
 
 class Day(NamedTuple):

@@ -215,7 +215,7 @@ def _listed(found: list[_Run]) -> Table:
             "" if precision is None else f"{precision:.4f}",
             _text(run.version),
             _text(record.commit[:7] + ("+" if record.dirty else "")),
-            _text(record.predicted or record.parameters.get("source", "")),
+            _text(record.source or record.parameters.get("source", "")),
         )
     return table
 

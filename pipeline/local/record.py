@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from components.config import Ingest
 from components.shared.code import Code, sum_of_code, this_code
+from components.shared.days import with_days
 from components.shared.environment import RUN_INDEX
 from components.shared.errors import StepError, explain, printable
 from components.shared.manifests import Dataset, Manifest
@@ -66,8 +67,12 @@ class RunRecord(Manifest):
     steps: dict[str, StepRecord] = Field(default_factory=dict)
     precision: float | None = None  # precision@1 on the test split
     published: str = ""  # where the version lies
-    predicted: str = ""  # which images were, with the day in place of {date}
+    source: str = ""  # with the day or days in place of {date}
     predicted_with: int = 0  # the version that said what the images show; 0: none did
+
+    @classmethod
+    def _completed(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return {"source": data.get("predicted", ""), **data}  # so it was called in release 0.2.0
 
     @field_validator("started")
     @classmethod
@@ -97,6 +102,9 @@ class RunRecord(Manifest):
             pipeline=pipeline.name,
             started=started,
             parameters=redacted_parameters(parameters),
+            source=with_days(
+                parameters.get("source", ""), parameters.get("span", 0), parameters.get("until", "")
+            ),
             version=code.version,
             commit=code.commit,
             dirty=code.dirty,
@@ -154,7 +162,7 @@ class RunRecord(Manifest):
                 "steps": steps,
                 "precision": evaluated.precision_at_1 if evaluated else None,
                 "published": pushed.address if pushed else "",
-                "predicted": predicted.source if predicted else "",
+                "source": predicted.source if predicted and predicted.source else self.source,
                 "predicted_with": predicted.version or 0 if predicted else 0,
             }
         )

@@ -146,6 +146,17 @@ def test_a_night_that_fails_is_not_the_latest(
     assert (runs / PREDICT.latest).resolve() == ran[-1].directory
 
 
+def test_a_night_that_fails_is_listed_with_its_day(
+    command: Command, published: Path, incoming: Path, tmp_path: Path
+) -> None:
+    given = ("--source", incoming / "{date}", "--span", 1, "--until", "2026-11-23", "--version", 9)
+    runs = ("--runs", tmp_path / "runs")
+    command("pipeline", "predict", *given, "--destination", published, *runs, expect=1)
+    listed = command("pipeline", "runs", *runs).stdout
+    assert "failed" in listed and "2026-11-23" in "".join(listed.split())
+    assert "{date}" not in "".join(listed.split())
+
+
 def test_an_alarm_that_training_can_mend_starts_one_training(
     command: Command, published: Path, small_source: Path, tmp_path: Path
 ) -> None:

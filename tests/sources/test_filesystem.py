@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from components.config import Ingest
 from components.ingest.ingest import ingest
+from components.shared.days import days_until
 from components.shared.errors import StepError
-from components.sources.filesystem import days_until
 from tests.idx_files import write_source
 from tests.ingest.conftest import digits
 from tests.limits import small_files

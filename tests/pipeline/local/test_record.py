@@ -136,8 +136,9 @@ def test_page_leads_to_the_version_where_that_is_on_disk(tmp_path: Path) -> None
 
 
 def test_page_names_the_day_whose_images_were_predicted(tmp_path: Path) -> None:
-    run = RunRecord.begin(tmp_path, PREDICT, {"source": "in/{date}", "span": 1})
-    write_page(tmp_path / run.name, run.model_copy(update={"predicted": "in/2026-11-23"}))
+    given = {"source": "in/{date}", "span": 1, "until": "2026-11-23"}
+    run = RunRecord.begin(tmp_path, PREDICT, given)
+    write_page(tmp_path / run.name, run)
     written = (tmp_path / run.name / "index.html").read_text(encoding="utf-8")
     assert "in/2026-11-23" in written.partition('id="steps-title"')[0]
 

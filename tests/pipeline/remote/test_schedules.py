@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.sources.filesystem import days_until
+from components.shared.days import days_until
 from tests.pipeline.conftest import Cli
 from tests.pipeline.remote.fake_kfp import FakeKfp
 
