@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from components.evaluate.mistakes import confusion_matrix, most_confused
 from components.shared import pages
-from components.shared.evaluation import ClassFigures
+from components.shared.evaluation import ClassFigures, Mistake
 from components.shared.history import HISTORY, Row, read_history
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model
 from components.shared.pages.charts import (
@@ -68,6 +68,7 @@ def write(
         model=model,
         dataset=dataset,
         mistakes=list(zip(evaluation.mistakes, map(grey, pictures.mistakes), strict=True)),
+        mistakes_file=_one_file(evaluation.mistakes),
         original=grey(pictures.original),
         changes=list(zip(evaluation.robustness, map(grey, pictures.changes), strict=True)),
         loss=_loss_chart(history),
@@ -93,6 +94,12 @@ def write_model_card(
         name=name,
     )
     path.write_text(card, encoding="utf-8")
+
+
+def _one_file(mistakes: list[Mistake]) -> str:
+    """The file that all mistakes were read in; empty where there are several, or none is known."""
+    files = {mistake.where.rpartition(", record ")[0] for mistake in mistakes}
+    return files.pop() if len(files) == 1 else ""
 
 
 def _bar_low(classes: list[ClassFigures]) -> float:

@@ -44,7 +44,7 @@ def start(config: Retrain, predictions: Path, drift: Path) -> None:
 
 def training_name(model_name: str, run: str) -> str:
     """Returns the name of the training that a run of predict starts; without one how all begin."""
-    return f"{model_name}-retrain-after-{run}"
+    return f"{model_name}-retrain-{run.removeprefix('predict-')}"
 
 
 def _start(config: Retrain, found: Drift, reference: Reference, name: str) -> bool:

@@ -23,7 +23,7 @@ from tests.watch.test_figures import reference
 from tests.watch.test_report import inverted, predictions
 
 TRAINED, PREDICTED = "7c1f-trained", "9d5e-predicts"
-NAME = f"letters-retrain-after-{PREDICTED}"
+NAME = f"letters-retrain-{PREDICTED}"
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def started(kfp: FakeKfp) -> list[dict[str, Any]]:
     return [
         run
         for run in kfp.runs
-        if "retrain-after" in run["display_name"] and run.get("state") != "CANCELING"
+        if "-retrain-" in run["display_name"] and run.get("state") != "CANCELING"
     ]
 
 
@@ -166,10 +166,10 @@ def test_of_two_that_came_to_be_the_first_stays(
 def test_within_the_pause_of_another_none_is_started(kfp: FakeKfp, step: Step) -> None:
     step()
     earlier = started(kfp)[0]
-    earlier["display_name"] = "letters-retrain-after-another"
+    earlier["display_name"] = "letters-retrain-another"
     earlier["created_at"] = (datetime.now(UTC) - timedelta(days=6)).isoformat()
     said = step()
-    assert "no training started: letters-retrain-after-another began 20" in said
+    assert "no training started: letters-retrain-another began 20" in said
     assert "the pause is 7 days; what to do: " in said
     assert len(started(kfp)) == 1
     step(pause=5)
@@ -223,8 +223,8 @@ def test_here_the_runner_is_left_to_start_it(
     monkeypatch.setenv(RUN_ID, "predict-1")
     start(Retrain(retrain="data/new"), tmp_path, tmp_path)
     found = outcomes("retrain")
-    assert found and (found.result, found.training) == ("alarm", "letters-retrain-after-predict-1")
-    monkeypatch.setenv(RETRAINED, "letters-retrain-after-predict-0 began yesterday")
+    assert found and (found.result, found.training) == ("alarm", "letters-retrain-1")
+    monkeypatch.setenv(RETRAINED, "letters-retrain-0 began yesterday")
     start(Retrain(retrain="data/new"), tmp_path, tmp_path)
     found = outcomes("retrain")
     assert found and not found.training
