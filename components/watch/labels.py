@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from components.config import Reading
+from components.jobs.ranges import Plan
 from components.scoring.columns import image_hashes
 from components.shared.addresses import redacted
 from components.shared.errors import StepError, log_line
@@ -58,14 +59,15 @@ def read_labels(address: str, newest: Day) -> Labels:
         StepError: There are none, or images of another size.
     """
     with TemporaryDirectory() as scratch:
-        source = _open(address, newest, filesystem.open_directory(scratch))
+        unpacked = filesystem.open_directory(scratch)
+        source = _open(address, newest, unpacked)
         shape = newest.found.profile.image_shape
         if source.image_shape != tuple(shape):
             theirs, ours = ("x".join(map(str, one)) for one in (source.image_shape, shape))
             raise StepError(f"{redacted(address)}: images of {theirs}, expected {ours} as came in")
         names = [*newest.found.class_names]
         names += [name for name in source.class_names if name not in names]
-        return _one_each(source, names)
+        return _one_each(Plan.of(source, unpacked, Reading()), names)
 
 
 def _open(address: str, newest: Day, unpacked: fs.FileSystem) -> Source:
@@ -83,16 +85,16 @@ def _open(address: str, newest: Day, unpacked: fs.FileSystem) -> Source:
     return open_source(Reading(**options), unpacked)
 
 
-def _one_each(source: Source, names: list[str]) -> Labels:
-    """Reads a source, and keeps the label of each image that has one."""
+def _one_each(plan: Plan, names: list[str]) -> Labels:
+    """Reads a source range by range, and keeps the label of each image that has one."""
+    source = plan.source
     ours = np.array([*map(names.index, source.class_names), -1], np.int64)
-    hashes, places, records = [], [], 0
-    for part in source.ranges(Reading.shard_size):
+    hashes, places = [], []
+    for part in plan.ranges:
         read = source.read(part)
         known = (read.labels >= 0) & (read.labels < len(source.class_names))
         hashes.append(image_hashes(read.images[known]))
         places.append(ours[read.labels[known]])
-        records += part.stop - part.start
     table = pa.table({"hash": pa.chunked_array(hashes), "place": np.concatenate(places)})
     each = table.group_by("hash").aggregate([("place", "min"), ("place", "max")])
     agree = each.filter(pc.equal(each["place_min"], each["place_max"]))
@@ -101,7 +103,7 @@ def _one_each(source: Source, names: list[str]) -> Labels:
         places=agree["place_min"].to_numpy(),
         names=names,
         contradicting=len(each) - len(agree),
-        unusable=records - len(table),
+        unusable=plan.records - len(table),
     )
 
 
