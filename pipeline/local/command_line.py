@@ -123,10 +123,11 @@ def run_here(
     """Runs a pipeline on this machine, and exits; or becomes the training that its alarm starts."""
     parameters = build_all(pipeline.parameters, values)
     with exit_on_error(debug):
-        if not Path(parameters["source"]).exists():  # else this import need not be waited for
-            from components.sources.files import check_exists
+        for source in filter(None, (parameters["source"], parameters.get("retrain"))):
+            if not Path(source).exists():  # else this import need not be waited for
+                from components.sources.files import check_exists
 
-            check_exists(parameters["source"])
+                check_exists(source)
         with _processes(pipeline, runner) as processes:
             from pipeline.local.run import run  # imports kfp, while processes import for the steps
 

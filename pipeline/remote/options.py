@@ -79,17 +79,18 @@ def _typed(context: click.Context, _: click.Parameter, pairs: tuple[str, ...]) -
 
 
 def _check_addresses(parameters: dict[str, Any]) -> None:
-    """Sees that the steps know what kind of address source and destination are.
+    """Sees that the steps know what kind of address sources and destination are.
 
     Raises:
         StepError: They do not.
     """
-    source, destination = (str(parameters.get(name, "")) for name in ("source", "destination"))
-    if "://" in source:
+    sources = ",".join(str(parameters.get(name, "")) for name in ("source", "retrain"))
+    destination = str(parameters.get("destination", ""))
+    if "://" in sources:
         from components.sources.fake import SCHEME, open_fake
         from components.sources.files import check_scheme
 
-        for part in map(str.strip, source.split(",")):
+        for part in map(str.strip, sources.split(",")):
             check_scheme(part)
             if part.startswith(SCHEME):
                 open_fake(part)
