@@ -11,7 +11,7 @@ from tests.pipeline.conftest import Cli
 from tests.pipeline.remote.fake_kfp import FakeKfp
 from tests.pipeline.test_cluster import Compiled
 
-STEPS = ("predict", "watch", "summary")
+STEPS = ("predict", "watch", "retrain", "summary")
 NIGHTLY = "0 0 4 * * *"
 REGISTRY = ("-p", "destination=gs://bucket/registry")
 
@@ -27,14 +27,14 @@ def pipeline(cli: Cli, tmp_path: Path) -> Compiled:
     return Compiled(tmp_path / "predict.yaml")
 
 
-def test_predict_and_watch_share_an_image_and_are_never_cached(pipeline: Compiled) -> None:
+def test_all_but_the_summary_share_an_image_and_none_is_cached(pipeline: Compiled) -> None:
     images = [pipeline.container(step).image.partition("@")[0] for step in STEPS]
-    assert images == ["registry/predict", "registry/predict", "registry/push"]
+    assert images == [*["registry/predict"] * 3, "registry/push"]
     assert not any(pipeline.task(step).caching_options.enable_cache for step in STEPS)
 
 
-def test_predict_and_watch_get_what_other_steps_get(pipeline: Compiled) -> None:
-    for step in STEPS[:2]:
+def test_they_get_what_other_steps_get(pipeline: Compiled) -> None:
+    for step in STEPS[:-1]:
         assert pipeline.container(step).resources.resource_memory_limit == "3Gi"
         assert pipeline.task(step).retry_policy.max_retry_count == 2
         pod = pipeline.pod(step)
@@ -49,6 +49,15 @@ def test_watch_waits_for_images_and_the_summary_for_all(pipeline: Compiled) -> N
         condition.trigger_policy.condition
     )
     assert pipeline.spec.root.dag.tasks["summary"].trigger_policy.strategy == 2  # whatever happened
+
+
+def test_an_alarm_trains_only_where_that_is_asked_for(pipeline: Compiled) -> None:
+    components = pipeline.spec.components
+    asked = components["comp-condition-2"].dag.tasks["condition-3"].trigger_policy.condition
+    assert asked == "inputs.parameter_values['pipelinechannel--retrain'] != ''"
+    alarm = components["comp-condition-3"].dag.tasks["condition-4"].trigger_policy.condition
+    assert alarm == "inputs.parameter_values['pipelinechannel--watch-Output'] == false"
+    assert list(components["comp-condition-4"].dag.tasks) == ["retrain"]
 
 
 def test_it_is_submitted_under_its_own_name(kfp_server: FakeKfp, cli: Cli) -> None:
