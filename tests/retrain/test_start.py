@@ -228,7 +228,7 @@ def test_here_the_runner_is_left_to_start_it(
     start(Retrain(retrain="data/new"), tmp_path, tmp_path)
     found = outcomes("retrain")
     assert found and not found.training
-    assert "predict-0 began yesterday; the pause is 7 days" in found.message
+    assert "retrain-0 began yesterday; the pause is 7 days" in found.message
 
 
 def test_by_hand_nothing_is_started(
