@@ -59,7 +59,11 @@ def test_plain_and_gzip_files_give_the_same_records(small_source: Path, tmp_path
     config = Ingest(source=str(small_source), validation_size=VALIDATION, shard_size=700)
     plain = ingest(config, tmp_path / "one")
     other = ingest(replace(config, source=str(packed)), tmp_path / "two")
-    assert other == plain.model_copy(update={"source": str(packed)})
+    of_shards = {"__all__": {"shards": {"__all__": {"read_from"}}}}
+    plain_says, other_says = (
+        one.model_dump(exclude={"source": True, "splits": of_shards}) for one in (plain, other)
+    )
+    assert plain_says == other_says
 
 
 def test_a_rerun_replaces_the_dataset_with_the_same_bytes(tmp_path: Path) -> None:

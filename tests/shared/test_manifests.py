@@ -35,7 +35,13 @@ def _split(name: str) -> dict[str, Json]:
         "pixel_stddev": 78.6,
         "duplicates": 0,
         "shards": [
-            {"file": f"{name}/{shard}", "records": count, "bytes": 9, "sha256": SHA256}
+            {
+                "file": f"{name}/{shard}",
+                "records": count,
+                "bytes": 9,
+                "sha256": SHA256,
+                "read_from": {"file": f"places/{name}-{shard}", "sha256": SHA256},
+            }
             for shard, count in (("a", 1), ("b", 2))
         ],
     }
@@ -101,7 +107,9 @@ def _use(kind: type[Manifest], manifest: Manifest) -> None:
     if isinstance(manifest, Dataset):
         assert len(manifest.fingerprint) == 64
         for name in SPLITS:
-            for file in manifest.files(Path("/data"), name):
+            places = [shard.read_from for shard in manifest.splits[name].shards if shard.read_from]
+            files = [f"/data/{place.file}" for place in places if place.file]
+            for file in [*manifest.files(Path("/data"), name), *files]:
                 assert os.path.normpath(file).startswith("/data/")
         find_anomalies(manifest, manifest, 0.1)
         _check(Train(batch_size=1), manifest, Cluster(("here",), 0))
