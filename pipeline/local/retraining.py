@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.retrain.start import training_name
-from components.shared.command_line import flag
+from components.shared.command_line import argument
 from components.shared.outcome import Outcome
 from components.shared.predictions import Reference
 from pipeline.local.record import OUTCOMES_DIRECTORY, PREDICTIONS, read_runs
@@ -47,11 +47,6 @@ def training_command(directory: Path, parameters: dict[str, Any], more: list[str
     given = Reference.read(directory / PREDICTIONS).training(
         parameters["retrain"], parameters["destination"], parameters["model_name"]
     )
-    options = [
-        flag(name if value else f"no_{name}")
-        if isinstance(value, bool)
-        else f"{flag(name)}={value}"
-        for name, value in given.items()
-    ]
+    options = [argument(name, value) for name, value in given.items()]
     command = [sys.executable, "-m", "pipeline", MNIST.command, "--run-name", outcome.training]
     return [*command, *more, *options]
