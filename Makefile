@@ -197,7 +197,7 @@ test-roots: ## Type the first command on bare Debian machines: make test-roots S
 
 ##@ Measure it
 
-.PHONY: bench-size bench-local bench-imports bench-train bench-evaluate bench-ingest bench-predict bench-drift bench-causes bench-distributed bench-memory bench-accuracy bench-rates
+.PHONY: bench-size bench-local bench-imports bench-train bench-evaluate bench-ingest bench-predict bench-drift bench-causes bench-distributed bench-memory bench-accuracy bench-rates bench-scaling
 bench-size: $(DEVELOPED) ## Count what there is to read, beside its budget: make bench-size BEFORE=REVISION
 	@$(PYTHON) -m bench.size $(if $(BEFORE),--before $(BEFORE)) $(ARGS)
 
@@ -227,6 +227,9 @@ bench-causes: $(DEVELOPED) ## Count which causes of an alarm are named rightly: 
 
 bench-distributed: $(DEVELOPED) ## Measure one, two and four workers on this machine
 	@$(PYTHON) -m bench.distributed
+
+bench-scaling: $(DEVELOPED) ## Compute what more images and more machines would take, from what the docs have
+	@$(PYTHON) -m bench.scaling
 
 bench-memory: $(DEVELOPED) ## Measure memory as the data grows (Linux, 8 GB of disk)
 	@$(PYTHON) -m bench.memory
