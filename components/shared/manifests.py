@@ -282,6 +282,12 @@ class Score(BaseModel):
     correct: NonNegativeInt
     loss: float | None = None  # mean cross-entropy, nats; None where it was not computed
 
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.correct > self.examples:
+            raise ValueError(f"{self.correct} of {self.examples} examples correct")
+        return self
+
     @property
     def precision(self) -> float:
         """Precision@1: the share of examples whose most probable class is the label, 0 to 1."""

@@ -141,6 +141,12 @@ def test_any_bytes_are_refused(text: bytes) -> None:
         assert str(refused.value).isprintable()
 
 
+def test_no_more_is_right_than_there_is() -> None:
+    scores = MODEL["scores"] | {"test": {"examples": 1, "correct": 8}}
+    with pytest.raises(StepError, match=r"file: scores\.test: .*8 of 1 examples correct"):
+        Model.parse(json.dumps(MODEL | {"scores": scores}).encode(), "file")
+
+
 def test_unknown_fields_of_the_same_format_are_left_alone() -> None:
     later = DATASET | {"format": 1, "written_by": "9.0.0", "field_of_a_later_release": [1]}
     assert Dataset.parse(json.dumps(later).encode(), "file") == Dataset.model_validate(DATASET)
