@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from components.config import Retrain, Watch
 from components.retrain import kfp_api
@@ -161,6 +162,26 @@ def test_of_two_that_came_to_be_the_first_stays(
     step()
     (run,) = started(kfp)
     assert run["run_id"] == min(r["run_id"] for r in kfp.runs if r["display_name"] == NAME)
+
+
+def test_the_role_allows_what_the_step_does(
+    kfp: FakeKfp, step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer, create = set(), kfp.answer, kfp._create_run
+
+    def recorded(method: str, path: str, query: dict[str, str], body: Any) -> Any:
+        verb = path.partition(":")[2] or {"POST": "create"}.get(method, "list")
+        asked.add("get" if method == "GET" and path.endswith(TRAINED) else verb)
+        return answer(method, path, query, body)
+
+    monkeypatch.setattr(kfp, "answer", recorded)
+    monkeypatch.setattr(kfp, "_create_run", lambda body: (create(body), create(body))[0])
+    step()
+    manifests = yaml.safe_load_all((ROOT / "deploy" / "rbac.yaml").read_text())
+    role, binding = (each for each in manifests if each["metadata"]["name"] == "mnist-retrain")
+    (rule,) = role["rules"]
+    assert (rule["resources"], set(rule["verbs"])) == (["runs"], asked)
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
 
 
 def test_within_the_pause_of_another_none_is_started(kfp: FakeKfp, step: Step) -> None:
