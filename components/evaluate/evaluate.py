@@ -74,7 +74,7 @@ def evaluate(
     dataset, manifest = Dataset.read(examples), Model.read(model)
     _check_classes(dataset, manifest)
     with atomic_directory(output, Evaluation.FILE) as directory:
-        with Outputs(directory, dataset) as outputs:
+        with Outputs(directory, dataset, examples) as outputs:
             saved_model, other = model / "saved_model", None if config.no_champion else champion
             progress = Progress(str(saved_model), config.model_timeout)
             measured, pictures = progress.watch(

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from components.evaluate.scoring import Batch
 from components.scoring.columns import answer_columns, answers, class_names_metadata, column
+from components.shared import places
 from components.shared.evaluation import SplitEvaluation
 from components.shared.manifests import Dataset
 from components.shared.predictions import Reference
@@ -34,15 +35,18 @@ class PredictionWriter:
 
     def __init__(self, path: Path, class_names: Sequence[str]) -> None:
         self._schema = schema(class_names)
-        self._writer = pq.ParquetWriter(path, self._schema, use_dictionary=["split"])
+        self._writer = pq.ParquetWriter(path, self._schema, use_dictionary=["split", "source"])
 
-    def add(self, batch: Batch) -> None:
-        """Writes a batch."""
+    def add(self, batch: Batch, read_from: pa.Table | None = None) -> None:
+        """Writes a batch; the table says where its examples were read, where that is known."""
         examples = len(batch.labels)
+        if read_from is None:
+            read_from = pa.table([pa.nulls(examples)] * 2, names=places.SCHEMA.names)
         code = pa.repeat(pa.scalar(0, pa.int8()), examples)
         columns = [
             pa.DictionaryArray.from_arrays(code, [batch.split]),
             pa.array(range(batch.start, batch.start + examples), pa.int64()),
+            *read_from.cast(places.SCHEMA).columns,
             pa.array(batch.labels).cast(pa.int8()),
             *answers(batch.images, batch.probabilities),
         ]
@@ -57,9 +61,12 @@ class PredictionWriter:
 
 def schema(class_names: Sequence[str]) -> pa.Schema:
     """Returns the columns; the names of the classes are in the metadata, as a JSON list."""
+    location, position = places.SCHEMA
     columns = [
         column("split", pa.dictionary(pa.int8(), pa.string()), "train, validation or test"),
         column("index", pa.int64(), "position in the split, from 0"),
+        column("source", location.type, "the file that it was read from", nullable=True),
+        column("position", position.type, "its number in that file, from 0", nullable=True),
         column("label", pa.int8(), "the true class, as its place in class_names"),
         *answer_columns(len(class_names)),
     ]
@@ -101,10 +108,11 @@ class Outputs:
     Args:
         directory: Where to.
         dataset: The manifest of what is scored.
+        examples: What is scored.
     """
 
-    def __init__(self, directory: Path, dataset: Dataset) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, dataset: Dataset, examples: Path) -> None:
+        self._directory, self._examples = directory, examples
         self._dataset = dataset
         self._predictions = PredictionWriter(directory / PREDICTIONS, dataset.class_names)
         self._profiles: dict[str, list[Profile]] = {"train": [], "test": []}
@@ -113,7 +121,9 @@ class Outputs:
 
     def add(self, batch: Batch) -> None:
         """Takes in a batch."""
-        self._predictions.add(batch)
+        if not batch.start:
+            self._read_from = places.read(self._dataset, self._examples, batch.split)
+        self._predictions.add(batch, self._read_from.slice(batch.start, len(batch.labels)))
         if batch.split in self._profiles:  # what a reference holds
             step = max(1, self._dataset.splits[batch.split].records // TEXTURES)
             found = textures(batch.images[::step])

@@ -1,9 +1,7 @@
 """Where a dataset's records were read: written beside its shards, and looked up for a few."""
 
 import hashlib
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,8 @@ import pyarrow.parquet as pq
 
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset, Shard
+
+SCHEMA = pa.schema({"location": pa.dictionary(pa.int32(), pa.string()), "position": pa.int64()})
 
 
 def encode(location: str | list[str], start: int, positions: npt.NDArray[np.int64]) -> bytes:
@@ -24,61 +24,77 @@ def encode(location: str | list[str], start: int, positions: npt.NDArray[np.int6
         positions: Of the records in the range.
     """
     if isinstance(location, str):
-        code = pa.array(np.zeros(len(positions), np.int32))
-        files, numbers = (
-            pa.DictionaryArray.from_arrays(code, [location]),
-            pa.array(positions + start),
-        )
+        files, numbers = _same(location, len(positions)), pa.array(positions + start)
     else:
-        files = pa.array([location[at] for at in positions.tolist()], pa.string())
+        files = pa.array([location[at] for at in positions.tolist()]).dictionary_encode()
         numbers = pa.nulls(len(positions), pa.int64())
     packed = pa.BufferOutputStream()
-    table = pa.table({"location": files, "position": numbers})
-    pq.write_table(table, packed, use_dictionary=["location"])
+    pq.write_table(pa.table([files, numbers], schema=SCHEMA), packed, use_dictionary=["location"])
     return packed.getvalue().to_pybytes()
+
+
+def read(dataset: Dataset, directory: Path, split: str) -> pa.Table:
+    """Reads where all records of a split were read, in their order.
+
+    Args:
+        dataset: The manifest in ``directory``.
+        directory: What ingest wrote.
+        split: Which split.
+
+    Returns:
+        ``location``, a dictionary of strings, and ``position``, int64: null where the file is the
+        record; both are where an earlier release wrote the dataset.
+
+    Raises:
+        StepError: What ingest wrote beside a shard is damaged.
+    """
+    tables = [_of_shard(shard, directory) for shard in dataset.splits[split].shards]
+    return pa.concat_tables([SCHEMA.empty_table(), *tables]).unify_dictionaries()
 
 
 def find(dataset: Dataset, directory: Path, split: str, indices: Sequence[int]) -> list[str]:
     """Names records as the user knows them: the file, and the number there where it has several.
 
     Args:
-        dataset: The manifest in ``directory``.
-        directory: What ingest wrote.
-        split: Of which split.
+        dataset: As of :func:`read`.
+        directory: As of :func:`read`.
+        split: As of :func:`read`.
         indices: The records' positions in the split, from 0.
 
     Returns:
         The names; empty texts where an earlier release wrote the dataset.
 
     Raises:
-        StepError: What ingest wrote beside a shard is damaged.
+        StepError: As of :func:`read`.
     """
-    shards = dataset.splits[split].shards
-    ends = list(accumulate(shard.records for shard in shards))
-    tables: dict[str, pa.Table] = {}
-    found = []
-    for index in indices:
-        place = bisect_right(ends, index)
-        shard, row = shards[place], index - ends[place] + shards[place].records
-        read_from = shard.read_from
-        if read_from and read_from.file:
-            if read_from.file not in tables:
-                tables[read_from.file] = _read(directory / read_from.file, shard)
-            location, position = tables[read_from.file].slice(row, 1).to_pydict().values()
-            found.append(_name(location[0], position[0]))
-        else:
-            found.append(_name(read_from.location, read_from.first + row) if read_from else "")
-    return found
+    table = read(dataset, directory, split).take(pa.array(indices, pa.int64()))
+    return [_name(row["location"] or "", row["position"]) for row in table.to_pylist()]
 
 
-def _read(path: Path, shard: Shard) -> pa.Table:
+def _of_shard(shard: Shard, directory: Path) -> pa.Table:
+    read_from = shard.read_from
+    if read_from and read_from.file:
+        return _read_file(directory / read_from.file, shard)
+    if not read_from:
+        nulls = pa.nulls(shard.records, SCHEMA.field("location").type)
+        return pa.table([nulls, pa.nulls(shard.records, pa.int64())], schema=SCHEMA)
+    first = read_from.first
+    numbers = np.arange(first, first + shard.records)
+    return pa.table([_same(read_from.location, shard.records), numbers], schema=SCHEMA)
+
+
+def _read_file(path: Path, shard: Shard) -> pa.Table:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         data = b""
     if not shard.read_from or hashlib.sha256(data).hexdigest() != shard.read_from.sha256:
         raise StepError(f"{path}: not as {Dataset.FILE} says; ingest anew, or bring it whole")
-    return pq.read_table(pa.BufferReader(data))
+    return pq.read_table(pa.BufferReader(data)).cast(SCHEMA)
+
+
+def _same(location: str, records: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(records, np.int32)), [location])
 
 
 def _name(location: str, position: int | None) -> str:

@@ -17,7 +17,16 @@ from tests.conftest import MNIST, TEST, TRAIN, VALIDATION
 from tests.evaluate.test_figures import Answers
 from tests.idx_files import read_mnist
 
-COLUMNS = ["split", "index", "label", "predicted", "probabilities", "image_hash"]
+COLUMNS = [
+    "split",
+    "index",
+    "source",
+    "position",
+    "label",
+    "predicted",
+    "probabilities",
+    "image_hash",
+]
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +48,10 @@ def test_pandas_reads_every_example_once(path: Path, answers: Answers) -> None:
     test = table[table["split"] == "test"]
     labels, probabilities = answers
     assert test["index"].tolist() == list(range(TEST))
+    assert test["position"].tolist() == list(range(TEST))
+    assert set(test["source"].map(lambda name: Path(name).name)) == {"t10k-images-idx3-ubyte"}
+    train = table[table["split"] == "train"]
+    assert train["position"].tolist() == list(range(VALIDATION, VALIDATION + TRAIN))
     assert test["label"].tolist() == labels.tolist()
     assert test["predicted"].tolist() == probabilities.argmax(axis=1).tolist()
     assert np.allclose(np.stack(test["probabilities"].tolist()), probabilities, atol=1e-6)
