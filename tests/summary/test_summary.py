@@ -28,6 +28,12 @@ from tests.summary.test_component import (
 from tests.workflows import workflow
 
 INGESTED = Outcome(step="ingest", result="done", message="Wrote 70,000 examples; 0 rejected")
+STARTED = Outcome(
+    step="retrain",
+    result="alarm",
+    message="Alarm: odd; training digits-retrain-1 started",
+    training="digits-retrain-1",
+)
 TRAINED = Outcome(step="train", result="done", message="Trained 16,500 steps", precision_at_1=0.99)
 
 
@@ -73,6 +79,11 @@ def final(state: str) -> dict[str, Any]:
             [PREDICTED, ALARM],
             "alarm",
             f"Run succeeded, but what came in has moved: {MOVED}",
+        ),
+        (
+            [PREDICTED, ALARM, STARTED],
+            "alarm",
+            "Run succeeded, but what came in has moved: odd; training digits-retrain-1 started",
         ),
         (
             [NOTHING_NEW],
