@@ -82,7 +82,7 @@ test: $(DEVELOPED) ## Run the tests: make test TESTS=tests/ingest
 predict: $(INSTALLED) ## Have the champion say what new images show, and watch them: make predict SOURCE=in/{date}
 	@$(PYTHON) -m pipeline predict $(if $(RUNNER),--runner $(RUNNER)) $(if $(IMAGES),--images $(IMAGES)) $(OPTIONS)
 
-tune: $(INSTALLED) ## Try many settings, keep the best: make tune TRIALS=30 SEARCH='learning_rate=0.1..1:log'
+tune: $(INSTALLED) ## Try many settings, keep the best: make tune TRIALS=30 SEARCH='learning_rate=0.01..0.1:log'
 	@$(PYTHON) -m pipeline tune $(if $(RUNNER),--runner $(RUNNER)) $(if $(IMAGES),--images $(IMAGES)) $(OPTIONS)
 
 tensorboard: $(INSTALLED) ## Open TensorBoard on the last run: make tensorboard LOGS=DIRECTORY

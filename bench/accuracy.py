@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from components.config import TUTORIAL
 from components.shared.command_line import argument
@@ -31,12 +31,19 @@ class Setting(NamedTuple):
     seeds: int
 
 
+# Plain gradient descent for as long as it takes; the default of before.
+PLAIN: dict[str, Any] = {
+    **{"optimizer": "sgd", "learning_rate": 0.5, "decay": "cosine", "label_smoothing": 0},
+    **{"batch_size": 100, "max_steps": 16_500, "checkpoint_every": 2_000},
+    **{"shift_each": "batch", "standardize": False},
+}
 SETTINGS = (
     Setting("default", {}, SEEDS),
     Setting("tutorial", TUTORIAL, SEEDS),
     Setting("no shifts", {"shift": 0}, 1),
-    Setting("momentum", {"momentum": 0.9, "learning_rate": 0.05}, min(SEEDS, 2)),
-    Setting("wide", {"hidden": "800,200"}, 1),
+    Setting("plain", PLAIN, SEEDS),
+    Setting("plain, momentum", {**PLAIN, "momentum": 0.9, "learning_rate": 0.05}, min(SEEDS, 2)),
+    Setting("plain, wide", {**PLAIN, "hidden": "800,200"}, 1),
 )
 
 

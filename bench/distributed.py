@@ -28,6 +28,7 @@ def step_seconds(examples: Path, batch_size: int) -> float:
     Returns:
         Median seconds of a step, in blocks of ten, the first of which compiles and does not count.
     """
+    from bench.accuracy import PLAIN
     from components.config import Train
     from components.shared.manifests import Dataset
     from components.shared.shards import Shards
@@ -40,7 +41,7 @@ def step_seconds(examples: Path, batch_size: int) -> float:
 
     cluster, dataset = Cluster.from_environment(), Dataset.read(examples)
     steps = BLOCK + BATCHES.get(batch_size, min(BATCHES.values()))
-    config = Train(max_steps=steps, batch_size=batch_size, log_every=BLOCK)
+    config = Train(**{**PLAIN, "max_steps": steps, "batch_size": batch_size, "log_every": BLOCK})
     strategy = open_strategy(cluster, config.worker_timeout)
     with strategy.scope():
         network = open_network(config, dataset.image_shape, len(dataset.class_names))

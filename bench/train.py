@@ -77,6 +77,7 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
 
     import tensorflow as tf
 
+    from bench.accuracy import PLAIN
     from components.config import Train
     from components.shared.manifests import SPLITS, Dataset
     from components.shared.shards import Shards
@@ -92,7 +93,7 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
     dataset = Dataset.read(examples)
     shape = dataset.image_shape
     share = Share.of(Shards.of(dataset, examples, "train"), BATCH)
-    config = Train(max_steps=200 + steps, data_path=data_path)
+    config = Train(**{**PLAIN, "max_steps": 200 + steps, "data_path": data_path})
     state = State.initial(config, open_network(config, shape, 10))
     score = _evaluation(dataset, examples, state, data_path == "resident")
     evaluate = functools.partial(score, SPLITS)
@@ -114,10 +115,10 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
 
 
 def resident() -> tuple[float, float]:
-    """This trainer, the split in memory; a default run, all that it tells and saves on."""
-    from components.config import Train
+    """This trainer, the split in memory; a whole run, all that it tells and saves on."""
+    from bench.accuracy import PLAIN
 
-    return _trainer("resident", Train().max_steps)
+    return _trainer("resident", PLAIN["max_steps"])
 
 
 def streaming() -> float:
@@ -214,7 +215,7 @@ def main(names: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from components.config import Train
+    from bench.accuracy import PLAIN
 
     medians, share = measure_all(names)
     first = names[0]
@@ -230,7 +231,7 @@ def main(names: list[str]) -> None:
         utilization = medians[first] / medians["matrix_product"]
         print(f"share of the matrix-product rate: {utilization:.0%}")
     print(f"status lines, summaries and checkpoints: {share:.1%} of the time, evaluations aside")
-    print(f"medians of {ROUNDS}, {STEPS} steps each, but for a default run's {Train().max_steps}")
+    print(f"medians of {ROUNDS}, {STEPS} steps each, but for a whole run's {PLAIN['max_steps']}")
 
 
 if __name__ == "__main__":

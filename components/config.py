@@ -182,28 +182,29 @@ class Train(Options):
         "deviations, so that one learning rate does for dark and light images of any size; "
         "without it, grey values from 0 to 1.",
     )
-    batch_size: PositiveInt = Field(default=100, description="Examples a step.")
-    max_steps: PositiveInt = Field(default=16_500, description="Steps of gradient descent.")
-    learning_rate: PositiveFloat = Field(default=0.5, description="Learning rate at the start.")
-    decay: Literal["cosine", "none"] = Field(
-        default="cosine",
-        description="How the learning rate falls: along a cosine to 0 at the last step, or not.",
+    batch_size: PositiveInt = Field(default=500, description="Examples a step.")
+    max_steps: PositiveInt = Field(default=1_100, description="Steps of gradient descent.")
+    learning_rate: PositiveFloat = Field(default=0.05, description="Learning rate at the start.")
+    decay: Literal["linear", "cosine", "none"] = Field(
+        default="linear",
+        description="How the learning rate falls: along a line or a cosine to 0 at the last step, "
+        "or not.",
     )
     warmup_steps: NonNegativeInt = Field(
         default=0, description="Steps in which the learning rate rises to its full size first."
     )
-    optimizer: Literal["sgd", "momentum", "adam", "adamw"] = Field(
-        default="sgd",
-        description="What a step does with the gradient; adam and adamw want a learning rate of "
-        "some thousandths.",
+    optimizer: Literal["sgd", "momentum", "adam", "adamw", "muon"] = Field(
+        default="muon",
+        description="What a step does with the gradient; sgd wants a learning rate of some tenths, "
+        "muon of some hundredths, adam and adamw of some thousandths.",
     )
     momentum: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="Share of the last step's direction that sgd and momentum keep; 0 is plain "
-        "gradient descent with sgd, and 0.9 with momentum. With 0.9, a tenth of the learning rate "
-        "goes as far.",
+        description="Share of the last step's direction that sgd, momentum and muon keep; 0 is "
+        "plain gradient descent with sgd, 0.9 with momentum and 0.8 with muon. With 0.9, a tenth "
+        "of sgd's learning rate goes as far.",
     )
     weight_decay: float = Field(
         default=0.0,
@@ -220,7 +221,7 @@ class Train(Options):
         "as 0.999; it is evaluated and exported in their place. 0 is off.",
     )
     label_smoothing: float = Field(
-        default=0.0,
+        default=0.05,
         ge=0,
         lt=1,
         description="Share of the label's probability that training deals out among all classes.",
@@ -247,7 +248,7 @@ class Train(Options):
         default=100, description="Steps between two status lines; also one compiled loop."
     )
     checkpoint_every: PositiveInt = Field(
-        default=2_000,
+        default=400,
         description="Steps between two checkpoints, each with an evaluation on all splits; up to "
         "the next status line.",
     )
@@ -287,9 +288,8 @@ class Train(Options):
     @property
     def momentum_share(self) -> float:
         """Share of the last step's direction that is kept; 0 where the optimizer has no such."""
-        if self.optimizer == "momentum":
-            return self.momentum or 0.9
-        return self.momentum if self.optimizer == "sgd" else 0.0
+        own = {"sgd": 0.0, "momentum": 0.9, "muon": 0.8}
+        return self.momentum or own[self.optimizer] if self.optimizer in own else 0.0
 
     @property
     def hidden_units(self) -> tuple[int, ...]:
@@ -305,10 +305,10 @@ class Tune(Train):
     """
 
     search: str = Field(
-        default="learning_rate=0.1..1:log hidden=64,32|128,32|128,64 label_smoothing=0..0.1",
-        description="What to try: options of train, as learning_rate=0.1..1:log (a step in place "
-        "of log, as shift=0..3:1), or hidden=64,32|128,32; several with blanks between, or the "
-        "option again.",
+        default="learning_rate=0.01..0.1:log hidden=64,32|128,32|128,64 label_smoothing=0..0.1",
+        description="What to try: options of train, as learning_rate=0.01..0.1:log (a step in "
+        "place of log, as shift=0..3:1), or hidden=64,32|128,32; several with blanks between, or "
+        "the option again.",
         json_schema_extra={"repeatable": True},
     )
     trials: PositiveInt = Field(
@@ -615,4 +615,6 @@ TUTORIAL = {
     "decay": "none",
     "shift": 0,
     "standardize": False,
+    "optimizer": "sgd",
+    "label_smoothing": 0.0,
 }

@@ -126,26 +126,30 @@ def training(
         step: Steps taken before, int32 or int64 scalar.
     """
     optimizer = open_optimizer(config)
-    weights, slots = [], []
-    flat = [tf.nest.flatten(part) for part in (values.weights, gradients, *values.slots)]
-    for weight, gradient, *kept in zip(*flat, strict=True):
-        moved, kept = optimizer.step(config, weight, gradient, kept, rate, step + 1)
-        weights.append(moved)
-        slots.append(kept)  # of this weight
-    averages = [
-        config.average * average + (1 - config.average) * weight
-        for average, weight in zip(tf.nest.flatten(values.average), weights, strict=False)
-    ]
-    like_before = tf.nest.pack_sequence_as
-    return Values(
-        like_before(values.weights, weights),
-        values.extra,
-        [
-            like_before(slot, [kept[place] for kept in slots])
-            for place, slot in enumerate(values.slots)
-        ],
-        like_before(values.average, averages),
+    weights: Tensors = []
+    slots: list[Tensors] = [[] for _ in values.slots]
+    for weight, gradient, *kept in zip(values.weights, gradients, *values.slots, strict=True):
+        # A weight is a tensor, or several in the form of the loop.
+        parts = zip(*map(tf.nest.flatten, (weight, gradient, *kept)), strict=True)
+        directed = [
+            optimizer.direction(config, part, its_gradient, now, step + 1)
+            for part, its_gradient, *now in parts
+        ]
+        directions = optimizer.whole([direction for direction, _ in directed])
+        moved = [
+            part - rate * direction
+            for part, direction in zip(tf.nest.flatten(weight), directions, strict=True)
+        ]
+        weights.append(tf.nest.pack_sequence_as(weight, moved))
+        for place, slot in enumerate(slots):
+            after = [now[place] for _, now in directed]
+            slot.append(tf.nest.pack_sequence_as(weight, after))
+    average = tf.nest.map_structure(
+        lambda average, weight: config.average * average + (1 - config.average) * weight,
+        values.average,
+        weights if values.average else [],
     )
+    return Values(weights, values.extra, slots, average)
 
 
 def evaluation(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

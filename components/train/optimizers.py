@@ -1,8 +1,8 @@
-"""The learning rate of a step, and the optimizers: what each keeps of a weight, and its step.
+"""The learning rate of a step, and the optimizers: what each keeps of a weight, and its direction.
 
-An optimizer's step takes the configuration, a weight, its gradient, the values of the slots that
-the optimizer keeps of it, the learning rate and the step's number from 1 on; it returns the new
-weight and the new values of the slots.
+A step moves a weight by the learning rate times a direction. An optimizer's function takes the
+configuration, a weight, its gradient, the values of the slots that the optimizer keeps of it, and
+the step's number from 1 on; it returns the direction and the new values of the slots.
 """
 
 import math
@@ -15,15 +15,24 @@ from components.config import Train
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-7  # of Adam; the last as Keras has it
 
-Stepped = tuple[tf.Tensor, list[tf.Tensor]]
-Step = Callable[[Train, tf.Tensor, tf.Tensor, Sequence[tf.Tensor], tf.Tensor, tf.Tensor], Stepped]
+# Of Muon: its polynomial's, and how often it is applied.
+COEFFICIENTS, ITERATIONS = (3.4445, -4.7750, 2.0315), 3
+
+Directed = tuple[tf.Tensor, list[tf.Tensor]]
+Direction = Callable[[Train, tf.Tensor, tf.Tensor, Sequence[tf.Tensor], tf.Tensor], Directed]
+
+
+def _as_they_are(bands: list[tf.Tensor]) -> list[tf.Tensor]:
+    return bands
 
 
 class Optimizer(NamedTuple):
-    """An optimizer: the slots it keeps of every weight, zeros at step 0, and its step."""
+    """An optimizer: the slots it keeps of every weight, zeros at step 0, and its direction."""
 
     slots: tuple[str, ...]
-    step: Step
+    direction: Direction
+    # What becomes of a weight's direction as a whole, given as one tensor or as bands of its rows.
+    whole: Callable[[list[tf.Tensor]], list[tf.Tensor]] = _as_they_are
 
 
 def learning_rate(config: Train, step: tf.Tensor) -> tf.Tensor:
@@ -33,10 +42,12 @@ def learning_rate(config: Train, step: tf.Tensor) -> tf.Tensor:
     the warm-up, of which see Goyal et al., "Accurate, large minibatch SGD", 2017.
     """
     warmup, step = config.warmup_steps, tf.cast(step, tf.float32)
+    progress = (step - warmup) / (config.max_steps - warmup)
     if config.decay == "none":
         rate = tf.constant(config.learning_rate)
+    elif config.decay == "linear":
+        rate = config.learning_rate * (1 - progress)
     else:
-        progress = (step - warmup) / (config.max_steps - warmup)
         rate = config.learning_rate * 0.5 * (1 + tf.cos(math.pi * progress))
     if not warmup:
         return rate
@@ -48,10 +59,9 @@ def _sgd(
     weight: tf.Tensor,
     gradient: tf.Tensor,
     _: Sequence[tf.Tensor],
-    rate: tf.Tensor,
     __: tf.Tensor,
-) -> Stepped:
-    return weight - rate * _with_penalty(config, weight, gradient), []
+) -> Directed:
+    return _with_penalty(config, weight, gradient), []
 
 
 def _momentum(
@@ -59,13 +69,58 @@ def _momentum(
     weight: tf.Tensor,
     gradient: tf.Tensor,
     slots: Sequence[tf.Tensor],
-    rate: tf.Tensor,
     _: tf.Tensor,
-) -> Stepped:
+) -> Directed:
     """Source: Polyak, "Some methods of speeding up the convergence of iteration methods", 1964."""
     [velocity] = slots
     velocity = config.momentum_share * velocity + _with_penalty(config, weight, gradient)
-    return weight - rate * velocity, [velocity]
+    return velocity, [velocity]
+
+
+def _muon(
+    config: Train,
+    weight: tf.Tensor,
+    gradient: tf.Tensor,
+    slots: Sequence[tf.Tensor],
+    number: tf.Tensor,
+) -> Directed:
+    """Momentum as Nesterov has it; of a matrix, orthogonalized as a whole.
+
+    Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
+    """
+    velocity, slots = _momentum(config, weight, gradient, slots, number)
+    return _with_penalty(config, weight, gradient) + config.momentum_share * velocity, slots
+
+
+def orthogonalize(bands: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Brings the singular values of a matrix close to 1, by Newton-Schulz iterations.
+
+    All is done to the square of its columns' products, which is small and the sum over its bands.
+
+    Args:
+        bands: One tensor, or bands of its rows; of more than two dimensions, all but the last are
+            one. A vector is left as it is.
+    """
+    if bands[0].shape.rank < 2:
+        return bands
+    matrices = [tf.reshape(band, [-1, band.shape[-1]]) for band in bands]
+    square = tf.add_n([tf.matmul(part, part, transpose_a=True) for part in matrices])
+    norm = tf.sqrt(tf.linalg.trace(square)) + EPSILON
+    square /= norm**2
+    factor = change = _polynomial(square)
+    for _ in range(ITERATIONS - 1):
+        square = square @ change @ change
+        change = _polynomial(square)
+        factor @= change
+    factor /= norm
+    return [
+        tf.reshape(part @ factor, band.shape) for part, band in zip(matrices, bands, strict=True)
+    ]
+
+
+def _polynomial(square: tf.Tensor) -> tf.Tensor:
+    a, b, c = COEFFICIENTS
+    return a * tf.eye(square.shape[0]) + b * square + c * (square @ square)
 
 
 def _adam(
@@ -73,13 +128,11 @@ def _adam(
     weight: tf.Tensor,
     gradient: tf.Tensor,
     slots: Sequence[tf.Tensor],
-    rate: tf.Tensor,
     number: tf.Tensor,
-) -> Stepped:
+) -> Directed:
     """Source: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1."""
     gradient = _with_penalty(config, weight, gradient)
-    direction, slots = _adam_direction(gradient, slots, number)
-    return weight - rate * direction, slots
+    return _adam_direction(gradient, slots, number)
 
 
 def _adamw(
@@ -87,12 +140,11 @@ def _adamw(
     weight: tf.Tensor,
     gradient: tf.Tensor,
     slots: Sequence[tf.Tensor],
-    rate: tf.Tensor,
     number: tf.Tensor,
-) -> Stepped:
+) -> Directed:
     """Source: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019, algorithm 2."""
     direction, slots = _adam_direction(gradient, slots, number)
-    return weight - rate * (direction + config.weight_decay * weight), slots
+    return direction + config.weight_decay * weight, slots
 
 
 def _with_penalty(config: Train, weight: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
@@ -100,7 +152,7 @@ def _with_penalty(config: Train, weight: tf.Tensor, gradient: tf.Tensor) -> tf.T
     return gradient + config.weight_decay * weight if config.weight_decay else gradient
 
 
-def _adam_direction(gradient: tf.Tensor, slots: Sequence[tf.Tensor], number: tf.Tensor) -> Stepped:
+def _adam_direction(gradient: tf.Tensor, slots: Sequence[tf.Tensor], number: tf.Tensor) -> Directed:
     mean, square = slots
     mean = BETA1 * mean + (1 - BETA1) * gradient
     square = BETA2 * square + (1 - BETA2) * gradient**2
@@ -114,9 +166,11 @@ _OPTIMIZERS = {
     "momentum": Optimizer(("velocity",), _momentum),
     "adam": Optimizer(("mean", "square"), _adam),
     "adamw": Optimizer(("mean", "square"), _adamw),
+    "muon": Optimizer(("velocity",), _muon, orthogonalize),
 }
 
 
 def open_optimizer(config: Train) -> Optimizer:
     """Returns the optimizer that a configuration names; ``sgd`` may have momentum too."""
-    return _OPTIMIZERS["momentum" if config.momentum_share else config.optimizer]
+    with_momentum = config.optimizer == "sgd" and config.momentum
+    return _OPTIMIZERS["momentum" if with_momentum else config.optimizer]

@@ -30,7 +30,12 @@ UNIMPORTANT = {
     "worker_timeout",
 }
 # What runs did before there were options of these names; other new ones had no effect.
-BEFORE: dict[str, Any] = {"standardize": False, "shift_each": "batch"}
+BEFORE: dict[str, Any] = {
+    "standardize": False,
+    "shift_each": "batch",
+    "optimizer": "sgd",
+    "label_smoothing": 0.0,
+}
 # What a run leaves in its directory, and --restart removes.
 LEFTOVERS = (RUN_FILE, "checkpoint", "ckpt-*", "history.jsonl", "*/events.out.tfevents.*")
 

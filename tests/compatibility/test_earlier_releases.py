@@ -82,7 +82,7 @@ def test_a_model_of_today_is_published_after_its_versions(written: Path, command
     command(*("components.ingest", "--source=fake://2000", "--output", new / "dataset"))
     command(
         *("components.train", *data, "--model", new / "model", "--logs", new / "logs"),
-        *("--max-steps=300", "--learning-rate=0.1", "--batch-size=20", "--hidden=8"),
+        *("--max-steps=300", "--batch-size=20", "--hidden=8"),
     )
     command(
         *("components.evaluate", *data, "--model", new / "model", "--output", new / "evaluation"),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from components.config import Train
 from tests.conftest import ROOT, Command
 
 
@@ -64,7 +65,7 @@ def test_default_run_ends_with_a_summary(blessed: tuple[Path, str]) -> None:
 def test_default_run_shows_what_a_person_wants_to_see(blessed: tuple[Path, str]) -> None:
     directory, shown = blessed
     assert "train | Step 100: loss = " in shown
-    assert "train | Step 16500: loss = " in shown
+    assert f"train | Step {Train().max_steps}: loss = " in shown
     for split, examples in (("Train", 55_000), ("Validation", 5_000), ("Test", 10_000)):
         assert f"evaluate | {split} Data Eval:" in shown
         assert f"Num examples: {examples}  Num correct: " in shown

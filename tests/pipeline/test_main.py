@@ -57,7 +57,7 @@ def test_every_command_says_what_it_is_for(name: str) -> None:
     [
         (["--max-steps", "0"], "--max-steps"),
         (["--max-steps", "many"], "--max-steps"),
-        (["--decay", "linear"], "--decay"),
+        (["--decay", "steps"], "--decay"),
         (["--max-rejected", "2"], "--max-rejected"),
         (["--no-such-option"], "--no-such-option"),
     ],

@@ -92,7 +92,10 @@ def test_block_of_steps_equals_plain_gradient_descent(
     monkeypatch.setattr(mlp, "on_gpu", lambda: as_on_gpu)
     config = Train(
         max_steps=40,
+        optimizer="sgd",
         learning_rate=0.1,
+        label_smoothing=0.0,
+        decay="cosine",
         hidden=hidden,
         xla=xla,
         shift=radius,
@@ -149,8 +152,9 @@ def test_bfloat16_comes_close_to_float32() -> None:
     assert losses[0] != losses[1]
 
 
-def test_two_replicas_end_where_one_does(tmp_path: Path) -> None:
-    program = """
+@pytest.mark.parametrize(("optimizer", "close"), [("momentum", 1e-5), ("muon", 1e-3)])
+def test_two_replicas_end_where_one_does(tmp_path: Path, optimizer: str, close: float) -> None:
+    program = f"""
 import json, sys
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -158,7 +162,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from components.train.loop import compile_steps
 from components.config import Train
 from tests.train.test_loop import SHAPE, block_of_noise, initial
-config = Train(max_steps=40, learning_rate=0.1, momentum=0.9)
+config = Train(max_steps=40, learning_rate=0.1, optimizer={optimizer!r})
 block = block_of_noise(batches=6, size=10, radius=1)
 ends = []
 for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
@@ -173,7 +177,7 @@ json.dump(ends, open(sys.argv[1], "w"))
     subprocess.run([sys.executable, "-c", program, str(result)], cwd=ROOT, check=True)
     one, two = json.loads(result.read_text())
     assert (one[0], two[0]) == (1, 2)
-    np.testing.assert_allclose(two[1:], one[1:], rtol=1e-5)
+    np.testing.assert_allclose(two[1:], one[1:], rtol=close)
 
 
 @pytest.mark.parametrize("network", ["cnn", "tests.train.networks.some_keras:build"])

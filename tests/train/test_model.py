@@ -34,7 +34,7 @@ def test_smoothed_labels_give_every_class_its_part() -> None:
 
 
 def test_the_average_of_the_weights_follows_them_and_is_what_answers() -> None:
-    config = Train(hidden="3", average=0.9)
+    config = Train(hidden="3", average=0.9, optimizer="sgd")
     state = State.initial(config, open_network(config, (2, 2), 2))
     weights = [variable.value() for variable in state.variables.weights]
     gradients = [tf.ones_like(weight) for weight in weights]

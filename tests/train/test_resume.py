@@ -23,7 +23,8 @@ TrainHere = Callable[..., Path]
 
 # The full count, twenty, takes minutes: make test-kills.
 KILLS = int(os.environ.get("KILLS", "1"))
-STEPS = {"max_steps": 1_000, "log_every": 20, "checkpoint_every": 40}
+THEN = {"batch_size": 100, "learning_rate": 0.5, "decay": "cosine"}
+STEPS = {"max_steps": 1_000, "batch_size": 100, "log_every": 20, "checkpoint_every": 40}
 
 
 EVERY_OPTIMIZER_AND_NETWORK = [
@@ -232,7 +233,7 @@ def test_a_checkpoint_is_written_in_time_however_long_the_steps_take(
 def test_settings_of_before_give_the_weights_they_always_gave(
     train_here: TrainHere, examples: Path, tmp_path: Path
 ) -> None:
-    train_here(tmp_path, **BEFORE, max_steps=250, seed=3, xla=True)
+    train_here(tmp_path, **BEFORE, **THEN, max_steps=250, seed=3, xla=True)
     ended = list(weights(tmp_path / "logs").values())[1:]
     for value, frozen in zip(ended, weights_of(examples, steps=250, seed=3), strict=True):
         np.testing.assert_array_equal(value, frozen)
@@ -242,7 +243,8 @@ def test_training_ends_with_the_best_where_validation_gets_no_better(
     train_here: TrainHere, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # At this rate it forgets what it knew.
-    options = {"log_every": 20, "checkpoint_every": 20, "patience": 2, "max_steps": 2_000}
+    options: dict[str, Any] = {"log_every": 20, "checkpoint_every": 20, "patience": 2}
+    options |= {"max_steps": 2_000, "batch_size": 100, "optimizer": "sgd"}
     train_here(tmp_path, **options, learning_rate=2.5, decay="none")
     output = capsys.readouterr().out
     model = Model.read(tmp_path / "model")

@@ -79,7 +79,7 @@ def test_graph_shows_the_tutorials_scopes(events: EventAccumulator) -> None:
 def test_hyperparameters_and_a_text_card_are_told(events: EventAccumulator) -> None:
     assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")
     card = events.Tensors("configuration")[0].tensor_proto.string_val[0].decode()
-    assert "| learning_rate | 0.5 |" in card
+    assert "| learning_rate | 0.05 |" in card
 
 
 def test_history_holds_what_the_events_hold(run: Path, events: EventAccumulator) -> None:

@@ -15,9 +15,9 @@ from components.tune import report
 from components.tune.study import REASON
 from tests.browser import Browser, open_browser
 
-CONFIG = Tune(search="learning_rate=0.1..1:log hidden=64,32|128,32", max_steps=800)
+CONFIG = Tune(search="learning_rate=0.01..0.1:log hidden=64,32|128,32", max_steps=800)
 SPACE = {
-    "learning_rate": FloatDistribution(0.1, 1, log=True),
+    "learning_rate": FloatDistribution(0.01, 0.1, log=True),
     "hidden": CategoricalDistribution(("64,32", "128,32")),
 }
 
@@ -38,13 +38,13 @@ def trial(
     )
 
 
-DEFAULT = trial(0.5, "128,32", 0.981)
-BEST = trial(0.7, "64,32", 0.987)
+DEFAULT = trial(0.05, "128,32", 0.981)
+BEST = trial(0.07, "64,32", 0.987)
 OTHERS = [
-    trial(0.2, "64,32", 0.953, step=100, state="PRUNED"),
-    trial(0.15, "128,32", 0.951, step=100, state="PRUNED"),
-    trial(0.9, "128,32", 0.979, step=400, state="PRUNED"),
-    trial(0.99, "64,32", None, state="FAIL"),
+    trial(0.02, "64,32", 0.953, step=100, state="PRUNED"),
+    trial(0.015, "128,32", 0.951, step=100, state="PRUNED"),
+    trial(0.09, "128,32", 0.979, step=400, state="PRUNED"),
+    trial(0.099, "64,32", None, state="FAIL"),
 ]
 
 
@@ -65,13 +65,13 @@ def page(examples: Path, tmp_path: Path) -> Page:
 def test_it_says_what_is_best_beside_trains_own_settings(page: Page) -> None:
     drawn = page(DEFAULT, BEST, *OTHERS)
     assert '<b id="headline">0.9870</b>' in drawn and ">0.9810</b>" in drawn
-    command = "python -m pipeline local --hidden=64,32 --max-steps=800 --learning-rate=0.7"
+    command = "python -m pipeline local --hidden=64,32 --max-steps=800 --learning-rate=0.07"
     assert f'<code id="command">{command}</code>' in drawn
     assert "Better than train&#39;s own settings" in drawn or "Better than train's own" in drawn
 
 
 def test_where_nothing_is_better_it_says_so(page: Page) -> None:
-    assert "Nothing better found" in page(DEFAULT, trial(0.6, "64,32", 0.98))
+    assert "Nothing better found" in page(DEFAULT, trial(0.06, "64,32", 0.98))
 
 
 def test_every_trial_is_in_the_table_with_its_end(page: Page) -> None:

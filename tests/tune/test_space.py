@@ -42,7 +42,7 @@ def test_no_other_option_is_changed_by_what_is_searched(name: str) -> None:
         ("learning_rate=0..1", "learning_rate=0: should be greater than 0"),
         ("shift=0..4", "shift=4: should be less than or equal to 3"),
         ("hidden=64|64;32", "hidden=64;32: String should match pattern"),
-        ("decay=cosine|linear", "decay=linear: should be 'cosine' or 'none'"),
+        ("decay=cosine|steps", "decay=steps: should be 'linear', 'cosine' or 'none'"),
         ("max_steps=1.5..3", "max_steps=1.5: should be a valid integer"),
     ],
 )

@@ -21,8 +21,9 @@ from tests.conftest import ROOT, Command, Outcomes
 KILLS = int(os.environ.get("KILLS", "1"))
 TRIALS = 2 + 2 * KILLS
 SETTINGS = {
-    "search": "learning_rate=0.1..1:log hidden=16|24",
+    "search": "learning_rate=0.01..0.1:log hidden=16|24",
     "hidden": "16",
+    "batch_size": 100,
     "trials": TRIALS,
     "max_steps": 320,
     "log_every": 10,
@@ -90,12 +91,12 @@ def test_a_killed_search_goes_on_and_has_every_finished_trial_once(
     assert outcome and outcome.precision_at_1 is None  # the test split is for what is chosen
     assert f"Best of {TRIALS} trials" in outcome.message
     assert f"trial {best.number}" in outcome.message
-    assert trials[0].params == {"learning_rate": 0.5, "hidden": "16"}  # train's own
+    assert trials[0].params == {"learning_rate": 0.05, "hidden": "16"}  # train's own
     assert (study / "tuning.html").is_file()
 
     # A trial is a training: by hand it gives the same weights.
     config = json.loads((tmp_path / "study/trials" / f"{best.number:03}/logs/run.json").read_text())
-    names = ("learning_rate", "hidden", "max_steps", "log_every")
+    names = ("learning_rate", "hidden", "batch_size", "max_steps", "log_every")
     options = [f"{flag(name)}={config[name]}" for name in names]
     places = ("--examples", examples, "--model", tmp_path / "hand", "--logs", tmp_path / "logs")
     command("components.train", *places, *options, environment={"TF_NUM_INTRAOP_THREADS": "1"})

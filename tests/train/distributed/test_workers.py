@@ -11,7 +11,7 @@ from components.ingest.ingest import ingest
 from components.shared.manifests import Dataset, Model
 from tests.train.conftest import Start, assert_same_weights, finish, free_addresses, read_until
 
-OPTIONS = {"max_steps": 120, "log_every": 20, "checkpoint_every": 60, "learning_rate": 0.1}
+OPTIONS = {"max_steps": 120, "log_every": 20, "checkpoint_every": 60, "batch_size": 100}
 
 
 def train_together(start: Start, directory: Path, workers: int, **options: object) -> str:
