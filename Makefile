@@ -161,7 +161,7 @@ development: $(DEVELOPED) ## Install what tests, lints and --export need beside 
 
 ##@ Prove it at length
 
-.PHONY: fuzz test-kills test-tune-kills test-evaluate-kills kill-push test-seaweedfs kill-jobs test-cluster-faults test-containers test-install test-roots
+.PHONY: fuzz test-kills test-tune-kills test-evaluate-kills kill-push test-seaweedfs kill-jobs test-faults test-histories test-cluster-faults test-containers test-install test-roots
 fuzz: $(DEVELOPED) ## Draw many inputs for readers, manifests, addresses and routes: make fuzz FUZZ=10000
 	@FUZZ=$(FUZZ) $(PYTHON) -m pytest -n auto --maxprocesses 4 -m fuzz $(TESTS)
 
@@ -182,6 +182,12 @@ test-seaweedfs: $(DEVELOPED) ## Run the tests of a registry on s3:// on SeaweedF
 
 kill-jobs: $(DEVELOPED) ## Kill an ingest and a predict at twenty random moments
 	KILLS=20 $(PYTHON) -m pytest tests/jobs/test_kill.py -s
+
+test-faults: $(DEVELOPED) ## Fail every call and request of every step once, and cut the power at each
+	@FAULTS=all $(PYTHON) -m pytest -n auto --maxprocesses 4 -rP tests/faults
+
+test-histories: $(DEVELOPED) ## Try two hundred histories of a registry on disk and on each bucket, with processes killed
+	@HISTORIES=200 $(PYTHON) -m pytest -n auto --maxprocesses 4 tests/registry/conformance/test_histories.py
 
 test-cluster-faults: $(DEVELOPED) ## Prove that make test-cluster finds each fault of an installation in miniature
 	$(PYTHON) -m pytest -m installation tests/cluster/test_checks.py

@@ -22,7 +22,7 @@ from components.registry.storage import (
     version_number,
 )
 from components.shared.errors import StepError
-from components.shared.storage import fsync, fsync_tree
+from components.shared.storage import fsync, fsync_tree, make_directory
 
 LOCK = ".lock"
 
@@ -173,7 +173,7 @@ class LocalStorage:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_directory(self.root)
         try:
             descriptor = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         except PermissionError:  # made by somebody else with a narrower umask: reading will do

@@ -33,7 +33,7 @@ def atomic_directory(output: Path, marker: str) -> Iterator[Path]:
     """
     output = Path(os.path.realpath(output))
     _refuse_irreplaceable(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(output.parent)
     # Of all names beside it the longest: whether the others can be made is known before the work.
     with locked(output.with_name(f".{output.name}.partial.lock"), output):
         _clear_leftovers(output)
@@ -161,6 +161,14 @@ def write_text(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def make_directory(directory: Path) -> None:
+    """Makes a directory, and those above it, and waits until their names are on the disk."""
+    missing = [each for each in (directory, *directory.parents) if not each.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        fsync(each.parent)
 
 
 def fsync_tree(directory: Path) -> None:

@@ -1,6 +1,7 @@
 """What a run reports: status lines, TensorBoard events, and the history it hands on."""
 
 import dataclasses
+import threading
 import time
 from pathlib import Path
 from typing import Self, TextIO
@@ -22,6 +23,7 @@ from components.shared.history import HISTORY, read_history, text_of
 from components.shared.manifests import SPLITS, Score
 from components.shared.records import ImageShape
 from components.shared.storage import write_text
+from components.train.checkpoints import writing
 from components.train.model import State
 
 BUCKETS = 30  # of a histogram, as many as TensorBoard shows
@@ -34,9 +36,12 @@ class Summaries:
     three in one chart. The training loss is that of the last batch, the others' of the whole split.
 
     Events are made by TensorBoard's own library and written by a thread: tf.summary runs operations
-    for each of them, which takes a tenth of the time of training.
+    for each of them, which takes a tenth of the time of training. What that thread meets is raised
+    where the next event is added.
 
     A run that goes on from a checkpoint drops the rows of later steps from the history.
+
+    Every method raises a :class:`~components.shared.errors.StepError` where it cannot write events.
     """
 
     def __init__(
@@ -44,20 +49,24 @@ class Summaries:
     ) -> None:
         self._batch_size = config.batch_size
         # TensorBoard drops an earlier attempt's events of later steps when it sees a restart.
-        self._events = {split: EventFileWriter(str(directory / split)) for split in SPLITS}
+        self._directory = directory
+        self._excepthook, threading.excepthook = threading.excepthook, self._is_raised_again
+        with writing(directory):
+            self._events = {split: EventFileWriter(str(directory / split)) for split in SPLITS}
         self._history = _reopen(directory / HISTORY, state.step)
         card = text_pb("configuration", _card(config))
         self._add(state.step, hparams_pb(dataclasses.asdict(config)), card)
         graph = _graph(state, image_shape).as_graph_def().SerializeToString()
-        self._events["train"].add_event(Event(wall_time=time.time(), graph_def=graph))
+        self._add_event(Event(wall_time=time.time(), graph_def=graph))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for events in self._events.values():
-            events.close()
-        self._history.close()
+        with self._history, writing(self._directory):
+            for events in self._events.values():
+                events.close()
+        threading.excepthook = self._excepthook
 
     def status(self, step: int, figures: dict[str, float], seconds: float) -> None:
         """Reports a step: its figures, and the seconds it took on average in its block."""
@@ -87,13 +96,22 @@ class Summaries:
 
     def flush(self) -> None:
         """Makes all that was reported readable to others."""
-        for events in self._events.values():
-            events.flush()
+        with writing(self._directory):
+            for events in self._events.values():
+                events.flush()
         self._history.flush()
 
     def _add(self, step: int, *summaries: Summary, split: str = "train") -> None:
         merged = Summary(value=[value for summary in summaries for value in summary.value])
-        self._events[split].add_event(Event(wall_time=time.time(), step=step, summary=merged))
+        self._add_event(Event(wall_time=time.time(), step=step, summary=merged), split)
+
+    def _add_event(self, event: Event, split: str = "train") -> None:
+        with writing(self._directory):
+            self._events[split].add_event(event)
+
+    def _is_raised_again(self, failed: threading.ExceptHookArgs) -> None:
+        if not isinstance(failed.exc_value, tf.errors.OpError):
+            self._excepthook(failed)
 
     def _record(self, step: int, figures: dict[str, float]) -> None:
         self._history.write(text_of({"step": step, **figures}))

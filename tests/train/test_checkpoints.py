@@ -14,6 +14,7 @@ from components.train.loop import Steps, compile_steps
 from components.train.model import State
 from components.train.networks.network import open_network
 from components.train.saved_model import export
+from components.train.summaries import Summaries
 from tests.limits import small_files
 from tests.train.test_loop import block_of_noise
 
@@ -30,6 +31,18 @@ def test_a_checkpoint(tmp_path: Path) -> None:
         checkpoints.save()
     assert Checkpoints(tmp_path, state, keep=3).restore() == before
     assert state.step == 0
+
+
+def test_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = State.initial(Train(), open_network(Train(), SHAPE, CLASSES))
+    told = rf"^{tmp_path}: TensorFlow cannot write there: file too large; make room"
+    with (
+        small_files(10),
+        pytest.raises(StepError, match=told),
+        Summaries(tmp_path, Train(), state, SHAPE) as summaries,
+    ):
+        summaries.flush()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_model(tmp_path: Path) -> None:
