@@ -1,18 +1,22 @@
 """How much memory training and evaluation take, and whether they take more as the data grows.
 
 Every figure is the peak of a process of its own. Run it with ``make bench-memory``; Linux only.
+``python -m bench.memory --steps`` prints what each step takes on MNIST, its processes together.
 """
 
 import json
 import subprocess
 import sys
 import tempfile
+import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from components.shared.command_line import flag
 
+ROOT = Path(__file__).resolve().parent.parent
 SIZES = (70_000, 700_000, 7_000_000)  # images, made up
 LIMIT = 1_024  # MiB above TensorFlow's import, of training in memory
 GROWTH = 1.2  # of a peak, from the least data to the most
@@ -94,6 +98,62 @@ def _measure(directory: Path, imported: int) -> dict[str, list[int]]:
     return peaks
 
 
+def _resident(process: int) -> int:
+    """Returns what a process and those below it hold now, in MiB; pages they share count once."""
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:  # gone meanwhile
+            continue
+        children[parent].append(int(stat.parent.name))
+    family, total = [process], 0
+    for one in family:
+        family += children[one]
+        try:
+            rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += int(rollup.partition("Pss:")[2].split()[0])
+    return total >> 10
+
+
+def _peak_of(*arguments: object) -> int:
+    """Runs ``python -m <arguments>`` and returns the most that its processes held together."""
+    command = [sys.executable, "-m", *map(str, arguments)]
+    most = 0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            most = max(most, _resident(process.pid))
+            time.sleep(0.02)
+    if process.returncode:
+        raise SystemExit(f"{arguments[0]} ended with {process.returncode}")
+    return most
+
+
+def steps() -> None:
+    """Prints what every step takes with its default settings, and a whole run."""
+    source = ROOT / "data" / "mnist"
+    with tempfile.TemporaryDirectory() as scratch:
+        at = Path(scratch)
+        examples, model, evaluation = at / "examples", at / "model", at / "evaluation"
+        registry, predictions = at / "registry", at / "predictions"
+        commands: dict[str, tuple[object, ...]] = {
+            "ingest": ("--source", source, "--output", examples),
+            "train": ("--examples", examples, "--model", model, "--logs", at / "logs"),
+            "evaluate": ("--examples", examples, "--model", model, "--output", evaluation),
+            "push": ("--model", model, "--evaluation", evaluation, "--destination", registry),
+            "predict": ("--source", source, "--destination", registry, "--output", predictions),
+            "watch": ("--predictions", predictions, "--output", at / "watch"),
+        }
+        print("| step | peak, MiB |\n| --- | ---: |")
+        for step, arguments in commands.items():
+            print(f"| {step} | {_peak_of(f'components.{step}', *arguments):,} |", flush=True)
+        places = ("--runs", at / "runs", "--destination", at / "published")
+        whole = _peak_of("pipeline", "local", "--source", source, *places)
+        print(f"| `make local`, whole | {whole:,} |")
+
+
 def main() -> None:
     """Measures default runs, prints the table, and fails where a limit is missed."""
     imported = peak(imports)
@@ -107,7 +167,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1:] == ["--steps"]:
+        steps()
+    elif len(sys.argv) > 1:
         _one(*sys.argv[1:])
     else:
         main()

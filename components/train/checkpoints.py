@@ -44,7 +44,8 @@ class Checkpoints:
             Its path without suffix, or None if there is none.
 
         Raises:
-            StepError: There are checkpoints, but none can be read.
+            StepError: There are checkpoints, but none can be read. Where none was ever written to
+                its end, there is no pointer file either, and nothing to go on from.
         """
         # What lies there counts, not the pointer file: a crash may come between the two.
         steps = {
@@ -53,6 +54,9 @@ class Checkpoints:
             if (match := _INDEX.fullmatch(path.name))
         }
         newest_first = [steps[step] for step in sorted(steps, reverse=True)]
+        unfinished = not (self._directory / "checkpoint").exists()
+        held = tf.nest.flatten(_held(self._state)) if newest_first and unfinished else []
+        initial = [(variable, variable.numpy()) for variable in held]
         for index in newest_first:
             path = str(index.with_suffix(""))
             try:
@@ -63,11 +67,15 @@ class Checkpoints:
             else:
                 self.latest = path
                 return path
-        if newest_first:
+        if newest_first and not unfinished:
             raise StepError(
                 f"{self._directory}: none of {len(newest_first)} checkpoints can be read; remove "
                 "the directory to start anew"
             )
+        if newest_first:
+            print("warning: the first checkpoint was not written to its end: training starts anew")
+        for variable, value in initial:  # what a torn one may have changed
+            variable.assign(value)
         return None
 
     def save(self) -> str:

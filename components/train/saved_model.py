@@ -1,5 +1,6 @@
 """The SavedModel: the trained network with the signatures it is served by."""
 
+import shutil
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -86,3 +87,5 @@ def export(
     }
     with writing(directory):
         tf.saved_model.save(classifier, str(directory), signatures=signatures)
+        # TensorFlow does not say where it could not remove this.
+        shutil.rmtree(directory / "variables" / "variables_temp", ignore_errors=True)

@@ -75,12 +75,6 @@ SUBJECTS = {
         output("model"),
         slow=True,
     ),
-    "tune": Subject(
-        "components.tune --examples={few} --model={root}/model --study={root}/study --trials=2 "
-        "--search=learning_rate=0.1..1 --parallel=1" + TRAIN,
-        output("model"),
-        slow=True,
-    ),
     "evaluate": Subject(
         EVALUATE + "0.5", output("evaluation"), before=(EVALUATE + "0.6",), slow=True
     ),

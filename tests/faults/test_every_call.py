@@ -79,4 +79,6 @@ def test_every_call_fails_once(name: str, scene: Scene) -> None:
 
 def test_no_step_is_missing() -> None:
     steps = {name for pipeline in PIPELINES.values() for name in pipeline.step_names}
-    assert steps <= SUBJECTS.keys()
+    # A trial of tune that meets a fault is one that came to nothing, and the search goes on with
+    # others: tests/tune kills it. Retrain writes nothing: tests/retrain fails its requests.
+    assert steps - {"tune", "retrain"} <= SUBJECTS.keys()

@@ -33,6 +33,29 @@ def test_a_checkpoint(tmp_path: Path) -> None:
     assert state.step == 0
 
 
+@pytest.mark.parametrize("torn", ["index", "data-00000-of-00001"])
+def test_a_first_checkpoint_that_was_broken_off_is_started_anew(
+    tmp_path: Path, torn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = Train(xla=False)
+    state = State.initial(config, open_network(config, SHAPE, CLASSES))
+    checkpoints = Checkpoints(tmp_path, state, keep=3)
+    initial = [weight.numpy() for weight in state.variables.weights]
+    for weight in state.variables.weights:
+        weight.assign_add(tf.ones_like(weight))
+    path = Path(f"{checkpoints.save()}.{torn}")
+    path.write_bytes(path.read_bytes()[:-100] + (b"" if torn == "index" else bytes(100)))
+    with pytest.raises(StepError, match="none of 1 checkpoints can be read"):
+        Checkpoints(tmp_path, state, keep=3).restore()
+    (tmp_path / "checkpoint").unlink()  # written after it
+    for weight, value in zip(state.variables.weights, initial, strict=True):
+        weight.assign(value)
+    assert Checkpoints(tmp_path, state, keep=3).restore() is None
+    assert "was not written to its end: training starts anew" in capsys.readouterr().out
+    for weight, value in zip(state.variables.weights, initial, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
 def test_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = State.initial(Train(), open_network(Train(), SHAPE, CLASSES))
     told = rf"^{tmp_path}: TensorFlow cannot write there: file too large; make room"
