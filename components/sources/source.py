@@ -113,7 +113,7 @@ class Range:
 
     def places_file(self, split: str) -> str:
         """The file that says where such a shard's records were read, likewise."""
-        return f"places/{split}-{self.shard:05d}-of-{self.shards:05d}.parquet"
+        return f".places/{split}-{self.shard:05d}-of-{self.shards:05d}.parquet"
 
     @property
     def rejected_file(self) -> str:

@@ -14,16 +14,17 @@ import pytest
 import tensorflow as tf
 from kfp import dsl
 
-from components.config import Push
+from components.config import Push, Train
 from components.push import component
 from components.push import push as push_module
 from components.push.push import _files, push
 from components.registry.registry import Registry
 from components.shared.errors import StepError
-from components.shared.manifests import Evaluation, Model
+from components.shared.manifests import Dataset, Evaluation, Model
 from components.shared.outcome import Outcome
 from components.shared.predictions import Reference
 from components.shared.storage import sha256_of_saved_model
+from components.train.networks.network import open_network
 from components.train.saved_model import export
 from tests.conftest import ROOT, Command, Outcomes
 from tests.services import unavailable
@@ -194,6 +195,7 @@ def test_a_version_that_is_held_becomes_the_champion_by_the_command_that_is_name
 def test_a_champion_is_replaced_by_what_was_judged_beside_it(
     change: dict[str, Any],
     champion: int,
+    examples: Path,
     model: Path,
     judged: Path,
     tmp_path: Path,
@@ -206,7 +208,10 @@ def test_a_champion_is_replaced_by_what_was_judged_beside_it(
     weights = [tf.Variable(one) for one in tf.saved_model.load(str(model / "saved_model")).weights]
     weights[-1].assign_add([1e-5] * 10)  # another model, that answers as the first does
     shutil.rmtree(other / "saved_model")
-    export(weights, (28, 28), other / "saved_model")
+    greys = Dataset.read(examples).splits["train"]
+    statistics = greys.pixel_mean, greys.pixel_stddev
+    network = open_network(Train(), (28, 28), 10, statistics)
+    export(weights, (28, 28), other / "saved_model", network.logits)
     sha256 = sha256_of_saved_model(other / "saved_model")
     evaluation = json.loads((judged / Evaluation.FILE).read_text())
     beside = change["champion"] is not None and {

@@ -103,6 +103,22 @@ def after(state: State, done: Operation, numbers: frozenset[int]) -> Iterator[St
         yield from [state] if state.versions == done.result else []
 
 
+def coalesces(done: Operation, state: State, before: Sequence[Operation]) -> bool:
+    """Whether a rollback may be one with another change that it met: both wanted the same.
+
+    In a bucket a process whose answer was lost cannot tell its write from another's equal one.
+    """
+    return (
+        done.kind == "rollback"
+        and state.champion == done.result
+        and any(
+            other.kind == "rollback" and other.result in (done.result, None)
+            for other in before
+            if other.began <= done.ended and done.began <= other.ended
+        )
+    )
+
+
 def explain(history: Sequence[Operation], first: State) -> list[Operation] | None:
     """Returns an order in which all could have happened, each while it was under way, or None."""
     values = {value for done in history for value in (done.argument, done.result)}
@@ -122,7 +138,10 @@ def explain(history: Sequence[Operation], first: State) -> list[Operation] | Non
             done = history[index]
             if done.began > deadline or done.ended < latest:
                 continue
-            for state_after in after(state, done, numbers):
+            successors = [*after(state, done, numbers)]
+            if coalesces(done, state, [each for i, each in enumerate(history) if i not in left]):
+                successors.append(state)
+            for state_after in successors:
                 rest = search(left - {index}, state_after)
                 if rest is not None:
                     return [done, *rest]

@@ -40,7 +40,7 @@ def _split(name: str) -> dict[str, Json]:
                 "records": count,
                 "bytes": 9,
                 "sha256": SHA256,
-                "read_from": {"file": f"places/{name}-{shard}", "sha256": SHA256},
+                "read_from": {"file": f".places/{name}-{shard}", "sha256": SHA256},
             }
             for shard, count in (("a", 1), ("b", 2))
         ],

@@ -65,7 +65,7 @@ def test_every_record_is_found_again_in_its_source(
 
 def test_where_a_file_is_read_from_end_to_end_nothing_is_written(examples: Path) -> None:
     dataset = Dataset.read(examples)
-    assert not (examples / "places").exists()
+    assert not (examples / ".places").exists()
     (name,) = places.find(dataset, examples, "test", [999])
     assert name.endswith("t10k-images-idx3-ubyte, record 999")
     train = places.find(dataset, examples, "train", [0])
@@ -87,7 +87,7 @@ def test_a_damaged_file_of_places_is_refused(
 ) -> None:
     config = Ingest(source=str(pictures(tmp_path / "source")), max_rejected=0.1)
     dataset = ingest(config, tmp_path / "examples")
-    damage(next((tmp_path / "examples" / "places").iterdir()))
+    damage(next((tmp_path / "examples" / ".places").iterdir()))
     with pytest.raises(StepError, match=r"not as dataset\.json says"):
         for split, held in dataset.splits.items():
             places.find(dataset, tmp_path / "examples", split, range(held.records))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.config import Ingest
+from components.config import Ingest, Train
 from components.shared.errors import StepError
 from pipeline.local.record import RunRecord, StepRecord, point_latest, read_runs, write_page
 from pipeline.pipelines import MNIST, PREDICT
@@ -144,7 +144,12 @@ def test_page_names_the_day_whose_images_were_predicted(tmp_path: Path) -> None:
 
 
 def test_page_says_first_what_was_changed_from_the_defaults(tmp_path: Path) -> None:
-    given = {"source": "data/mnist", "max_steps": 7, "seed": 0, "learning_rate": 0.5}
+    given = {
+        "source": "data/mnist",
+        "max_steps": 7,
+        "seed": 0,
+        "learning_rate": Train.learning_rate,
+    }
     run = RunRecord.begin(tmp_path, MNIST, given)
     write_page(tmp_path / run.name, run)
     written = (tmp_path / run.name / "index.html").read_text(encoding="utf-8")

@@ -126,3 +126,10 @@ def test_what_is_under_way_at_once_may_be_in_any_order() -> None:
     killed = Operation("publish", "c", began=1, happened=False)
     listed = Operation("list", result=VERSIONS | {(3, "c")}, began=5)
     assert explain([PROMOTED, read, killed, listed], FIRST._replace(versions=VERSIONS))
+
+
+def test_equal_rollbacks_at_once_may_be_one_and_later_ones_not() -> None:
+    first = FIRST._replace(versions=VERSIONS)
+    rollback = Operation("rollback", result=1, began=1, ended=3)
+    assert explain([rollback, rollback._replace(began=2, ended=4)], first)
+    assert explain([rollback, rollback._replace(began=4, ended=5)], first) is None

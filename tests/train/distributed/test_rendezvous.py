@@ -112,7 +112,7 @@ def test_something_else_on_a_workers_port_is_named() -> None:
                     return
 
         threading.Thread(target=hang_up, daemon=True).start()
-        [said] = gather(workers, timeout=2, missing=(1,))
+        [said] = gather(workers, timeout=8, missing=(1,))
     assert said.startswith(f"worker {workers[1]} does not answer as a worker of this job: ")
 
 
