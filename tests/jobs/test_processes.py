@@ -1,7 +1,6 @@
 """Worker processes: a lost one ends ingest with one line, and none outlives it."""
 
 import os
-import resource
 import shlex
 import signal
 import subprocess
@@ -23,6 +22,13 @@ from tests.jobs.conftest import JOBS
 
 PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 SECONDS = 120  # more than any of it takes
+# The new process limits itself: a function that Popen called after a fork would need one, and
+# gRPC's threads, which the tests above leave here, abort a fork that starts no program at once.
+WITH_SMALL_FILES = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, 90_000))
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
 def _workers(parent: int) -> list[int]:
@@ -134,10 +140,9 @@ def test_what_the_system_has_against_a_file_is_one_line(
     registry = ["--destination", str(published)] if step == "predict" else []
     options = ["--source", "fake://3000", "--output", "out", *registry, *flags]
     process = subprocess.run(
-        [sys.executable, "-m", f"components.{step}", *options],
+        [sys.executable, "-c", WITH_SMALL_FILES, "-m", f"components.{step}", *options],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, 90_000)),
         capture_output=True,
         text=True,
         check=False,
