@@ -45,6 +45,7 @@ KNOWN_versitygw := VERSITYGW
 KNOWN_seaweedfs := SEAWEEDFS
 KNOWN_kserve-schema := KSERVE
 KNOWN_bench-train := PEERS
+KNOWN_bench-record := PEERS
 KNOWN_bench-size := BEFORE
 KNOWN_bench-local := BEFORE
 KNOWN_bench-imports := BEFORE
@@ -203,7 +204,7 @@ test-roots: ## Type the first command on bare Debian machines: make test-roots S
 
 ##@ Measure it
 
-.PHONY: bench-size bench-local bench-imports bench-train bench-evaluate bench-ingest bench-predict bench-drift bench-causes bench-distributed bench-memory bench-accuracy bench-rates bench-scaling
+.PHONY: bench-size bench-local bench-imports bench-train bench-record bench-evaluate bench-ingest bench-predict bench-drift bench-causes bench-distributed bench-memory bench-accuracy bench-rates bench-scaling
 bench-size: $(DEVELOPED) ## Count what there is to read, beside its budget: make bench-size BEFORE=REVISION
 	@$(PYTHON) -m bench.size $(if $(BEFORE),--before $(BEFORE)) $(ARGS)
 
@@ -215,6 +216,9 @@ bench-imports: $(DEVELOPED) ## Measure every step's imports beside another revis
 
 bench-train: $(DEVELOPED) ## Measure training beside other ways to do it: make bench-train PEERS=PYTHON
 	@PEERS=$(or $(PEERS),$(PYTHON)) $(PYTHON) -m bench.train
+
+bench-record: $(DEVELOPED) ## Measure the seconds to a precision beside others: make bench-record PEERS=PYTHON ARGS=--write
+	@PEERS=$(or $(PEERS),$(PYTHON)) $(PYTHON) -m bench.record $(ARGS)
 
 bench-evaluate: $(DEVELOPED) ## Measure evaluation beside Keras
 	@$(PYTHON) -m bench.evaluate

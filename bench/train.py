@@ -9,6 +9,7 @@ With ``--load`` one core is kept half busy by something else; names of contender
 import argparse
 import contextlib
 import functools
+import io
 import json
 import os
 import statistics
@@ -18,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -26,21 +27,29 @@ from bench import contenders
 from bench.contenders import BATCH, STEPS
 from bench.mnist import MNIST
 
+if TYPE_CHECKING:  # PyTorch and JAX may live in an environment without them
+    from components.config import Train
+    from components.shared.manifests import Score
+
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 ENVIRONMENT = dict(os.environ)  # before this project's import sets TensorFlow up for itself
 
 
-class _Stopwatch:
+class Stopwatch:
     """Stands between the trainer and its batches and evaluation, and says where the time went."""
 
     def __init__(self, batches: Any, evaluate: Callable[[], Any]) -> None:
         self._batches = batches
         self._evaluate = evaluate
         self._evaluating = 0.0  # seconds
+        self._start = time.perf_counter()
         self._asked: dict[int, float] = {}  # when a block was asked for, by its first step
+        # Seconds since the start, evaluations aside, and what each evaluation found.
+        self.evaluations: list[tuple[float, dict[str, Score]]] = []
         self.stepped: dict[int, float] = {}  # when the steps up to this one were taken
 
     def blocks(self, step: int) -> Any:
+        """Passes the blocks on, and notes when each was asked for."""
         self._asked[step] = time.perf_counter()
         for block in self._batches.blocks(step):
             yield block
@@ -48,13 +57,18 @@ class _Stopwatch:
             self._asked[step] = time.perf_counter()
 
     def evaluate(self) -> Any:
+        """Evaluates, while the clock stands."""
         start = time.perf_counter()
         scores = self._evaluate()
+        self.evaluations.append((start - self._start - self._evaluating, scores))
         self._evaluating += time.perf_counter() - start
         return scores
 
     def figures(self, start: int, stop: int) -> tuple[float, float]:
-        """Returns what :func:`_trainer` does; there is no evaluation before ``start``."""
+        """Returns steps a second, and the share of the time that reporting and saving took.
+
+        Evaluations aside; there is none before ``start``.
+        """
         seconds = self._asked[stop] - self._asked[start]
         between = sum(self._asked[step] - at for step, at in self.stepped.items() if step > start)
         telling = between - self._evaluating
@@ -62,23 +76,13 @@ class _Stopwatch:
         return (stop - start) / training, telling / training
 
 
-def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[float, float]:
+def train(config: "Train") -> Stopwatch:
     """Runs this project's trainer as in production on the examples of MNIST.
 
-    Args:
-        data_path: See ``--data-path``.
-        steps: To take after the first 200, which warm up.
-
-    Returns:
-        Evaluations aside: steps a second, and the share of the time that status lines, summaries
-        and checkpoints took.
+    The clock starts when the splits are loaded and the evaluation is compiled.
     """
-    import io
-
     import tensorflow as tf
 
-    from bench.accuracy import PLAIN
-    from components.config import Train
     from components.shared.manifests import SPLITS, Dataset
     from components.shared.shards import Shards
     from components.train.batches import Share, open_batches
@@ -91,14 +95,14 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
 
     examples = Path(os.environ["EXAMPLES"])
     dataset = Dataset.read(examples)
-    shape = dataset.image_shape
-    share = Share.of(Shards.of(dataset, examples, "train"), BATCH)
-    config = Train(**{**PLAIN, "max_steps": 200 + steps, "data_path": data_path})
-    state = State.initial(config, open_network(config, shape, 10))
-    score = _evaluation(dataset, examples, state, data_path == "resident")
+    shape, greys = dataset.image_shape, dataset.splits["train"]
+    share = Share.of(Shards.of(dataset, examples, "train"), config.batch_size)
+    network = open_network(config, shape, 10, (greys.pixel_mean, greys.pixel_stddev))
+    state = State.initial(config, network)
+    score = _evaluation(dataset, examples, state, config.data_path != "streaming")
     evaluate = functools.partial(score, SPLITS)
     evaluate()  # reads the splits and compiles
-    watch = _Stopwatch(open_batches(config, share), evaluate)
+    watch = Stopwatch(open_batches(config, share), evaluate)
 
     class TimedSummaries(Summaries):
         def status(self, step: int, figures: dict[str, float], seconds: float) -> None:
@@ -111,19 +115,28 @@ def _trainer(data_path: Literal["resident", "streaming"], steps: int) -> tuple[f
         with TimedSummaries(Path(logs), config, state, shape) as summaries:
             training = _Training(config, Cluster((), 0), shape, state, strategy, checkpoints)
             training.run(watch, summaries, watch.evaluate)
-    return watch.figures(200, config.max_steps)
+    return watch
+
+
+def _rates(data_path: Literal["resident", "streaming"], steps: int) -> tuple[float, float]:
+    """Returns what :meth:`Stopwatch.figures` does, of steps after the first 200, which warm up."""
+    from bench.accuracy import PLAIN
+    from components.config import Train
+
+    config = Train(**{**PLAIN, "max_steps": 200 + steps, "data_path": data_path})
+    return train(config).figures(200, config.max_steps)
 
 
 def resident() -> tuple[float, float]:
     """This trainer, the split in memory; a whole run, all that it tells and saves on."""
     from bench.accuracy import PLAIN
 
-    return _trainer("resident", PLAIN["max_steps"])
+    return _rates("resident", PLAIN["max_steps"])
 
 
 def streaming() -> float:
     """This trainer, the split streamed from its shards."""
-    return _trainer("streaming", STEPS)[0]
+    return _rates("streaming", STEPS)[0]
 
 
 CONTENDERS = {

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class FakeKfp:
     versions: list[dict] = field(default_factory=list)  # of all pipelines, the newest last
     workflow: dict = field(default_factory=dict)  # of the run, as version 1 of the API shows it
     logs: dict[str, str] = field(default_factory=dict)  # by pod
+    created: Counter[str] = field(default_factory=Counter)  # of each kind, the deleted ones too
     looks: int = 0
     on_look: Callable[[int], None] = lambda look: None  # called with the number of a look at a run
 
@@ -165,10 +167,16 @@ class FakeKfp:
             "V2beta1Experiment": "experiment_id",
             "V2beta1Pipeline": "pipeline_id",
         }.get(model, "recurring_run_id")
-        own = {"created_at": f"2026-01-01T00:00:{len(into):02}Z", "status": "ENABLED"}
-        created = {**body, **own, key: f"{model}-{len(into)}"}
+        number = self._number(model)
+        own = {"created_at": f"2026-01-01T00:00:{number:02}Z", "status": "ENABLED"}
+        created = {**body, **own, key: f"{model}-{number}"}
         into.append(created)
         return {name: value for name, value in created.items() if name != "pipeline_spec"}
+
+    def _number(self, kind: str) -> int:
+        """Returns how many of a kind there were before: what is deleted leaves its number taken."""
+        self.created[kind] += 1
+        return self.created[kind] - 1
 
     def _run(self, run_id: str) -> dict:
         self.looks += 1
@@ -240,7 +248,7 @@ class FakeKfp:
 
         What a task gets is among the run's ``inputs``, by task and parameter.
         """
-        number = len(self.runs)
+        number = self._number("run")
         document = self._document(schedule)
         run = {
             "run_id": f"run-{number}",
