@@ -39,6 +39,20 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 Outcomes = Callable[[str], Outcome | None]  # by the name of the step
 
 
+def with_small_files(limit: int, *arguments: str) -> list[str]:
+    """The command ``python -m <arguments>`` of which no file may have more bytes.
+
+    The new process limits itself. A function that Popen called would need a fork, and one with
+    gRPC's threads in it may abort before a program begins.
+    """
+    code = (
+        "import os, resource, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "os.execv(sys.executable, [sys.executable, '-m', *sys.argv[1:]])"
+    )
+    return [sys.executable, "-c", code, *arguments]
+
+
 @pytest.fixture(scope="session")
 def command() -> Command:
     """Runs ``python -m <arguments>`` from the project's root and returns the finished process."""

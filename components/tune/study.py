@@ -14,7 +14,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from components.config import Train, Tune
@@ -32,6 +32,16 @@ FIRST = (
 )
 # Options that a search may be continued with otherwise: what its trials are does not change.
 CHANGEABLE = ("trials", "sampler", "pruner", "parallel", "restart", "checkpoint_every", "log_every")
+
+
+class _NoLock(JournalFileOpenLock):
+    """None: the search has its directory locked, and Optuna's own hides what a full disk says."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
 
 
 def open_study(directory: Path, config: Tune, dataset: str) -> optuna.Study:
@@ -73,7 +83,7 @@ def _load(directory: Path, config: Tune) -> optuna.Study:
     journal = directory / JOURNAL
     _mend(journal)
     study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(journal))),
+        storage=JournalStorage(JournalFileBackend(str(journal), _NoLock(str(journal)))),
         study_name=NAME,
         direction="maximize",
         pruner=_pruner(config),
@@ -86,8 +96,7 @@ def _load(directory: Path, config: Tune) -> optuna.Study:
 
 
 def _mend(journal: Path) -> None:
-    """Removes what a killed search leaves: its lock, and half of a line."""
-    journal.with_name(f"{JOURNAL}.lock").unlink(missing_ok=True)
+    """Removes what a killed search leaves, half of a line."""
     if journal.exists():
         os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
 

@@ -17,18 +17,11 @@ from components.jobs import processes
 from components.jobs import run as jobs
 from components.shared import process as shared
 from components.shared.errors import StepError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, with_small_files
 from tests.jobs.conftest import JOBS
 
 PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 SECONDS = 120  # more than any of it takes
-# The new process limits itself: a function that Popen called after a fork would need one, and
-# gRPC's threads, which the tests above leave here, abort a fork that starts no program at once.
-WITH_SMALL_FILES = """
-import os, resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, 90_000))
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
 
 
 def _workers(parent: int) -> list[int]:
@@ -140,7 +133,7 @@ def test_what_the_system_has_against_a_file_is_one_line(
     registry = ["--destination", str(published)] if step == "predict" else []
     options = ["--source", "fake://3000", "--output", "out", *registry, *flags]
     process = subprocess.run(
-        [sys.executable, "-c", WITH_SMALL_FILES, "-m", f"components.{step}", *options],
+        with_small_files(90_000, f"components.{step}", *options),
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from components.shared.command_line import flag
 from components.shared.manifests import Model
 from components.shared.storage import sha256_of_directory
-from tests.conftest import ROOT, Command, Outcomes
+from tests.conftest import ROOT, Command, Outcomes, with_small_files
 
 # Many kills in a longer search take minutes: make test-tune-kills.
 KILLS = int(os.environ.get("KILLS", "1"))
@@ -117,6 +117,19 @@ def test_a_search_in_which_nothing_comes_to_anything_ends(
     assert "trials failed, the last with: the training split has 4000 records" in said
     assert not (tmp_path / "model").exists()
     assert len(trials_of(tmp_path / "study")) <= 4
+
+
+def test_a_disk_that_takes_no_more_of_the_study_is_one_line(examples: Path, tmp_path: Path) -> None:
+    process = subprocess.run(
+        with_small_files(200, *step(examples, tmp_path)),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 1
+    (line,) = process.stderr.splitlines()
+    assert line.startswith("error: ") and "file too large" in line
 
 
 def test_help_imports_neither_optuna_nor_tensorflow() -> None:
