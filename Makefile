@@ -242,7 +242,7 @@ bench-scaling: $(DEVELOPED) ## Compute what more images and more machines would 
 	@$(PYTHON) -m bench.scaling
 
 bench-memory: $(DEVELOPED) ## Measure memory as the data grows (Linux, 8 GB of disk)
-	@$(PYTHON) -m bench.memory
+	@$(PYTHON) -m bench.memory $(ARGS)
 
 bench-accuracy: $(DEVELOPED) ## Measure accuracy over seeds and draw the curves of docs/training.md
 	@$(PYTHON) -m bench.accuracy

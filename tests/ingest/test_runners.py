@@ -1,4 +1,4 @@
-"""Ingest on other runners: MNIST on Flink, what is told of failures, documented flags, memory."""
+"""Ingest on other runners: what is told of failures, documented flags, memory."""
 
 import logging
 import re
@@ -11,20 +11,11 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from tests.conftest import ROOT, Command
-from tests.ingest.conftest import dataset_digest
 from tests.jobs.conftest import flink, source
 
 __all__ = ["flink", "source"]
 
 KILOBYTES = 1_024  # in a MiB
-
-
-def test_flink_writes_mnist_as_the_default_runner_does(
-    flink: list[str], tmp_path: Path, command: Command
-) -> None:
-    command("components.ingest", "--output", tmp_path / "default")
-    command("components.ingest", "--output", tmp_path / "flink", "--", *flink)
-    assert dataset_digest(tmp_path / "flink") == dataset_digest(tmp_path / "default")
 
 
 def test_flink_stops_at_the_first_unusable_record(
