@@ -111,8 +111,17 @@ def training_schedule(at: Installation) -> Iterator[Seen]:
         at.terminate(run_id)
         at.wait(run_id)
     yield _starts_none_while_paused(at, asked.name)
-    schedules.delete(at.connection, asked.name, True, False, at.poll)
+    # Not by --wait, which has as much patience as a run that somebody starts again and again.
+    at.until(lambda: _deleted(at, asked.name), "the runs of the schedule are over")
     yield expect(not schedules.named(at.connection, asked.name), "no schedule of this name is left")
+
+
+def _deleted(at: Installation, name: str) -> bool:
+    """Deletes a schedule, unless a run of it goes on."""
+    try:
+        return schedules.delete(at.connection, name, False, False, at.poll) > 0
+    except StepError:
+        return False
 
 
 def _scheduled(at: Installation, asked: Request) -> str:

@@ -208,13 +208,12 @@ class Simulated(FakeKfp):
     def _start_what_is_due(self, schedule: str) -> None:
         for each in [one for one in self.recurring if one["recurring_run_id"] == schedule]:
             mine = [r for r in self.runs if r.get("recurring_run_id") == each["recurring_run_id"]]
-            going_on = any(run["state"] not in FINISHED for run in mine)
-            if (each["status"] == "ENABLED" and not mine) or (
-                "unpaused" in self.faults and each["status"] == "DISABLED" and not going_on
-            ):
-                cron = each["trigger"]["cron_schedule"]["cron"]
-                due = next_times(cron, 1, datetime.now(UTC))[0]
-                self.start(each, f"{due:%Y-%m-%dT%H:%M:%SZ}")
+            cron = each["trigger"]["cron_schedule"]["cron"]
+            due = f"{next_times(cron, 1, datetime.now(UTC))[0]:%Y-%m-%dT%H:%M:%SZ}"
+            paused = each["status"] == "DISABLED" and "unpaused" in self.faults
+            new = all(run["created_at"] != due for run in mine)
+            if (each["status"] == "ENABLED" and not mine) or (paused and new):
+                self.start(each, due)
 
 
 def _at(found: dict[str, Any], step: str, phase: str) -> dict[str, Any]:
