@@ -244,8 +244,8 @@ bench-scaling: $(DEVELOPED) ## Compute what more images and more machines would 
 bench-memory: $(DEVELOPED) ## Measure memory as the data grows (Linux, 8 GB of disk)
 	@$(PYTHON) -m bench.memory $(ARGS)
 
-bench-accuracy: $(DEVELOPED) ## Measure accuracy over seeds and draw the curves of docs/training.md
-	@$(PYTHON) -m bench.accuracy
+bench-accuracy: $(DEVELOPED) ## Measure accuracy over seeds and draw the curves of docs/training.md; some: make bench-accuracy ARGS=best
+	@$(PYTHON) -m bench.accuracy $(ARGS)
 
 bench-rates: $(DEVELOPED) ## Measure what the default rate reaches on images of other sizes and greys
 	@$(PYTHON) -m bench.rates

@@ -6,7 +6,7 @@ import click
 
 from components.shared.command_line import Place, build, exit_on_error, options
 from pipeline.cluster import ClusterSettings
-from pipeline.local.command_line import FRESH_OPTION, TUTORIAL_OPTION, RunCommand
+from pipeline.local.command_line import FRESH_OPTION, RunCommand
 from pipeline.local.history import runs
 from pipeline.pipelines import MNIST, PIPELINES, PREDICT, TUNE
 from pipeline.remote.command_line import schedule, submit, upload
@@ -39,9 +39,7 @@ def compile_pipeline(pipeline: str, output: str, **values: Any) -> None:
 
 
 compile_pipeline.params += options(ClusterSettings)
-main.add_command(
-    RunCommand(MNIST, "Run the pipeline on this machine.", TUTORIAL_OPTION, FRESH_OPTION)
-)
+main.add_command(RunCommand(MNIST, "Run the pipeline on this machine.", FRESH_OPTION))
 main.add_command(
     RunCommand(
         PREDICT, "Have the champion say what new images show, and watch them, on this machine."

@@ -127,7 +127,7 @@ MNIST = Pipeline(
     latest="latest",
     first_options=(
         "source",
-        "tutorial",
+        "recipe",
         "max_steps",
         "hidden",
         "learning_rate",

@@ -11,7 +11,7 @@ import click
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from components.config import SECRET, Options
+from components.config import RECIPES, SECRET, Options, Train
 from components.shared.addresses import redacted_text
 from components.shared.errors import StepError, explain
 from components.shared.outcome import Outcome, report_outcome
@@ -37,9 +37,37 @@ class Place(click.types.StringParamType):
 
 
 def options(config: type[Options]) -> list[click.Parameter]:
-    """Makes one option for each field of a configuration."""
+    """Makes one option for each field of a configuration; of train's, also those of recipes."""
     fields: dict[str, FieldInfo] = config.__pydantic_fields__  # type: ignore[attr-defined]
-    return [_option(name, field) for name, field in fields.items()]
+    made: list[click.Parameter] = [_option(name, field) for name, field in fields.items()]
+    return [*_recipe_options(), *made] if issubclass(config, Train) else made
+
+
+def _recipe_options() -> list[click.Parameter]:
+    settings = "; ".join(
+        f"{name}: {', '.join(argument(*setting) for setting in recipe.items())}"
+        for name, recipe in RECIPES.items()
+    )
+    shared: dict[str, Any] = {"is_eager": True, "expose_value": False, "callback": _use_recipe}
+    return [
+        click.Option(
+            ["--recipe"],
+            type=click.Choice(list(RECIPES)),
+            help=f"Options that go together; those given besides win. {settings}.",
+            **shared,
+        ),
+        click.Option(
+            ["--tutorial"],
+            flag_value="tutorial",
+            help="Train as TensorFlow Mechanics 101 does: --recipe=tutorial.",
+            **shared,
+        ),
+    ]
+
+
+def _use_recipe(context: click.Context, _: click.Parameter, name: str | None) -> None:
+    if name:
+        context.default_map = {**(context.default_map or {}), **RECIPES[name]}
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:

@@ -25,19 +25,22 @@ from tensorflow.compiler.xla import xla_data_pb2
 from components.config import Train
 from components.shared.records import Images, ImageShape
 from components.shared.shards import Chunk, Examples, Shards, batch_limit, prefetch
+from components.train import deform
 
 CHUNK = 1_024  # records, at most, that are read as one
 POOL = 16  # chunks that streaming shuffles together
+DEFORMATIONS = 1 << 31  # what their seed has in place of an epoch, which none reaches
 DRAWS = 1 << 20  # shifts that a run which goes on draws at a time, to pass those of its past
 
 
 class Block(NamedTuple):
     """Examples, and the order in which some batches visit them."""
 
-    images: tf.Tensor  # uint8 [examples, line], see lay_out
+    images: tf.Tensor  # uint8 [examples, line], see lay_out; int32, deform.lay_out, to deform them
     labels: tf.Tensor  # int32 [examples]
     order: tf.Tensor  # int32 [batches, batch_size]: rows of images
     shifts: tf.Tensor  # int32 [batches, batch_size]: where to cut the images, see cut
+    deformations: tf.Tensor  # int8 [batches, batch_size, 2, …], see deform.py
 
 
 @dataclass(frozen=True)
@@ -112,19 +115,17 @@ class Resident:
         share.shards.check()
         images, labels = [], []
         for examples in prefetch(share.shards.read([chunk]) for chunk in share.chunks):
-            images.append(lay_out(examples.images, config.shift))
+            images.append(_hold(config, examples.images))
             labels.append(examples.labels)
         self._images = tf.concat(images, 0)
         self._labels = tf.concat(labels, 0)
 
     def blocks(self, step: int) -> Iterator[Block]:
         """See :class:`Batches`."""
-        shifts = shifts_from(self._config, self._share, step)
+        draw = draws_from(self._config, self._share, step)
         for start, stop in _bounds(self._config, step):
             order = np.stack([self._batch(number) for number in range(start, stop)])
-            yield Block(
-                self._images, self._labels, tf.constant(order), tf.constant(shifts(stop - start))
-            )
+            yield Block(self._images, self._labels, tf.constant(order), *draw(stop - start))
 
     def _batch(self, step: int) -> npt.NDArray[np.int32]:
         epoch, batch = divmod(step, self._share.steps_an_epoch)
@@ -154,16 +155,16 @@ class Streaming:
 
     def _blocks(self, step: int) -> Iterator[Block]:
         size = self._share.batch_size
-        shifts = shifts_from(self._config, self._share, step)
+        draw = draws_from(self._config, self._share, step)
         pools = self._pools(step)
         held = next(pools)
         for start, stop in _bounds(self._config, step):
             examples, held = _take(held, pools, (stop - start) * size)
             yield Block(
-                lay_out(examples.images, self._config.shift),
+                _hold(self._config, examples.images),
                 tf.constant(examples.labels),
                 tf.reshape(tf.range(len(examples.labels)), [-1, size]),
-                tf.constant(shifts(stop - start)),
+                *draw(stop - start),
             )
 
     def _pools(self, step: int) -> Iterator[Examples]:
@@ -196,8 +197,8 @@ def _take(held: Examples, pools: Iterator[Examples], size: int) -> tuple[Example
 
 def open_batches(config: Train, share: Share) -> Batches:
     """Opens a share of the training split the way the configuration asks for."""
-    line = line_length(share.shards.image_shape, config.shift)
-    fits = share.records * line <= config.resident_mib << 20
+    line = _hold(config, np.zeros((1, *share.shards.image_shape), np.uint8))
+    fits = share.records * line.numpy().nbytes <= config.resident_mib << 20
     resident = fits if config.data_path == "auto" else config.data_path == "resident"
     return (Resident if resident else Streaming)(config, share)
 
@@ -212,6 +213,16 @@ def _bounds(config: Train, step: int) -> Iterator[tuple[int, int]]:
         stop = end_of_block(config, step)
         yield step, stop
         step = stop
+
+
+def draws_from(
+    config: Train, share: Share, step: int
+) -> Callable[[int], tuple[tf.Tensor, tf.Tensor]]:
+    """Returns a function that draws a block's shifts and deformations, of so many steps."""
+    shifts = shifts_from(config, share, step)
+    seed = share.sequence(config.seed, DEFORMATIONS)
+    deformations = deform.draws_from(config, seed, share.batch_size, step)
+    return lambda steps: (tf.constant(shifts(steps)), tf.constant(deformations(steps)))
 
 
 def shifts_from(config: Train, share: Share, step: int) -> Callable[[int], npt.NDArray[np.int32]]:
@@ -238,6 +249,38 @@ def shifts_from(config: Train, share: Share, step: int) -> Callable[[int], npt.N
     for passed in range(0, step, DRAWS):
         draw(min(DRAWS, step - passed))
     return draw
+
+
+def _hold(config: Train, images: Images) -> tf.Tensor:
+    return deform.lay_out(images) if deform.deforms(config) else lay_out(images, config.shift)
+
+
+def images_of(
+    config: Train,
+    block: Block,
+    batch: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    image_shape: ImageShape,
+    compiled: bool,
+) -> tf.Tensor:
+    """Returns a batch's images, each shifted and deformed.
+
+    Args:
+        config: How they are moved.
+        block: Holds them.
+        batch: The batch's part of the block's order, shifts and deformations.
+        image_shape: Height and width of the images.
+        compiled: Whether XLA compiles this.
+
+    Returns:
+        uint8 ``[batch, height, width]``; of deformed images float32, from 0 to 255.
+    """
+    rows, shifts, deformations = batch
+    if not deform.deforms(config):
+        return cut(block.images, rows, shifts, image_shape, config.shift, compiled)
+    side = 2 * config.shift + 1
+    moves = shifts // side - config.shift, shifts % side - config.shift
+    images = tf.gather(block.images, rows)
+    return deform.deform(images, moves, deformations, image_shape, config)
 
 
 def line_length(image_shape: ImageShape, radius: int) -> int:

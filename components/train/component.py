@@ -28,6 +28,8 @@ def train(
     patience: int,
     shift: int,
     shift_each: str,
+    affine: float,
+    elastic: float,
     seed: int,
     log_every: int,
     checkpoint_every: int,

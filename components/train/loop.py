@@ -11,7 +11,7 @@ from components.config import Train
 from components.shared.manifests import Score
 from components.shared.records import ImageShape
 from components.train import model
-from components.train.batches import Block, cut
+from components.train.batches import Block, images_of
 from components.train.model import State, Values
 from components.train.networks.network import Network, Tensors, on_gpu
 from components.train.optimizers import learning_rate
@@ -41,15 +41,17 @@ def _gradients(
     network: Network,
     values: Values,
     block: Block,
-    rows: tf.Tensor,
-    shifts: tf.Tensor,
+    batch: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
 ) -> tuple[tf.Tensor, Tensors, Tensors]:
-    """Returns the loss over some rows of a block, its gradients, and the extra values after it."""
-    images = cut(block.images, rows, shifts, image_shape, config.shift, compiled(config, network))
+    """Returns the loss over some rows of a block, its gradients, and the extra values after it.
+
+    A batch is its part of the block's order, shifts and deformations.
+    """
+    images = images_of(config, block, batch, image_shape, compiled(config, network))
     with tf.GradientTape() as tape:
         tape.watch(values.weights)
         logits, extra = network.logits(values.weights, values.extra, images, True)
-        loss = model.loss(logits, tf.gather(block.labels, rows), config.label_smoothing)
+        loss = model.loss(logits, tf.gather(block.labels, batch[0]), config.label_smoothing)
     return loss, tape.gradient(loss, values.weights), extra
 
 
@@ -85,9 +87,9 @@ def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
         def step(
             batch: tf.Tensor, values: Values, norm: Norm
         ) -> tuple[Values, tf.Tensor, tf.Tensor]:
-            rows, shifts = block.order[batch], block.shifts[batch]
+            of_batch = block.order[batch], block.shifts[batch], block.deformations[batch]
             loss, gradients, extra = _gradients(
-                config, image_shape, network, values, block, rows, shifts
+                config, image_shape, network, values, block, of_batch
             )
             rate = learning_rate(config, start + batch)
             after = model.training(config, values, gradients, rate, start + batch)
@@ -136,23 +138,21 @@ def _replicas(
 
     @tf.function(jit_compile=compiled(config, network), autograph=False)
     def share(
-        values: Values, block: Block, rows: tf.Tensor, shifts: tf.Tensor
+        values: Values, block: Block, batch: tuple[tf.Tensor, tf.Tensor, tf.Tensor]
     ) -> tuple[tf.Tensor, Tensors]:
         banded = values._replace(weights=network.to_loop(values.weights))
-        loss, gradients, extra = _gradients(
-            config, image_shape, network, banded, block, rows, shifts
-        )
+        loss, gradients, extra = _gradients(config, image_shape, network, banded, block, batch)
         # One vector, since every reduction between workers costs a round trip.
         parts = [*network.from_loop(gradients), *(extra[place] for place in reduced), loss]
         return tf.concat([tf.reshape(part, [-1]) for part in parts], 0), extra
 
     def replica(block: Block, batch: tf.Tensor) -> tuple[tf.Tensor, Tensors]:
         replica_here = tf.distribute.get_replica_context().replica_id_in_sync_group % here
-        rows, shifts = (
-            tf.reshape(part[batch], [here, -1])[replica_here]
-            for part in (block.order, block.shifts)
+        its = tuple(
+            tf.reshape(part[batch], [here, part.shape[1] // here, *part.shape[2:]])[replica_here]
+            for part in (block.order, block.shifts, block.deformations)
         )
-        return share(_values(state), block, rows, shifts)
+        return share(_values(state), block, its)
 
     def step(block: Block, batch: tf.Tensor) -> Figures:
         shares, extra = strategy.run(replica, (block, batch))

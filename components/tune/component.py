@@ -29,6 +29,8 @@ def tune(
     patience: int,
     shift: int,
     shift_each: str,
+    affine: float,
+    elastic: float,
     seed: int,
     log_every: int,
     checkpoint_every: int,

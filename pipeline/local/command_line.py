@@ -11,27 +11,9 @@ from typing import Any
 
 import click
 
-from components.config import TUTORIAL
-from components.shared.command_line import Place, argument, build_all, exit_on_error, options
+from components.shared.command_line import Place, build_all, exit_on_error, options
 from pipeline.local.processes import Processes
 from pipeline.pipelines import Pipeline
-
-
-def _use_tutorial(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        context.default_map = {**(context.default_map or {}), **TUTORIAL}
-
-
-TUTORIAL_OPTION = click.Option(
-    ["--tutorial"],
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_use_tutorial,
-    help="Train as TensorFlow Mechanics 101 does: "
-    + ", ".join(argument(name, value) for name, value in TUTORIAL.items())
-    + ".",
-)
 
 FRESH_OPTION = click.Option(
     ["--fresh"],

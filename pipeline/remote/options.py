@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from components.config import RECIPES
 from components.shared.addresses import redacted_text
 from components.shared.command_line import build_all
 from components.shared.errors import StepError
@@ -59,12 +60,17 @@ def _typed(context: click.Context, _: click.Parameter, pairs: tuple[str, ...]) -
     """Returns the parameters by name, in their types; they are checked before anything is sent."""
     pipeline = selected_pipeline(context)
     file = context.params["params"]
-    values = _read_params(file, pipeline.name) if file else {}
+    values: dict[str, Any] = _read_params(file, pipeline.name) if file else {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise click.BadParameter(f"{pair!r}, expected name=value, as max_steps=2000.")
         values[name.replace("-", "_")] = value
+    if recipe := values.pop("recipe", ""):
+        if recipe not in RECIPES:
+            known = ", ".join(RECIPES)
+            raise click.BadParameter(f"recipe={recipe}, expected one of {known}.")
+        values = RECIPES[recipe] | values
     typed = build_all(pipeline.parameters, values)
     try:
         _check_addresses(typed)
@@ -180,7 +186,8 @@ _parameter_options = _all_of(
         metavar="NAME=VALUE",
         multiple=True,
         callback=_typed,
-        help="A parameter of the pipeline, as max_steps=2000; give it again for more.",
+        help="A parameter of the pipeline, as max_steps=2000, or recipe=best for all that a recipe "
+        "sets; give it again for more.",
     ),
     click.option(
         "--params",

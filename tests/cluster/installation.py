@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import kfp_server_api
 
-from components.config import TUTORIAL
+from components.config import RECIPES
 from components.registry.registry import Registry
 from components.shared.errors import StepError
 from components.sources import filesystem
@@ -106,7 +106,12 @@ class Installation:
     def request(self, name: str, package: str = "mnist", **parameters: Any) -> Request:
         """Returns what to run: the tutorial's training, on a model name of this test's own."""
         compiled = self.packages[package]
-        settings = {**TUTORIAL, **LENIENT, **self.given, "webhook": self.receiver.webhook(name)}
+        settings = {
+            **RECIPES["tutorial"],
+            **LENIENT,
+            **self.given,
+            "webhook": self.receiver.webhook(name),
+        }
         settings |= {**parameters, "model_name": self.name}
         fitting = {key: value for key, value in settings.items() if key in compiled.inputs}
         return Request(compiled, fitting, self.name, f"{self.name}-{name}")

@@ -1,4 +1,4 @@
-"""The command line: help, wrong options, the tutorial's settings."""
+"""The command line: help, wrong options, recipes."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from components.config import TUTORIAL
+from components.config import RECIPES, Train
 from pipeline.__main__ import main
 from pipeline.cluster import ClusterSettings
 from pipeline.pipelines import PIPELINES
@@ -70,20 +70,21 @@ def test_a_wrong_option_is_exit_code_2_and_starts_nothing(
     assert not runs.exists()
 
 
-def test_the_tutorial_sets_what_it_says() -> None:
-    parsed = _parsed("--tutorial")
-    assert {name: parsed[name] for name in TUTORIAL} == TUTORIAL
-    plain = _parsed()
-    untouched = plain.keys() - TUTORIAL
-    assert {name: parsed[name] for name in untouched} == {name: plain[name] for name in untouched}
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_sets_what_it_says(name: str) -> None:
+    recipe, parsed, plain = RECIPES[name], _parsed("--recipe", name), _parsed()
+    assert parsed == {**plain, **recipe}
+    assert Train.pick(parsed) == Train(**recipe)
+    if name == "tutorial":
+        assert _parsed("--tutorial") == parsed
 
 
-@pytest.mark.parametrize("order", [0, 1])
-def test_an_explicit_option_wins_over_the_tutorial(order: int) -> None:
-    arguments = ["--tutorial", "--max-steps", "7"]
-    parsed = _parsed(*(arguments if order else arguments[1:] + arguments[:1]))
-    assert parsed["max_steps"] == 7
-    assert parsed["learning_rate"] == TUTORIAL["learning_rate"]
+@pytest.mark.parametrize("recipe", [["--recipe", "best"], ["--tutorial"]], ids=" ".join)
+@pytest.mark.parametrize("first", [True, False])
+def test_an_explicit_option_wins_over_a_recipe(recipe: list[str], first: bool) -> None:
+    explicit = ["--max-steps", "7"]
+    parsed = _parsed(*(recipe + explicit if first else explicit + recipe))
+    assert parsed == {**_parsed(*recipe), "max_steps": 7}
 
 
 def test_help_needs_neither_kfp_nor_tensorflow(command: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from components.config import Train
-from components.train import loop
+from components.train import deform, loop
 from components.train.batches import Block, lay_out
 from components.train.loop import compile_score, compile_steps
 from components.train.model import State
@@ -29,17 +29,18 @@ def initial(config: Train) -> State:
     return State.initial(config, open_network(config, SHAPE, 10, (MEAN, STDDEV)))
 
 
-def block_of_noise(batches: int, size: int, radius: int) -> Block:
-    """A block of random images, each batch with other rows and other shifts."""
+def block_of_noise(batches: int, size: int, radius: int, deformed: bool = False) -> Block:
+    """A block of random images, each batch with other rows, shifts and deformations."""
     generator = np.random.default_rng(11)
     images = tf.constant(generator.integers(256, size=(64, 28, 28), dtype=np.uint8))
     return Block(
-        lay_out(images, radius),
+        deform.lay_out(images) if deformed else lay_out(images, radius),
         tf.constant(generator.integers(10, size=64, dtype=np.int32)),
         tf.constant(generator.integers(64, size=(batches, size), dtype=np.int32)),
         tf.constant(
             generator.integers((2 * radius + 1) ** 2, size=(batches, size), dtype=np.int32)
         ),
+        tf.constant(generator.integers(-128, 128, (batches, size, 2, deform.FIELDS), np.int8)),
     )
 
 
@@ -152,8 +153,12 @@ def test_bfloat16_comes_close_to_float32() -> None:
     assert losses[0] != losses[1]
 
 
-@pytest.mark.parametrize(("optimizer", "close"), [("momentum", 1e-5), ("muon", 1e-3)])
-def test_two_replicas_end_where_one_does(tmp_path: Path, optimizer: str, close: float) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "elastic", "close"), [("momentum", 1.0, 1e-5), ("muon", 0.0, 1e-3)]
+)
+def test_two_replicas_end_where_one_does(
+    tmp_path: Path, optimizer: str, elastic: float, close: float
+) -> None:
     program = f"""
 import json, sys
 import tensorflow as tf
@@ -162,8 +167,8 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from components.train.loop import compile_steps
 from components.config import Train
 from tests.train.test_loop import SHAPE, block_of_noise, initial
-config = Train(max_steps=40, learning_rate=0.1, optimizer={optimizer!r})
-block = block_of_noise(batches=6, size=10, radius=1)
+config = Train(max_steps=40, learning_rate=0.1, optimizer={optimizer!r}, elastic={elastic})
+block = block_of_noise(batches=6, size=10, radius=1, deformed=bool(config.elastic))
 ends = []
 for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
     with strategy.scope():

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 import pytest
 
-from components.config import Train
+from components.config import RECIPES, Train
 from components.shared.errors import StepError
 from components.shared.manifests import Dataset
 from components.shared.records import decode, encode, record_length
+from components.train.__main__ import main
 from components.train.distributed.cluster import Cluster
 from components.train.train import train_and_evaluate
 from tests.conftest import ROOT, Command, Outcomes
@@ -50,6 +51,12 @@ def test_wrong_value_is_refused_by_name(
     assert message.startswith("Error: Invalid value for ")
     assert option in message
     assert expected in message
+
+
+def test_a_recipe_is_what_it_sets_and_an_option_besides_wins(tmp_path: Path) -> None:
+    words = [*map(str, arguments(tmp_path, tmp_path)[1:]), "--elastic=2", "--recipe=best"]
+    config = Train.pick(main.make_context("train", words).params)
+    assert config == Train(**{**RECIPES["best"], "elastic": 2.0})
 
 
 def test_examples_that_are_not_there_are_named(command: Command, tmp_path: Path) -> None:

@@ -28,8 +28,14 @@ STEPS = {"max_steps": 1_000, "batch_size": 100, "log_every": 20, "checkpoint_eve
 
 
 EVERY_OPTIMIZER_AND_NETWORK = [
-    {"momentum": 0.5, "xla": True},
-    {"data_path": "streaming", "optimizer": "adamw", "weight_decay": 0.01, "learning_rate": 0.003},
+    {"momentum": 0.5, "xla": True, "elastic": 1.0},
+    {
+        "data_path": "streaming",
+        "optimizer": "adamw",
+        "weight_decay": 0.01,
+        "learning_rate": 0.003,
+        "affine": 0.1,
+    },
     {  # on a CPU not compiled, whatever is said
         "network": "cnn",
         "max_steps": 200,

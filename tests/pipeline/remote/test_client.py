@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from components.config import RECIPES
 from components.shared.outcome import Outcome
 from components.summary.workflow import pods_of
 from pipeline.remote import waiting
@@ -178,9 +179,17 @@ def test_a_dry_run_sends_nothing(kfp_server: FakeKfp, cli: Cli) -> None:
     assert not kfp_server.runs and not kfp_server.experiments
 
 
+def test_a_recipe_is_sent_as_what_it_sets_and_a_parameter_beside_it_wins(cli: Cli) -> None:
+    arguments = ("-p", "seed=3", "-p", "recipe=best", "-p", "elastic=2", "--dry-run")
+    shown = json.loads(cli("submit", "--host", "h", *arguments).stdout)["parameters"]
+    del shown["destination"]
+    assert shown == {**RECIPES["best"], "seed": 3, "elastic": 2.0}
+
+
 @pytest.mark.parametrize(
     ("parameter", "problem"),
     [
+        ("recipe=soup", "recipe=soup, expected one of tutorial, best"),
         ("steps=20", "no parameter steps"),
         ("max_steps", "expected name=value"),
         ("max_steps=0", "should be greater than 0"),
