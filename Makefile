@@ -169,8 +169,8 @@ fuzz: $(DEVELOPED) ## Draw many inputs for readers, manifests, addresses and rou
 test-kills: $(DEVELOPED) ## Prove that training killed twenty times ends with the same weights
 	@KILLS=20 $(PYTHON) -m pytest tests/train/test_resume.py -k killed
 
-test-tune-kills: $(DEVELOPED) ## Prove that a search killed five times has every finished trial once
-	@KILLS=5 $(PYTHON) -m pytest tests/tune/test_tune.py -k killed
+test-tune-kills: $(DEVELOPED) ## Prove that a search of thirty trials killed three times has every finished one once
+	@KILLS=3 TRIALS=30 $(PYTHON) -m pytest tests/tune/test_tune.py -k killed
 
 test-evaluate-kills: $(DEVELOPED) ## Kill evaluate at twenty random moments
 	@EVALUATE_KILLS=20 $(PYTHON) -m pytest tests/evaluate/test_evaluate.py -k killed

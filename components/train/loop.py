@@ -14,7 +14,7 @@ from components.train import model
 from components.train.batches import Block, images_of
 from components.train.model import State, Values
 from components.train.networks.network import Network, Tensors, on_gpu
-from components.train.optimizers import learning_rate
+from components.train.optimizers import Factors, learning_rate
 
 Figures = dict[str, tf.Tensor]  # loss, gradient_norm, learning_rate: float32 scalars
 Norm = Callable[[Tensors], tf.Tensor]  # of gradients, float32 scalar
@@ -37,6 +37,7 @@ def compiled(config: Train, network: Network) -> bool:
 
 def _gradients(
     config: Train,
+    factors: Factors,
     image_shape: ImageShape,
     network: Network,
     values: Values,
@@ -51,7 +52,7 @@ def _gradients(
     with tf.GradientTape() as tape:
         tape.watch(values.weights)
         logits, extra = network.logits(values.weights, values.extra, images, True)
-        loss = model.loss(logits, tf.gather(block.labels, batch[0]), config.label_smoothing)
+        loss = model.loss(logits, tf.gather(block.labels, batch[0]), factors.label_smoothing)
     return loss, tape.gradient(loss, values.weights), extra
 
 
@@ -80,7 +81,7 @@ def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
     network, apart = state.network, on_gpu()
 
     @tf.function(jit_compile=compiled(config, network), autograph=False)
-    def steps(block: Block) -> Figures:
+    def steps(block: Block, factors: Factors) -> Figures:
         batches = block.order.shape[0]
         start = tf.cast(state.global_step.value(), tf.int32)
 
@@ -89,10 +90,10 @@ def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
         ) -> tuple[Values, tf.Tensor, tf.Tensor]:
             of_batch = block.order[batch], block.shifts[batch], block.deformations[batch]
             loss, gradients, extra = _gradients(
-                config, image_shape, network, values, block, of_batch
+                config, factors, image_shape, network, values, block, of_batch
             )
-            rate = learning_rate(config, start + batch)
-            after = model.training(config, values, gradients, rate, start + batch)
+            rate = learning_rate(config, factors, start + batch)
+            after = model.training(config, factors, values, gradients, rate, start + batch)
             return after._replace(extra=extra), loss, norm(gradients)
 
         def body(
@@ -112,10 +113,11 @@ def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
             values, loss, norm = step(batches - 1, values, _norm)
         _assign(state, _map_weights(network.from_loop, values))
         state.global_step.assign_add(batches)
-        rate = learning_rate(config, start + batches - 1)
+        rate = learning_rate(config, factors, start + batches - 1)
         return {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
 
-    return steps
+    factors = Factors.of(config)
+    return lambda block: steps(block, factors)
 
 
 def _norm(gradients: Tensors) -> tf.Tensor:
@@ -141,7 +143,10 @@ def _replicas(
         values: Values, block: Block, batch: tuple[tf.Tensor, tf.Tensor, tf.Tensor]
     ) -> tuple[tf.Tensor, Tensors]:
         banded = values._replace(weights=network.to_loop(values.weights))
-        loss, gradients, extra = _gradients(config, image_shape, network, banded, block, batch)
+        factors = Factors.of(config)
+        loss, gradients, extra = _gradients(
+            config, factors, image_shape, network, banded, block, batch
+        )
         # One vector, since every reduction between workers costs a round trip.
         parts = [*network.from_loop(gradients), *(extra[place] for place in reduced), loss]
         return tf.concat([tf.reshape(part, [-1]) for part in parts], 0), extra
@@ -158,13 +163,14 @@ def _replicas(
         shares, extra = strategy.run(replica, (block, batch))
         mean = strategy.reduce(tf.distribute.ReduceOp.MEAN, shares, axis=None)
         *flat, loss = tf.split(mean, [*sizes, 1])
-        rate = learning_rate(config, state.global_step)
+        factors = Factors.of(config)
+        rate = learning_rate(config, factors, state.global_step)
         means = [tf.reshape(part, shape) for part, shape in zip(flat, shapes, strict=True)]
         gradients, means = means[: len(weights)], means[len(weights) :]
         extra = [strategy.experimental_local_results(value)[0] for value in extra]
         for place, value in zip(reduced, means, strict=True):
             extra[place] = value
-        after = model.training(config, _values(state), gradients, rate, state.global_step)
+        after = model.training(config, factors, _values(state), gradients, rate, state.global_step)
         _assign(state, after._replace(extra=extra))
         state.global_step.assign_add(1)
         norm = _norm(gradients)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from components.config import Train
 from components.train.networks.mlp import variables  # noqa: F401 - where 0.2.0 had it
 from components.train.networks.network import Network, Tensors
-from components.train.optimizers import open_optimizer
+from components.train.optimizers import Factors, open_optimizer
 
 
 class Values(NamedTuple):
@@ -98,7 +98,7 @@ def _now(originals: list[tf.Variable]) -> Tensors:
     return [tf.constant(variable.numpy()) for variable in originals]
 
 
-def loss(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
+def loss(logits: tf.Tensor, labels: tf.Tensor, smoothing: tf.Tensor | None = None) -> tf.Tensor:
     """Computes the mean sparse softmax cross-entropy, in nats, over the batch.
 
     Args:
@@ -108,18 +108,24 @@ def loss(logits: tf.Tensor, labels: tf.Tensor, smoothing: float = 0.0) -> tf.Ten
             Szegedy et al., "Rethinking the Inception architecture", 2016, section 7.
     """
     mean = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-    if not smoothing:
+    if smoothing is None:
         return mean
     return (1 - smoothing) * mean - smoothing * tf.reduce_mean(tf.nn.log_softmax(logits))
 
 
 def training(
-    config: Train, values: Values, gradients: Tensors, rate: tf.Tensor, step: tf.Tensor
+    config: Train,
+    factors: Factors,
+    values: Values,
+    gradients: Tensors,
+    rate: tf.Tensor,
+    step: tf.Tensor,
 ) -> Values:
     """Returns the values after one step of the optimizer, and of the average of the weights.
 
     Args:
         config: Names the optimizer.
+        factors: Of it and of the average.
         values: Those before it; extra values are left as they are.
         gradients: Of the weights.
         rate: The learning rate.
@@ -132,7 +138,7 @@ def training(
         # A weight is a tensor, or several in the form of the loop.
         parts = zip(*map(tf.nest.flatten, (weight, gradient, *kept)), strict=True)
         directed = [
-            optimizer.direction(config, part, its_gradient, now, step + 1)
+            optimizer.direction(factors, part, its_gradient, now, step + 1)
             for part, its_gradient, *now in parts
         ]
         directions = optimizer.whole([direction for direction, _ in directed])
@@ -145,7 +151,7 @@ def training(
             after = [now[place] for _, now in directed]
             slot.append(tf.nest.pack_sequence_as(weight, after))
     average = tf.nest.map_structure(
-        lambda average, weight: config.average * average + (1 - config.average) * weight,
+        lambda average, weight: factors.average * average + (1 - factors.average) * weight,
         values.average,
         weights if values.average else [],
     )

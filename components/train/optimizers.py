@@ -1,13 +1,13 @@
 """The learning rate of a step, and the optimizers: what each keeps of a weight, and its direction.
 
 A step moves a weight by the learning rate times a direction. An optimizer's function takes the
-configuration, a weight, its gradient, the values of the slots that the optimizer keeps of it, and
-the step's number from 1 on; it returns the direction and the new values of the slots.
+factors, a weight, its gradient, the values of the slots that the optimizer keeps of it, and the
+step's number from 1 on; it returns the direction and the new values of the slots.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import tensorflow as tf
 
@@ -18,8 +18,34 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-7  # of Adam; the last as Keras has it
 # Of Muon: its polynomial's, and how often it is applied.
 COEFFICIENTS, ITERATIONS = (3.4445, -4.7750, 2.0315), 3
 
+
+class Factors(NamedTuple):
+    """What a step multiplies by: float32 scalars, None where one is off.
+
+    They are inputs of the compiled loop and not part of it, so that trainings which differ in them
+    alone, as those of a search do, can use the same one.
+    """
+
+    learning_rate: tf.Tensor
+    momentum: tf.Tensor
+    weight_decay: tf.Tensor | None
+    average: tf.Tensor
+    label_smoothing: tf.Tensor | None
+
+    @classmethod
+    def of(cls, config: Train) -> Self:
+        """Takes them from a configuration."""
+        return cls(
+            tf.constant(config.learning_rate),
+            tf.constant(config.momentum_share),
+            tf.constant(config.weight_decay) if config.weight_decay else None,
+            tf.constant(config.average),
+            tf.constant(config.label_smoothing) if config.label_smoothing else None,
+        )
+
+
 Directed = tuple[tf.Tensor, list[tf.Tensor]]
-Direction = Callable[[Train, tf.Tensor, tf.Tensor, Sequence[tf.Tensor], tf.Tensor], Directed]
+Direction = Callable[[Factors, tf.Tensor, tf.Tensor, Sequence[tf.Tensor], tf.Tensor], Directed]
 
 
 def _as_they_are(bands: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -35,37 +61,38 @@ class Optimizer(NamedTuple):
     whole: Callable[[list[tf.Tensor]], list[tf.Tensor]] = _as_they_are
 
 
-def learning_rate(config: Train, step: tf.Tensor) -> tf.Tensor:
+def learning_rate(config: Train, factors: Factors, step: tf.Tensor) -> tf.Tensor:
     """Returns the learning rate of a step, float32 scalar.
 
     Source of the cosine: Loshchilov and Hutter, "SGDR", 2017, without restarts; it begins after
     the warm-up, of which see Goyal et al., "Accurate, large minibatch SGD", 2017.
     """
     warmup, step = config.warmup_steps, tf.cast(step, tf.float32)
+    full = factors.learning_rate
     progress = (step - warmup) / (config.max_steps - warmup)
     if config.decay == "none":
-        rate = tf.constant(config.learning_rate)
+        rate = full
     elif config.decay == "linear":
-        rate = config.learning_rate * (1 - progress)
+        rate = full * (1 - progress)
     else:
-        rate = config.learning_rate * 0.5 * (1 + tf.cos(math.pi * progress))
+        rate = full * 0.5 * (1 + tf.cos(math.pi * progress))
     if not warmup:
         return rate
-    return tf.where(step < warmup, config.learning_rate * (step + 1) / warmup, rate)
+    return tf.where(step < warmup, full * (step + 1) / warmup, rate)
 
 
 def _sgd(
-    config: Train,
+    factors: Factors,
     weight: tf.Tensor,
     gradient: tf.Tensor,
     _: Sequence[tf.Tensor],
     __: tf.Tensor,
 ) -> Directed:
-    return _with_penalty(config, weight, gradient), []
+    return _decayed(factors, weight, gradient), []
 
 
 def _momentum(
-    config: Train,
+    factors: Factors,
     weight: tf.Tensor,
     gradient: tf.Tensor,
     slots: Sequence[tf.Tensor],
@@ -73,12 +100,12 @@ def _momentum(
 ) -> Directed:
     """Source: Polyak, "Some methods of speeding up the convergence of iteration methods", 1964."""
     [velocity] = slots
-    velocity = config.momentum_share * velocity + _with_penalty(config, weight, gradient)
+    velocity = factors.momentum * velocity + _decayed(factors, weight, gradient)
     return velocity, [velocity]
 
 
 def _muon(
-    config: Train,
+    factors: Factors,
     weight: tf.Tensor,
     gradient: tf.Tensor,
     slots: Sequence[tf.Tensor],
@@ -88,8 +115,8 @@ def _muon(
 
     Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
     """
-    velocity, slots = _momentum(config, weight, gradient, slots, number)
-    return _with_penalty(config, weight, gradient) + config.momentum_share * velocity, slots
+    velocity, slots = _momentum(factors, weight, gradient, slots, number)
+    return _decayed(factors, weight, gradient) + factors.momentum * velocity, slots
 
 
 def orthogonalize(bands: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -124,19 +151,19 @@ def _polynomial(square: tf.Tensor) -> tf.Tensor:
 
 
 def _adam(
-    config: Train,
+    factors: Factors,
     weight: tf.Tensor,
     gradient: tf.Tensor,
     slots: Sequence[tf.Tensor],
     number: tf.Tensor,
 ) -> Directed:
     """Source: Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1."""
-    gradient = _with_penalty(config, weight, gradient)
+    gradient = _decayed(factors, weight, gradient)
     return _adam_direction(gradient, slots, number)
 
 
 def _adamw(
-    config: Train,
+    factors: Factors,
     weight: tf.Tensor,
     gradient: tf.Tensor,
     slots: Sequence[tf.Tensor],
@@ -144,12 +171,12 @@ def _adamw(
 ) -> Directed:
     """Source: Loshchilov and Hutter, "Decoupled weight decay regularization", 2019, algorithm 2."""
     direction, slots = _adam_direction(gradient, slots, number)
-    return direction + config.weight_decay * weight, slots
+    return _decayed(factors, weight, direction), slots
 
 
-def _with_penalty(config: Train, weight: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
-    """Returns the gradient of the loss with ``weight_decay / 2`` times the weight's square."""
-    return gradient + config.weight_decay * weight if config.weight_decay else gradient
+def _decayed(factors: Factors, weight: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
+    """Adds weight decay: to a gradient, as that of half the weight's square in the loss."""
+    return change if factors.weight_decay is None else change + factors.weight_decay * weight
 
 
 def _adam_direction(gradient: tf.Tensor, slots: Sequence[tf.Tensor], number: tf.Tensor) -> Directed:

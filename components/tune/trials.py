@@ -10,6 +10,8 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -47,10 +49,27 @@ def _gpus() -> list[str]:
     return sorted(found, key=int)
 
 
-def prepare() -> None:
-    """Imports what every trial needs."""
+@contextmanager
+def prepared(compiled: Path) -> Iterator[None]:
+    """Imports what every trial needs, and has trials share their compiled loops for the block.
+
+    TensorFlow finds a loop by all that is compiled, of which learning rates and the like are inputs
+    (:class:`components.train.optimizers.Factors`). A trial that takes one logs an error first, as
+    TensorFlow tries to read it as text.
+
+    Args:
+        compiled: The loops' directory. What is there, maybe of another machine, is removed.
+    """
+    shutil.rmtree(compiled, ignore_errors=True)
+    cache = "--tf_xla_persistent_cache"
+    flags = f"{cache}_device_types=CPU {cache}_directory='{compiled.absolute()}'"
+    os.environ["TF_XLA_FLAGS"] = f"{os.environ.get('TF_XLA_FLAGS', '')} {flags}"
     if sys.platform == "linux":
         importlib.import_module("components.train.fit")
+    try:
+        yield
+    finally:
+        shutil.rmtree(compiled, ignore_errors=True)
 
 
 class Training:

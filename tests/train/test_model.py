@@ -8,6 +8,7 @@ from components.config import Train
 from components.train import model
 from components.train.model import State, Values, training
 from components.train.networks.network import open_network
+from components.train.optimizers import Factors
 
 
 def test_loss_is_the_mean_cross_entropy() -> None:
@@ -29,7 +30,7 @@ def test_smoothed_labels_give_every_class_its_part() -> None:
     targets[[0, 1], [2, 0]] += 0.7
     expected = -(targets * logs).sum(1).mean()
     labels = tf.constant([2, 0])
-    smoothed = model.loss(tf.constant(logits, tf.float32), labels, smoothing=0.3)
+    smoothed = model.loss(tf.constant(logits, tf.float32), labels, smoothing=tf.constant(0.3))
     np.testing.assert_allclose(smoothed, expected, rtol=1e-6)
 
 
@@ -39,9 +40,11 @@ def test_the_average_of_the_weights_follows_them_and_is_what_answers() -> None:
     weights = [variable.value() for variable in state.variables.weights]
     gradients = [tf.ones_like(weight) for weight in weights]
     before = Values(weights, [], [], weights)
-    after = training(config, before, gradients, tf.constant(0.5), tf.constant(0))
+    after = training(
+        config, Factors.of(config), before, gradients, tf.constant(0.5), tf.constant(0)
+    )
     for average, old, new in zip(after.average, weights, after.weights, strict=True):
-        np.testing.assert_allclose(average, 0.9 * old + 0.1 * new, rtol=1e-6)
+        np.testing.assert_allclose(average, 0.9 * old + 0.1 * new, rtol=1e-6, atol=1e-7)
     for variable, value in zip(state.variables.average, after.average, strict=True):
         variable.assign(value)
     for answering, average in zip(state.answering[0], after.average, strict=True):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from components.config import Train
-from components.train.optimizers import learning_rate, open_optimizer, orthogonalize
+from components.train.optimizers import Factors, learning_rate, open_optimizer, orthogonalize
 from tests.conftest import ROOT
 
 STEPS, RATE = 7, 0.01
@@ -32,7 +32,7 @@ def steps_of(config: Train) -> list[Floats]:
     value, taken = tf.constant(weight), []
     for number, gradient in enumerate(gradients, start=1):
         direction, slots = optimizer.direction(
-            config, value, tf.constant(gradient), slots, tf.constant(number)
+            Factors.of(config), value, tf.constant(gradient), slots, tf.constant(number)
         )
         value -= RATE * optimizer.whole([direction])[0]
         taken.append(value.numpy())
@@ -144,13 +144,20 @@ def test_muon_takes_the_bands_of_a_matrix_as_one() -> None:
 
 def test_learning_rate_falls_along_a_line_or_a_cosine_or_stays() -> None:
     line = Train(max_steps=100, learning_rate=0.5, decay="linear")
-    rates = [float(learning_rate(line, tf.constant(step))) for step in (0, 50, 90, 100)]
+    rates = [
+        float(learning_rate(line, Factors.of(line), tf.constant(step))) for step in (0, 50, 90, 100)
+    ]
     np.testing.assert_allclose(rates, [0.5, 0.25, 0.05, 0], atol=1e-7)
     cosine = Train(max_steps=100, learning_rate=0.5, decay="cosine")
-    rates = [float(learning_rate(cosine, tf.constant(step))) for step in (0, 50, 100)]
+    rates = [
+        float(learning_rate(cosine, Factors.of(cosine), tf.constant(step))) for step in (0, 50, 100)
+    ]
     np.testing.assert_allclose(rates, [0.5, 0.25, 0], atol=1e-7)
     warmed = Train(max_steps=100, warmup_steps=10, learning_rate=0.5, decay="cosine")
-    rates = [float(learning_rate(warmed, tf.constant(step))) for step in (0, 4, 9, 10, 55, 100)]
+    rates = [
+        float(learning_rate(warmed, Factors.of(warmed), tf.constant(step)))
+        for step in (0, 4, 9, 10, 55, 100)
+    ]
     np.testing.assert_allclose(rates, [0.05, 0.25, 0.5, 0.5, 0.25, 0], atol=1e-7)
     constant = Train(max_steps=100, learning_rate=0.5, decay="none")
-    assert float(learning_rate(constant, tf.constant(99))) == 0.5
+    assert float(learning_rate(constant, Factors.of(constant), tf.constant(99))) == 0.5

@@ -19,7 +19,7 @@ from tests.conftest import ROOT, Command, Outcomes, with_small_files
 
 # Many kills in a longer search take minutes: make test-tune-kills.
 KILLS = int(os.environ.get("KILLS", "1"))
-TRIALS = 2 + 2 * KILLS
+TRIALS = int(os.environ.get("TRIALS", "4"))
 SETTINGS = {
     "search": "learning_rate=0.01..0.1:log hidden=16|24",
     "hidden": "16",
@@ -69,8 +69,11 @@ def test_a_killed_search_goes_on_and_has_every_finished_trial_once(
     arguments, study = step(examples, tmp_path), tmp_path / "study"
     known: dict[int, str] = {}
     for _ in range(KILLS):
-        kill_when_trials_are_over(arguments, 2)
+        kill_when_trials_are_over(arguments, TRIALS // (KILLS + 1))
         assert not (tmp_path / "model").exists()
+        # A loop for each size, and for each of the trials that go on.
+        loops = list((study / "compiled").iterdir())
+        assert 1 <= len(loops) <= 2 + (2 if known else 0)
         assert finished(study).items() >= known.items()
         known = finished(study)
         with (study / "journal.log").open("a") as journal:
@@ -93,6 +96,7 @@ def test_a_killed_search_goes_on_and_has_every_finished_trial_once(
     assert f"trial {best.number}" in outcome.message
     assert trials[0].params == {"learning_rate": 0.05, "hidden": "16"}  # train's own
     assert (study / "tuning.html").is_file()
+    assert not (study / "compiled").exists()
 
     # A trial is a training: by hand it gives the same weights.
     config = json.loads((tmp_path / "study/trials" / f"{best.number:03}/logs/run.json").read_text())
