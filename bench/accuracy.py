@@ -110,7 +110,7 @@ def main() -> None:
 
     wanted = sys.argv[1:]
     if unknown := set(wanted) - {setting.name for setting in SETTINGS}:
-        known = ", ".join(setting.name for setting in SETTINGS)
+        known = ", ".join(repr(setting.name) for setting in SETTINGS)
         raise SystemExit(f"no setting {', '.join(unknown)}, expected some of {known}")
     with tempfile.TemporaryDirectory() as directory:
         scratch = Path(directory)
