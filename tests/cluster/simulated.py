@@ -208,12 +208,13 @@ class Simulated(FakeKfp):
     def _start_what_is_due(self, schedule: str) -> None:
         for each in [one for one in self.recurring if one["recurring_run_id"] == schedule]:
             mine = [r for r in self.runs if r.get("recurring_run_id") == each["recurring_run_id"]]
-            cron = each["trigger"]["cron_schedule"]["cron"]
-            due = f"{next_times(cron, 1, datetime.now(UTC))[0]:%Y-%m-%dT%H:%M:%SZ}"
-            paused = each["status"] == "DISABLED" and "unpaused" in self.faults
-            new = all(run["created_at"] != due for run in mine)
-            if (each["status"] == "ENABLED" and not mine) or (paused and new):
-                self.start(each, due)
+            going_on = any(run["state"] not in FINISHED for run in mine)
+            # Two that nobody wants: one that is ended since it is taken to be of before the pause.
+            unpaused = "unpaused" in self.faults and not going_on and len(mine) < 3
+            if not mine if each["status"] == "ENABLED" else unpaused:
+                cron = each["trigger"]["cron_schedule"]["cron"]
+                due = next_times(cron, 1, datetime.now(UTC))[0]
+                self.start(each, f"{due:%Y-%m-%dT%H:%M:%SZ}")
 
 
 def _at(found: dict[str, Any], step: str, phase: str) -> dict[str, Any]:
