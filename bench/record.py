@@ -17,18 +17,17 @@ import os
 import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.mnist import MNIST
+from bench.train import apart, train
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "docs" / "records.md"
 TARGET = float(os.environ.get("TARGET", "0.9878"))
 SEEDS = int(os.environ.get("SEEDS", "5"))
-ENVIRONMENT = dict(os.environ)  # before this project's import sets TensorFlow up for itself
 CONTENDERS = {
     "this": "this project's default",
     "jax": "JAX and Optax' Muon, an epoch a compiled scan",
@@ -36,7 +35,6 @@ CONTENDERS = {
     "keras": "Keras fit and its own Muon, XLA, an epoch an execution",
     "tutorial": "the tutorial's session, fed a batch a step: gradient descent as by PLAIN",
 }
-IN_PEERS = {"pytorch", "jax"}
 HEADER = (
     "| date | commit | machine | contender | seconds | of which compilation | whole run "
     "| test, lowest to highest |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
@@ -53,7 +51,6 @@ class Epoch(NamedTuple):
 
 def this(seed: int) -> list[Epoch]:
     """Trains with this project's trainer and defaults."""
-    from bench.train import train
     from components.config import Train
 
     epoch = 55_000 // Train().batch_size
@@ -64,23 +61,6 @@ def this(seed: int) -> list[Epoch]:
         Epoch(seconds, scores["validation"].precision, scores["test"].precision)
         for seconds, scores in watch.evaluations
     ]
-
-
-def measure(name: str, seed: int, examples: Path) -> list[Epoch] | None:
-    """Trains in a process of its own; None where the contender's package is not there."""
-    python = os.environ.get("PEERS", sys.executable) if name in IN_PEERS else sys.executable
-    process = subprocess.run(
-        [python, "-m", "bench.record", "--one", name, "--seed", str(seed)],
-        env={**ENVIRONMENT, "EXAMPLES": str(examples)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if "ModuleNotFoundError" in process.stderr:
-        return None
-    if process.returncode:
-        raise SystemExit(process.stderr)
-    return [Epoch(*figures) for figures in json.loads(process.stdout.splitlines()[-1])]
 
 
 def row(name: str, runs: list[list[Epoch]]) -> str:
@@ -126,8 +106,8 @@ def main(names: list[str], write: bool) -> None:
             ingest(Ingest(source=str(MNIST)), examples)
         for seed in range(SEEDS):
             for name in names:
-                if epochs := measure(name, seed, examples):
-                    runs[name].append(epochs)
+                if epochs := apart("bench.record", name, examples, "--seed", str(seed)):
+                    runs[name].append([Epoch(*figures) for figures in epochs])
     print(f"Seconds until the mean of {SEEDS} seeds on test is {TARGET}\n\n{HEADER}")
     rows = [row(name, of_seeds) for name, of_seeds in runs.items() if of_seeds]
     print("\n".join(rows))

@@ -152,18 +152,18 @@ CONTENDERS = {
         contenders.matrix_product,
     )
 }
-IN_PEERS = {"pytorch", "jax_scan"}
+IN_PEERS = {"pytorch", "jax_scan", "jax"}
 
 
-def measure(name: str, examples: Path) -> list[float] | None:
-    """Runs a contender in a process of its own; None where its package is not there.
+def apart(module: str, name: str, examples: Path, *arguments: str) -> Any | None:
+    """Runs a bench's ``--one`` contender in a process of its own.
 
     Returns:
-        Steps a second; for ``resident`` also the share of the time that telling took.
+        What it prints last, in JSON; None where the contender's package is not there.
     """
     python = os.environ.get("PEERS", sys.executable) if name in IN_PEERS else sys.executable
     process = subprocess.run(
-        [python, "-m", "bench.train", "--one", name],
+        [python, "-m", module, "--one", name, *arguments],
         env={**ENVIRONMENT, "EXAMPLES": str(examples)},
         capture_output=True,
         text=True,
@@ -173,7 +173,7 @@ def measure(name: str, examples: Path) -> list[float] | None:
         return None
     if process.returncode:
         raise SystemExit(process.stderr)
-    return [float(figure) for figure in json.loads(process.stdout.splitlines()[-1])]
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 # Half of every ten milliseconds.
@@ -216,7 +216,7 @@ def measure_all(names: list[str]) -> tuple[dict[str, float], float]:
         ingest(Ingest(source=str(MNIST)), examples)
         for _ in range(ROUNDS):
             for name in names:
-                if (measured := measure(name, examples)) is not None:
+                if (measured := apart("bench.train", name, examples)) is not None:
                     rates.setdefault(name, []).append(measured[0])
                     shares += measured[1:]
     medians = {name: statistics.median(values) for name, values in rates.items()}

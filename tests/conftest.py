@@ -39,8 +39,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 Outcomes = Callable[[str], Outcome | None]  # by the name of the step
 
 
-def with_small_files(limit: int, *arguments: str) -> list[str]:
-    """The command ``python -m <arguments>`` of which no file may have more bytes.
+def with_small_files(
+    limit: int, directory: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs ``python -m <arguments>`` in a directory; no file may have more bytes than the limit.
 
     The new process limits itself. A function that Popen called would need a fork, and one with
     gRPC's threads in it may abort before a program begins.
@@ -50,7 +52,14 @@ def with_small_files(limit: int, *arguments: str) -> list[str]:
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
         "os.execv(sys.executable, [sys.executable, '-m', *sys.argv[1:]])"
     )
-    return [sys.executable, "-c", code, *arguments]
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="session")

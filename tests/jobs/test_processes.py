@@ -132,14 +132,7 @@ def test_what_the_system_has_against_a_file_is_one_line(
 ) -> None:
     registry = ["--destination", str(published)] if step == "predict" else []
     options = ["--source", "fake://3000", "--output", "out", *registry, *flags]
-    process = subprocess.run(
-        with_small_files(90_000, f"components.{step}", *options),
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    process = with_small_files(90_000, tmp_path, f"components.{step}", *options)
     assert process.returncode == 1
     (line,) = process.stderr.splitlines()
     assert line.startswith("error: ") and "file too large" in line

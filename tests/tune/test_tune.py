@@ -124,13 +124,7 @@ def test_a_search_in_which_nothing_comes_to_anything_ends(
 
 
 def test_a_disk_that_takes_no_more_of_the_study_is_one_line(examples: Path, tmp_path: Path) -> None:
-    process = subprocess.run(
-        with_small_files(200, *step(examples, tmp_path)),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    process = with_small_files(200, tmp_path, *step(examples, tmp_path))
     assert process.returncode == 1
     (line,) = process.stderr.splitlines()
     assert line.startswith("error: ") and "file too large" in line
