@@ -33,6 +33,14 @@ DEFORMATIONS = 1 << 31  # what their seed has in place of an epoch, which none r
 DRAWS = 1 << 20  # shifts that a run which goes on draws at a time, to pass those of its past
 
 
+class Batch(NamedTuple):
+    """A batch's part of a block's order, shifts and deformations."""
+
+    rows: tf.Tensor
+    shifts: tf.Tensor
+    deformations: tf.Tensor
+
+
 class Block(NamedTuple):
     """Examples, and the order in which some batches visit them."""
 
@@ -41,6 +49,10 @@ class Block(NamedTuple):
     order: tf.Tensor  # int32 [batches, batch_size]: rows of images
     shifts: tf.Tensor  # int32 [batches, batch_size]: where to cut the images, see cut
     deformations: tf.Tensor  # int8 [batches, batch_size, 2, …], see deform.py
+
+    def batch(self, number: tf.Tensor) -> Batch:
+        """Returns the batch of a number."""
+        return Batch(self.order[number], self.shifts[number], self.deformations[number])
 
 
 @dataclass(frozen=True)
@@ -258,7 +270,7 @@ def _hold(config: Train, images: Images) -> tf.Tensor:
 def images_of(
     config: Train,
     block: Block,
-    batch: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    batch: Batch,
     image_shape: ImageShape,
     compiled: bool,
 ) -> tf.Tensor:
@@ -267,7 +279,7 @@ def images_of(
     Args:
         config: How they are moved.
         block: Holds them.
-        batch: The batch's part of the block's order, shifts and deformations.
+        batch: Which of them, and how each is moved.
         image_shape: Height and width of the images.
         compiled: Whether XLA compiles this.
 

@@ -11,7 +11,7 @@ from components.config import Train
 from components.shared.manifests import Score
 from components.shared.records import ImageShape
 from components.train import model
-from components.train.batches import Block, images_of
+from components.train.batches import Batch, Block, images_of
 from components.train.model import State, Values
 from components.train.networks.network import Network, Tensors, on_gpu
 from components.train.optimizers import Factors, learning_rate
@@ -42,17 +42,14 @@ def _gradients(
     network: Network,
     values: Values,
     block: Block,
-    batch: tuple[tf.Tensor, tf.Tensor, tf.Tensor],
+    batch: Batch,
 ) -> tuple[tf.Tensor, Tensors, Tensors]:
-    """Returns the loss over some rows of a block, its gradients, and the extra values after it.
-
-    A batch is its part of the block's order, shifts and deformations.
-    """
+    """Returns the loss over a batch of a block, its gradients, and the extra values after it."""
     images = images_of(config, block, batch, image_shape, compiled(config, network))
     with tf.GradientTape() as tape:
         tape.watch(values.weights)
         logits, extra = network.logits(values.weights, values.extra, images, True)
-        loss = model.loss(logits, tf.gather(block.labels, batch[0]), factors.label_smoothing)
+        loss = model.loss(logits, tf.gather(block.labels, batch.rows), factors.label_smoothing)
     return loss, tape.gradient(loss, values.weights), extra
 
 
@@ -88,9 +85,8 @@ def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
         def step(
             batch: tf.Tensor, values: Values, norm: Norm
         ) -> tuple[Values, tf.Tensor, tf.Tensor]:
-            of_batch = block.order[batch], block.shifts[batch], block.deformations[batch]
             loss, gradients, extra = _gradients(
-                config, factors, image_shape, network, values, block, of_batch
+                config, factors, image_shape, network, values, block, block.batch(batch)
             )
             rate = learning_rate(config, factors, start + batch)
             after = model.training(config, factors, values, gradients, rate, start + batch)
@@ -139,9 +135,7 @@ def _replicas(
     sizes = [shape.num_elements() for shape in shapes]
 
     @tf.function(jit_compile=compiled(config, network), autograph=False)
-    def share(
-        values: Values, block: Block, batch: tuple[tf.Tensor, tf.Tensor, tf.Tensor]
-    ) -> tuple[tf.Tensor, Tensors]:
+    def share(values: Values, block: Block, batch: Batch) -> tuple[tf.Tensor, Tensors]:
         banded = values._replace(weights=network.to_loop(values.weights))
         factors = Factors.of(config)
         loss, gradients, extra = _gradients(
@@ -153,11 +147,11 @@ def _replicas(
 
     def replica(block: Block, batch: tf.Tensor) -> tuple[tf.Tensor, Tensors]:
         replica_here = tf.distribute.get_replica_context().replica_id_in_sync_group % here
-        its = tuple(
-            tf.reshape(part[batch], [here, part.shape[1] // here, *part.shape[2:]])[replica_here]
-            for part in (block.order, block.shifts, block.deformations)
+        its = (
+            tf.reshape(part, [here, part.shape[0] // here, *part.shape[1:]])[replica_here]
+            for part in block.batch(batch)
         )
-        return share(_values(state), block, its)
+        return share(_values(state), block, Batch(*its))
 
     def step(block: Block, batch: tf.Tensor) -> Figures:
         shares, extra = strategy.run(replica, (block, batch))
