@@ -31,9 +31,9 @@ def digits() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
     return scaled, labels.astype(np.int32)
 
 
-def weights() -> list[npt.NDArray[np.float32]]:
+def weights(seed: int = 0) -> list[npt.NDArray[np.float32]]:
     """Draws weights and biases, layer by layer."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     drawn = []
     for fan_in, fan_out in LAYERS:
         layer = generator.normal(size=(fan_in, fan_out)) / fan_in**0.5

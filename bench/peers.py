@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench import mnist
+from bench import contenders, mnist
 
 BATCH, EPOCHS, RATE, MOMENTUM, ITERATIONS, SMOOTHING = 500, 10, 0.05, 0.8, 3, 0.05
 UNITS = (784, 128, 32, 10)
@@ -53,14 +53,6 @@ class Data:
         windows = np.lib.stride_tricks.sliding_window_view(self._padded, (28, 28), (1, 2))
         return self.inputs(windows[order, rows, columns]), self.labels[order]
 
-    def weights(self) -> list[Floats]:
-        """Draws weights and biases, layer by layer."""
-        drawn: list[Floats] = []
-        for fan_in, fan_out in itertools.pairwise(UNITS):
-            layer = self._generator.normal(size=(fan_in, fan_out)) / fan_in**0.5
-            drawn += [layer.astype(np.float32), np.zeros(fan_out, np.float32)]
-        return drawn
-
     def evaluated(self, predict: Predict) -> Figures:
         """Returns the seconds so far, and precision@1 on validation and test; the clock stops."""
         start = time.perf_counter()
@@ -78,7 +70,7 @@ def pytorch(seed: int) -> Iterator[Figures]:
     import torch
 
     data = Data(seed)
-    drawn = data.weights()
+    drawn = contenders.weights(seed)
     layers = [torch.nn.Linear(*units) for units in itertools.pairwise(UNITS)]
     for layer, kernel, bias in zip(layers, drawn[::2], drawn[1::2], strict=True):
         layer.weight.data = torch.from_numpy(kernel.T.copy())
@@ -129,7 +121,7 @@ def jax(seed: int) -> Iterator[Figures]:
         return (optax.apply_updates(w, updates), kept), value
 
     epoch = jax_.jit(lambda state, batches: jax_.lax.scan(step, state, batches))
-    weights = [jnp.asarray(weight) for weight in data.weights()]
+    weights = [jnp.asarray(weight) for weight in contenders.weights(seed)]
     state = weights, optimizer.init(weights)
     for _ in range(EPOCHS):
         images, labels = data.epoch()
@@ -149,7 +141,7 @@ def keras(seed: int) -> Iterator[Figures]:
         [layers.Dense(UNITS[1], "relu"), layers.Dense(UNITS[2], "relu"), layers.Dense(UNITS[3])]
     )
     network.build((None, UNITS[0]))
-    network.set_weights(data.weights())
+    network.set_weights(contenders.weights(seed))
     optimizer = tf.keras.optimizers.Muon(
         tf.keras.optimizers.schedules.PolynomialDecay(RATE, STEPS, 0),
         weight_decay=0,
@@ -176,7 +168,7 @@ def tutorial(seed: int) -> Iterator[Figures]:
     with tf.Graph().as_default(), v1.Session() as session:
         pixels = v1.placeholder(tf.float32, [None, UNITS[0]])
         targets = v1.placeholder(tf.int32, [None])
-        w = [v1.Variable(value) for value in data.weights()]
+        w = [v1.Variable(value) for value in contenders.weights(seed)]
         hidden1 = tf.nn.relu(pixels @ w[0] + w[1])
         logits = tf.nn.relu(hidden1 @ w[2] + w[3]) @ w[4] + w[5]
         loss = v1.losses.sparse_softmax_cross_entropy(targets, logits)
