@@ -33,7 +33,7 @@ DEFORMATIONS = 1 << 31  # what their seed has in place of an epoch, which none r
 DRAWS = 1 << 20  # shifts that a run which goes on draws at a time, to pass those of its past
 
 
-class Batch(NamedTuple):
+class Minibatch(NamedTuple):
     """A batch's part of a block's order, shifts and deformations."""
 
     rows: tf.Tensor
@@ -50,9 +50,9 @@ class Block(NamedTuple):
     shifts: tf.Tensor  # int32 [batches, batch_size]: where to cut the images, see cut
     deformations: tf.Tensor  # int8 [batches, batch_size, 2, …], see deform.py
 
-    def batch(self, number: tf.Tensor) -> Batch:
+    def batch(self, number: tf.Tensor) -> Minibatch:
         """Returns the batch of a number."""
-        return Batch(self.order[number], self.shifts[number], self.deformations[number])
+        return Minibatch(self.order[number], self.shifts[number], self.deformations[number])
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ def _hold(config: Train, images: Images) -> tf.Tensor:
 def images_of(
     config: Train,
     block: Block,
-    batch: Batch,
+    batch: Minibatch,
     image_shape: ImageShape,
     compiled: bool,
 ) -> tf.Tensor:

@@ -11,7 +11,7 @@ from components.config import Train
 from components.shared.manifests import Score
 from components.shared.records import ImageShape
 from components.train import model
-from components.train.batches import Batch, Block, images_of
+from components.train.batches import Block, Minibatch, images_of
 from components.train.model import State, Values
 from components.train.networks.network import Network, Tensors, on_gpu
 from components.train.optimizers import Factors, learning_rate
@@ -42,7 +42,7 @@ def _gradients(
     network: Network,
     values: Values,
     block: Block,
-    batch: Batch,
+    batch: Minibatch,
 ) -> tuple[tf.Tensor, Tensors, Tensors]:
     """Returns the loss over a batch of a block, its gradients, and the extra values after it."""
     images = images_of(config, block, batch, image_shape, compiled(config, network))
@@ -135,7 +135,7 @@ def _replicas(
     sizes = [shape.num_elements() for shape in shapes]
 
     @tf.function(jit_compile=compiled(config, network), autograph=False)
-    def share(values: Values, block: Block, batch: Batch) -> tuple[tf.Tensor, Tensors]:
+    def share(values: Values, block: Block, batch: Minibatch) -> tuple[tf.Tensor, Tensors]:
         banded = values._replace(weights=network.to_loop(values.weights))
         factors = Factors.of(config)
         loss, gradients, extra = _gradients(
@@ -151,7 +151,7 @@ def _replicas(
             tf.reshape(part, [here, part.shape[0] // here, *part.shape[1:]])[replica_here]
             for part in block.batch(batch)
         )
-        return share(_values(state), block, Batch(*its))
+        return share(_values(state), block, Minibatch(*its))
 
     def step(block: Block, batch: tf.Tensor) -> Figures:
         shares, extra = strategy.run(replica, (block, batch))
