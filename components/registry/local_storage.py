@@ -25,6 +25,7 @@ from components.shared.errors import StepError
 from components.shared.storage import fsync, fsync_tree, make_directory
 
 LOCK = ".lock"
+REMOVED = ".numbers"  # an empty file for each number that was removed, as in a bucket
 
 
 class LocalStorage:
@@ -100,6 +101,8 @@ class LocalStorage:
                     _copy(part, partial / name)
                 fsync_tree(partial)
                 with self._locked():
+                    if self._removed(version).exists():
+                        raise Conflict(str(version))
                     partial.rename(self.root / str(version))
                     fsync(self.root)
             except OSError as error:
@@ -121,6 +124,7 @@ class LocalStorage:
         with self._errors_as_step_error():
             with self._locked():
                 if unneeded() and (self.root / str(version)).is_dir():
+                    self._never_use_again(version)
                     removed = self._staged(f"{version}-removed")
                     (self.root / str(version)).rename(removed)
                     fsync(self.root)
@@ -164,6 +168,16 @@ class LocalStorage:
             return []
         numbers = (version_number(path.name) for path in self.root.iterdir())
         return sorted(number for number in numbers if number is not None)
+
+    def _removed(self, version: int) -> Path:
+        return self.root / REMOVED / str(version)
+
+    def _never_use_again(self, version: int) -> None:
+        """Keeps a push that claimed a number before from bringing back what is removed."""
+        mark = self._removed(version)
+        make_directory(mark.parent)
+        mark.touch()
+        fsync(mark.parent)
 
     def _staged(self, name: str) -> Path:
         """Returns a path for something of this process alone, where nobody looks for versions."""

@@ -20,6 +20,7 @@ from components.registry import local_storage
 from components.registry.bucket_storage import ABSENT, BucketStorage, RetryingBucket
 from components.registry.local_storage import LocalStorage
 from components.registry.registry import Registry, Release
+from components.registry.state import Claim
 from components.shared.errors import StepError
 from tests.conftest import ROOT
 from tests.registry.conftest import MAKES_VISIBLE, MakeRelease, assert_sound
@@ -239,6 +240,22 @@ def test_a_prune_killed_after_a_removal_keeps_no_number_from_use(
     killed_before(monkeypatch, Registry, "_drop_claims", lambda: filled.remove([1], []))
     version = filled.publish(make_release("a"))
     assert filled.promote(version).version == assert_sound(filled) == version
+
+
+def test_a_push_whose_number_is_removed_once_it_claimed_it_takes_another(
+    filled: Registry, destination: str, make_release: MakeRelease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = Registry._claim
+
+    def claim_before_a_removal(registry: Registry, release: Release, content: str) -> Claim:
+        monkeypatch.setattr(Registry, "_claim", claim)
+        claimed = claim(registry, release, content)
+        assert Registry.open(destination, "digits").remove([claimed.version], []) == ([1], [])
+        return claimed
+
+    monkeypatch.setattr(Registry, "_claim", claim_before_a_removal)
+    assert filled.publish(make_release("a")) == filled.publish(make_release("a")) == 4
+    assert filled.versions() == [2, 3, 4]
 
 
 PRUNE = """
