@@ -12,7 +12,7 @@ import numpy.typing as npt
 from components.evaluate.mistakes import confusion_matrix, most_confused
 from components.shared import pages
 from components.shared.evaluation import ClassFigures, Mistake
-from components.shared.history import HISTORY, Row, read_history
+from components.shared.history import HISTORY, SHOWN, Row, read_history
 from components.shared.manifests import SPLITS, Dataset, Evaluation, Model
 from components.shared.pages.charts import (
     LineChart,
@@ -22,7 +22,7 @@ from components.shared.pages.charts import (
     square_chart,
     thin,
 )
-from components.shared.pages.pictures import grey
+from components.shared.pages.pictures import grey, png_uri
 
 FILE = "report.html"
 MODEL_CARD = "model_card.md"
@@ -54,12 +54,13 @@ def write(
         evaluation: What to report.
         model: The manifest of the model.
         dataset: The manifest of what it was scored on.
-        model_directory: Where the model's training history lies.
+        model_directory: Where the model's training history lies, and the images it was shown.
         pictures: The images to show.
         name: The model's; empty: not known.
     """
     test = evaluation.splits["test"]
     history = read_history(model_directory / HISTORY)
+    shown = model_directory / SHOWN
     page = pages.render(
         __package__ or "",
         "report.html.j2",
@@ -71,6 +72,7 @@ def write(
         mistakes_file=_one_file(evaluation.mistakes),
         original=grey(pictures.original),
         changes=list(zip(evaluation.robustness, map(grey, pictures.changes), strict=True)),
+        shown=png_uri(shown.read_bytes()) if shown.exists() else None,
         loss=_loss_chart(history),
         precision=_precision_chart(history),
         square=square_chart(),

@@ -127,7 +127,7 @@ class Resident:
         share.shards.check()
         images, labels = [], []
         for examples in prefetch(share.shards.read([chunk]) for chunk in share.chunks):
-            images.append(_hold(config, examples.images))
+            images.append(hold(config, examples.images))
             labels.append(examples.labels)
         self._images = tf.concat(images, 0)
         self._labels = tf.concat(labels, 0)
@@ -173,7 +173,7 @@ class Streaming:
         for start, stop in _bounds(self._config, step):
             examples, held = _take(held, pools, (stop - start) * size)
             yield Block(
-                _hold(self._config, examples.images),
+                hold(self._config, examples.images),
                 tf.constant(examples.labels),
                 tf.reshape(tf.range(len(examples.labels)), [-1, size]),
                 *draw(stop - start),
@@ -209,7 +209,7 @@ def _take(held: Examples, pools: Iterator[Examples], size: int) -> tuple[Example
 
 def open_batches(config: Train, share: Share) -> Batches:
     """Opens a share of the training split the way the configuration asks for."""
-    line = _hold(config, np.zeros((1, *share.shards.image_shape), np.uint8))
+    line = hold(config, np.zeros((1, *share.shards.image_shape), np.uint8))
     fits = share.records * line.numpy().nbytes <= config.resident_mib << 20
     resident = fits if config.data_path == "auto" else config.data_path == "resident"
     return (Resident if resident else Streaming)(config, share)
@@ -263,7 +263,8 @@ def shifts_from(config: Train, share: Share, step: int) -> Callable[[int], npt.N
     return draw
 
 
-def _hold(config: Train, images: Images) -> tf.Tensor:
+def hold(config: Train, images: Images) -> tf.Tensor:
+    """Returns images as a block holds them."""
     return deform.lay_out(images) if deform.deforms(config) else lay_out(images, config.shift)
 
 

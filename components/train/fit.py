@@ -18,7 +18,7 @@ from components.config import Train
 from components.shared.code import this_code
 from components.shared.environment import RUN_ID
 from components.shared.errors import StepError
-from components.shared.history import HISTORY
+from components.shared.history import HISTORY, SHOWN
 from components.shared.manifests import SPLITS, Dataset, Model, Score
 from components.shared.records import ImageShape
 from components.shared.shards import READ_BATCH, Shards
@@ -30,6 +30,7 @@ from components.train.loop import compile_score, compile_steps
 from components.train.model import State
 from components.train.networks.network import open_network
 from components.train.saved_model import export
+from components.train.shown import picture
 from components.train.summaries import Summaries
 
 CACHED_BATCH = 5_000  # examples that an evaluation scores at once, where the splits are in memory
@@ -68,7 +69,8 @@ def fit(
     if restored := checkpoints.restore():
         print(f"Going on from {restored}", flush=True)
     split = Shards.of(dataset, examples, "train")
-    batches = open_batches(config, Share.of(split, config.batch_size, cluster.index, cluster.size))
+    share = Share.of(split, config.batch_size, cluster.index, cluster.size)
+    batches = open_batches(config, share)
     train = _Training(config, cluster, dataset.image_shape, state, strategy, checkpoints)
     if not cluster.chief:
         train.run(batches)
@@ -81,6 +83,8 @@ def fit(
             scores = {}
         if scores.keys() != set(SPLITS):
             scores = evaluate(SPLITS)
+    if shown := picture(config, share):
+        (output / SHOWN).write_bytes(shown)
     seconds = time.perf_counter() - start
     took = {"seconds": round(seconds, 3), "steps_per_second": round(train.steps_per_second, 1)}
     return _write(config, dataset, state, scores, took, output, logs)

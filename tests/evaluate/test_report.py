@@ -1,5 +1,6 @@
 """The pages as text: what shows where, for cases that the browser test does not have."""
 
+import base64
 import shutil
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def beside_champion(examples: Path, model: Path, tmp_path_factory: pytest.TempPa
     data = shutil.copytree(examples, root / "examples")
     manifest = Dataset.read(data)
     manifest.model_copy(update={"source": "<script>alert(1)</script>"}).write(data)
-    bare = shutil.copytree(model, root / "model", ignore=shutil.ignore_patterns("history.jsonl"))
+    bare = shutil.copytree(model, root / "model", ignore=shutil.ignore_patterns("*.jsonl", "*.png"))
     champion = shutil.copytree(model / "saved_model", root / "5")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUN_ID", "mnist-1")
@@ -53,6 +54,16 @@ def test_in_a_run_model_and_run_are_named_and_led_to(
 
 def test_without_a_champion_the_report_says_so(evaluation: Path) -> None:
     assert "Not compared: no champion was named" in (evaluation / "report.html").read_text()
+
+
+def test_it_shows_what_the_network_was_shown_where_that_is_kept(
+    beside_champion: Path, evaluation: Path, model: Path
+) -> None:
+    png = base64.b64encode((model / "shown.png").read_bytes()).decode()
+    page = (evaluation / "report.html").read_text()
+    assert f'<img class="shown" src="data:image/png;base64,{png}"' in page
+    assert "What the network was shown" in page
+    assert "What the network was shown" not in (beside_champion / "report.html").read_text()
 
 
 def test_without_a_history_the_report_says_so(beside_champion: Path, evaluation: Path) -> None:

@@ -12,7 +12,12 @@ def data_uri(picture: Image.Image) -> str:
     """Returns a picture as a data URI."""
     packed = io.BytesIO()
     picture.save(packed, "PNG")
-    return "data:image/png;base64," + base64.b64encode(packed.getvalue()).decode()
+    return png_uri(packed.getvalue())
+
+
+def png_uri(png: bytes) -> str:
+    """Returns a PNG file's bytes as a data URI."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def grey(image: npt.NDArray[np.uint8]) -> str:
