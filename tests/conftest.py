@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from bench.trained import publish
 from components.shared.environment import OUTCOMES
 from components.shared.outcome import Outcome
+from tests.forked import run_forked
 from tests.idx_files import read_mnist, write_source
 from tests.services import ROOT, pytest_terminal_summary
 
@@ -64,20 +65,27 @@ def with_small_files(
 
 @pytest.fixture(scope="session")
 def command() -> Command:
-    """Runs ``python -m <arguments>`` from the project's root and returns the finished process."""
+    """Runs ``python -m <arguments>`` from the project's root and returns the finished process.
+
+    A step is forked, see :mod:`tests.forked`.
+    """
 
     def run(
         *arguments: object, expect: int = 0, environment: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        process = subprocess.run(
-            [sys.executable, "-m", *map(str, arguments)],
-            cwd=ROOT,
-            env={**os.environ, **(environment or {})},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        words = [*map(str, arguments)]
+        if words[0].startswith("components."):
+            process = run_forked("-m", *words, environment=environment)
+        else:
+            process = subprocess.run(
+                [sys.executable, "-m", *words],
+                cwd=ROOT,
+                env={**os.environ, **(environment or {})},
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
         assert process.returncode == expect, process.stdout + process.stderr
         return process
 

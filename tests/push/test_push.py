@@ -27,6 +27,7 @@ from components.shared.storage import sha256_of_saved_model
 from components.train.networks.network import open_network
 from components.train.saved_model import export
 from tests.conftest import ROOT, Command, Outcomes
+from tests.forked import run_forked
 from tests.services import unavailable
 
 
@@ -118,9 +119,9 @@ def test_a_version_answers_the_requests_that_tensorflow_serving_warms_up_with(
     if not messages.exists():
         unavailable("TensorFlow Serving's messages", "serving-api")
     version = push(Push(destination=str(tmp_path), model_name="tens"), model, evaluation)
-    parse = [sys.executable, "-c", PARSE, str(messages), version]
-    output = subprocess.run(parse, capture_output=True, text=True, check=True).stdout
-    assert [json.loads(line) for line in output.splitlines()] == [
+    parsed = run_forked("-c", PARSE, messages, version)
+    assert parsed.returncode == 0, parsed.stderr
+    assert [json.loads(line) for line in parsed.stdout.splitlines()] == [
         ["tens", signature, [batch, 10]]
         for batch in (1, 100)
         for signature in ("serving_default", "examples")
@@ -141,7 +142,7 @@ def test_two_exports_of_equal_weights_are_one_model(tmp_path: Path) -> None:
     """TensorFlow's fingerprint.pb differs from one process to the next."""
     one, other = tmp_path / "one", tmp_path / "other"
     for directory in (one, other):
-        subprocess.run([sys.executable, "-c", EXPORT, str(directory)], cwd=ROOT, check=True)
+        assert run_forked("-c", EXPORT, directory).returncode == 0
     fingerprints = {(directory / "fingerprint.pb").read_bytes() for directory in (one, other)}
     assert len(fingerprints) == 2
     assert sha256_of_saved_model(one) == sha256_of_saved_model(other)

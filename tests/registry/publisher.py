@@ -4,7 +4,6 @@
 """
 
 import json
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ from components.registry.registry import Registry, Release
 from components.registry.state import Validation
 from components.shared.code import Code
 from components.shared.command_line import exit_on_error
-from tests.conftest import ROOT
+from tests.forked import Forked
 
 
 def write_release(release: Release, path: Path) -> Path:
@@ -27,26 +26,19 @@ def write_release(release: Release, path: Path) -> Path:
     return path
 
 
-def start(*arguments: object, until: str) -> subprocess.Popen[str]:
+def start(*arguments: object, until: str) -> Forked:
     """Starts a module and returns once it has printed a line that starts so."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
+    process = Forked("-m", *arguments, merged=True)
     for line in process.stdout:
         if line.startswith(until):
             return process
     raise AssertionError(f"exit code {process.wait()} before {until!r}")
 
 
-def finish(process: subprocess.Popen[str]) -> None:
+def finish(process: Forked) -> None:
     """Waits for a process to succeed."""
-    assert process.stdout is not None
-    process.stdout.read()
-    assert process.wait() == 0
+    printed = process.stdout.read()
+    assert process.wait() == 0, printed
 
 
 def main(destination: str, release: Path) -> None:

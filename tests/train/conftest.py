@@ -4,10 +4,7 @@ It is not compiled, unless a test says ``xla=True``: XLA takes longer for that t
 all of their steps.
 """
 
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,9 +18,9 @@ from components.config import Train
 from components.shared.command_line import argument
 from components.train.distributed.cluster import Cluster
 from components.train.train import train_and_evaluate
-from tests.conftest import ROOT
+from tests.forked import Forked
 
-Start = Callable[..., subprocess.Popen[str]]
+Start = Callable[..., Forked]
 
 
 @pytest.fixture
@@ -41,27 +38,17 @@ def start(examples: Path, tmp_path: Path) -> Iterator[Start]:
             workers: tuple[str, ...] = (),
             index: int = 0,
             **options: object,
-        ) -> subprocess.Popen[str]:
+        ) -> Forked:
             arguments = {
                 "examples": examples,
                 "model": directory / "model",
                 "logs": directory / "logs",
             }
-            command = [sys.executable, "-u", "-m", "components.train"]
             chosen = {**arguments, "xla": False, **options}
-            command += [argument(name, value) for name, value in chosen.items()]
-            task = Cluster(workers, index).tf_config
-            process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env={**os.environ, **({"TF_CONFIG": task} if workers else {})},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            processes.enter_context(process)
-            processes.callback(process.kill)
-            return process
+            words = [argument(name, value) for name, value in chosen.items()]
+            task = {"TF_CONFIG": Cluster(workers, index).tf_config} if workers else {}
+            process = Forked("-m", "components.train", *words, environment=task, merged=True)
+            return processes.enter_context(process)
 
         yield run
 
@@ -78,16 +65,15 @@ def train_here(examples: Path) -> Callable[..., Path]:
     return run
 
 
-def finish(process: subprocess.Popen[str], expect: int = 0) -> str:
+def finish(process: Forked, expect: int = 0) -> str:
     """Waits for a process and returns what it printed."""
     output, _ = process.communicate(timeout=300)
     assert process.returncode == expect, output
     return output
 
 
-def read_until(process: subprocess.Popen[str], start: str, times: int = 1) -> str:
+def read_until(process: Forked, start: str, times: int = 1) -> str:
     """Reads a process's lines until so many have begun that way; returns the last."""
-    assert process.stdout is not None
     for line in process.stdout:
         times -= line.startswith(start)
         if times <= 0:

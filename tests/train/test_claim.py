@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,6 @@ def test_two_trainings_at_once(start: Start, tmp_path: Path) -> None:
         f"error: {tmp_path / 'logs'}: another run writes to it; wait for its end, or name another "
         "directory\n"
     )
-    first.terminate()
+    first.send_signal(signal.SIGTERM)
     with contextlib.suppress(AssertionError):
         finish(first)

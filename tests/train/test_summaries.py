@@ -99,5 +99,5 @@ def test_events_can_be_read_while_it_trains(start: Callable, tmp_path: Path) -> 
     read_until(process, "Test Data Eval:", times=3)
     read_until(process, "Step ")
     told = read(tmp_path / "logs/test")
-    assert process.poll() is None
+    assert process.returncode is None
     assert steps(told, "precision_at_1")[:2] == [20, 40]
