@@ -204,7 +204,7 @@ test-roots: ## Type the first command on bare Debian machines: make test-roots S
 
 ##@ Measure it
 
-.PHONY: bench-size bench-local bench-imports bench-train bench-record bench-evaluate bench-ingest bench-predict bench-drift bench-causes bench-distributed bench-memory bench-accuracy bench-rates bench-scaling
+.PHONY: bench-size bench-local bench-imports bench-train bench-record bench-evaluate bench-ingest bench-predict bench-drift bench-causes bench-distributed bench-memory bench-accuracy bench-cnn bench-rates bench-scaling
 bench-size: $(DEVELOPED) ## Count what there is to read, beside its budget: make bench-size BEFORE=REVISION
 	@$(PYTHON) -m bench.size $(if $(BEFORE),--before $(BEFORE)) $(ARGS)
 
@@ -243,6 +243,9 @@ bench-scaling: $(DEVELOPED) ## Compute what more images and more machines would 
 
 bench-memory: $(DEVELOPED) ## Measure memory as the data grows (Linux, 8 GB of disk)
 	@$(PYTHON) -m bench.memory $(ARGS)
+
+bench-cnn: $(DEVELOPED) ## Measure the convolutional network's rate beside Keras
+	@$(PYTHON) -m bench.cnn
 
 bench-accuracy: $(DEVELOPED) ## Measure accuracy over seeds and draw the curves of docs/training.md; some: make bench-accuracy ARGS=best
 	@$(PYTHON) -m bench.accuracy $(ARGS)

@@ -40,6 +40,7 @@ PLAIN: dict[str, Any] = {
 SETTINGS = (
     Setting("default", {}, SEEDS),
     Setting("best", {"recipe": "best"}, SEEDS),
+    Setting("cnn", {"network": "cnn"}, min(SEEDS, 3)),
     Setting("tutorial", {"recipe": "tutorial"}, SEEDS),
     Setting("no shifts", {"shift": 0}, 1),
     Setting("plain", PLAIN, SEEDS),

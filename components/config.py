@@ -340,7 +340,9 @@ class Tune(Train):
     pruner: Literal["halving", "median", "none"] = Field(
         default="halving",
         description="Which trials end early by what they reach on validation: all but the best "
-        "quarter at 1/32, 1/8 and 1/2 of the steps, those below the median of the others, or none.",
+        "quarter of those that came as far, looked at after 1/32 of the steps (at least one status "
+        "line) and whenever four times as many are taken; those below the median of the others; or "
+        "none.",
     )
     parallel: NonNegativeInt = Field(
         default=0,

@@ -86,7 +86,7 @@ def fit(
     if shown := picture(config, share):
         (output / SHOWN).write_bytes(shown)
     seconds = time.perf_counter() - start
-    took = {"seconds": round(seconds, 3), "steps_per_second": round(train.steps_per_second, 1)}
+    took = {"seconds": round(seconds, 3), "steps_per_second": round(train.steps_per_second, 2)}
     return _write(config, dataset, state, scores, took, output, logs)
 
 

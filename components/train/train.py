@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.config import Train
+from components.shared.environment import choose_kernels
 from components.shared.errors import StepError
 from components.shared.manifests import SPLITS, Dataset, Model
 from components.shared.outcome import Outcome, report_outcome
@@ -63,6 +64,7 @@ def train_and_evaluate(
     dataset = Dataset.read(examples)
     cluster = Cluster.from_environment()
     _check(config, dataset, cluster)
+    choose_kernels(config.network)
     with _chiefs(config, dataset, output, logs) if cluster.chief else nullcontext(output) as model:
         from components.train.fit import fit
 

@@ -11,6 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from components.config import Tune
+from components.shared.environment import choose_kernels
 from components.shared.errors import StepError, log_line
 from components.shared.manifests import Dataset, Model
 from components.shared.outcome import Outcome, report_outcome
@@ -98,6 +99,7 @@ def _search(config: Tune, study: optuna.Study, examples: Path, directory: Path) 
     if begun(study) >= config.trials and not left:
         return
     free = places(config)
+    choose_kernels(config.network)
     log_line(f"{config.trials} trials, {len(free)} at a time, in {directory / TRIALS}")
     if done := begun(study) - len(left):
         log_line(f"{done} are finished; {len(left)} go on")

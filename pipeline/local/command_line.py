@@ -11,7 +11,9 @@ from typing import Any
 
 import click
 
+from components.config import Train
 from components.shared.command_line import Place, build_all, exit_on_error, options
+from components.shared.environment import choose_kernels
 from pipeline.local.processes import Processes
 from pipeline.pipelines import Pipeline
 
@@ -110,6 +112,7 @@ def run_here(
                 from components.sources.files import check_exists
 
                 check_exists(source)
+        choose_kernels(parameters.get("network", Train.network))
         with _processes(pipeline, runner) as processes:
             from pipeline.local.run import run  # imports kfp, while processes import for the steps
 

@@ -58,11 +58,11 @@ EVERY_OPTIMIZER_AND_NETWORK = [
 
 @pytest.mark.parametrize("chosen", EVERY_OPTIMIZER_AND_NETWORK, ids=lambda o: "-".join(o))
 def test_run_killed_at_random_steps_ends_with_the_same_weights(
-    start: Start, train_here: TrainHere, tmp_path: Path, chosen: dict[str, Any]
+    start: Start, tmp_path: Path, chosen: dict[str, Any]
 ) -> None:
     options: dict[str, Any] = {**STEPS, **chosen}
     options["max_steps"] = max(options["max_steps"], 60 * (KILLS + 2))  # room for every kill
-    train_here(tmp_path / "unbroken", **options)
+    unbroken = start(tmp_path / "unbroken", **options)
     lines = options["max_steps"] // options["log_every"]
     moments = random.Random(7)
     for kill in range(KILLS):
@@ -74,6 +74,7 @@ def test_run_killed_at_random_steps_ends_with_the_same_weights(
         process.kill()
         process.wait()
     assert "Going on from " in finish(start(tmp_path / "killed", **options))
+    finish(unbroken)
     assert_same_weights(tmp_path / "unbroken/logs", tmp_path / "killed/logs")
     histories = [tmp_path / run / "model/history.jsonl" for run in ("unbroken", "killed")]
     assert histories[0].read_bytes() == histories[1].read_bytes()

@@ -12,7 +12,7 @@ from components.config import Train
 from components.shared.records import ImageShape
 from components.train.networks.network import Network, Tensors
 
-CHANNELS = (32, 64, 64)  # of the 3 x 3 convolutions, each before a maximum of 2 x 2
+CHANNELS = (24, 48, 64)  # of the 3 x 3 convolutions, each before a maximum of 2 x 2
 UNITS = 128  # of the layer between the convolutions and the logits
 DROPOUT = 0.4  # share of those units that a step leaves out
 MOMENTUM = 0.95  # of the moving averages of batch normalization
@@ -52,31 +52,25 @@ def logits(
     after: Tensors = []  # the averages, after a step
     units = images[..., tf.newaxis]
     for layer in range(len(CHANNELS) + 1):
-        kernel, offset, scale = (tf.cast(w, units.dtype) for w in weights[3 * layer :][:3])
+        kernel, offset, scale = weights[3 * layer :][:3]
+        kernel = tf.cast(kernel, units.dtype)
         if layer < len(CHANNELS):
             units = tf.nn.conv2d(units, kernel, strides=1, padding="SAME")
+            units = tf.nn.max_pool2d(units, 2, strides=2, padding="SAME")
         else:
             units = tf.reshape(units, [-1, kernel.shape[0]]) @ kernel
-        units, moved = _normalize(units, averages[2 * layer :][:2], training)
-        units = tf.nn.relu(units * scale + offset)
+            units = units[:, tf.newaxis, tf.newaxis]
+        # By mean and variance of the batch in training, which the averages follow, else by these.
+        units, *moved = tf.compat.v1.nn.fused_batch_norm(
+            *(units, scale, offset, *averages[2 * layer :][:2], EPSILON),
+            is_training=training,
+            exponential_avg_factor=1 - MOMENTUM,
+        )
+        units = tf.nn.relu(units)
         after += moved
-        if layer < len(CHANNELS):
-            units = tf.nn.max_pool2d(units, 2, strides=2, padding="SAME")
+    units = units[:, 0, 0]
     if training:
         units = tf.nn.experimental.stateless_dropout(units, DROPOUT, seed)
         seed = seed + [0, 1]  # noqa: RUF005 (a sum of tensors)
     kernel, offset = (tf.cast(w, units.dtype) for w in weights[-2:])
     return tf.cast(units @ kernel + offset, tf.float32), [seed, *after]
-
-
-def _normalize(units: tf.Tensor, averages: Tensors, training: bool) -> tuple[tf.Tensor, Tensors]:
-    """Normalizes each channel, by the batch's mean and variance in training, else by averages."""
-    mean, variance = averages
-    if training:
-        mean, variance = tf.nn.moments(tf.cast(units, tf.float32), list(range(units.ndim - 1)))
-        averages = [
-            MOMENTUM * average + (1 - MOMENTUM) * value
-            for average, value in zip(averages, (mean, variance), strict=True)
-        ]
-    factor = tf.math.rsqrt(variance + EPSILON)
-    return (units - tf.cast(mean, units.dtype)) * tf.cast(factor, units.dtype), averages

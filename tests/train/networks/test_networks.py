@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from bench.cnn import keras_network
 from components.config import Train
 from components.shared.errors import StepError
 from components.train import networks
@@ -110,17 +110,30 @@ def test_where_it_is_off_a_network_gets_grey_values_from_0_to_1(name: str) -> No
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_batch_normalization_of_the_cnn_is_that_of_keras(training: bool) -> None:
-    layer = keras.layers.BatchNormalization(momentum=cnn.MOMENTUM, epsilon=cnn.EPSILON)
-    units = tf.constant(np.random.default_rng(1).normal(3, 2, (8, 5, 4, 3)).astype(np.float32))
-    averages = [tf.constant([1.0, 2.0, 3.0]), tf.constant([4.0, 5.0, 6.0])]
-    layer.build(units.shape)
-    layer.moving_mean.assign(averages[0])
-    layer.moving_variance.assign(averages[1])
-    normalized, moved = cnn._normalize(units, averages, training)
-    np.testing.assert_allclose(normalized, layer(units, training=training), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(moved[0], layer.moving_mean, rtol=1e-5)
-    np.testing.assert_allclose(moved[1], layer.moving_variance, rtol=1e-5)
+def test_the_cnn_is_what_keras_makes_of_the_same_layers(
+    training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cnn, "DROPOUT", 0.0)
+    network, same = cnn.create(Train(seed=1), (12, 10), 7), keras_network((12, 10), 7)
+    generator = np.random.default_rng(1)
+    for variable in (*network.weights, *network.extra[1:]):
+        scale = generator.uniform(0.9, 1.1, variable.shape)
+        variable.assign((variable + 0.1) * scale)
+    averages = iter(network.extra[1:])
+    kept: list[tf.Variable] = []
+    for place in range(0, len(network.weights) - 2, 3):
+        kernel, offset, scale = network.weights[place : place + 3]
+        kept += [kernel, scale, offset, next(averages), next(averages)]
+    same.set_weights([variable.numpy() for variable in [*kept, *network.weights[-2:]]])
+    shown = tf.constant(generator.normal(size=(8, 12, 10)).astype(np.float32))
+    logits, after = network.logits(network.weights, network.extra, shown, training)
+    np.testing.assert_allclose(logits, same(shown, training=training), rtol=1e-3, atol=1e-4)
+    # Dense's batch is 8 values of each unit, whose variance Keras takes as the whole population's.
+    mean, variance = same.layers[-4].non_trainable_variables[:2]
+    before = network.extra[-1]
+    expected = before + (variance - before) * (8 / 7)
+    np.testing.assert_allclose(after[-2], mean, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(after[-1], expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
