@@ -4,34 +4,34 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.forked import Forked
 from tests.ingest.conftest import dataset_digest
 from tests.jobs.conftest import JOBS
 
-KILLS = int(os.environ.get("KILLS", "3"))
+KILLS = int(os.environ.get("KILLS", "2"))
 
 
 class Job:
     """A step that is a Beam job, on made-up images."""
 
     def __init__(self, step: str, output: Path, *options: object) -> None:
-        self.command = [sys.executable, "-m", f"components.{step}", *map(str, options)]
+        self.command = ["-m", f"components.{step}", *options]
         self.output = output
 
-    def start(self, source: str) -> subprocess.Popen:
+    def start(self, source: str) -> Forked:
         """Starts it."""
-        options = ["--source", source, "--shard-size", "5000", "--output", str(self.output)]
-        return subprocess.Popen([*self.command, *options], cwd=ROOT, stdout=subprocess.DEVNULL)
+        options = ["--source", source, "--shard-size", "5000", "--output", self.output]
+        return Forked(*self.command, *options)
 
     def whole(self, source: str) -> str:
         """Runs it to its end, and returns the sum over its output."""
-        assert self.start(source).wait() == 0
+        with self.start(source) as process:
+            assert process.wait() == 0
         return dataset_digest(self.output)
 
 
@@ -58,14 +58,13 @@ def test_killed_at_random_moments(job: Job, tmp_path: Path) -> None:
         if attempts % 2 == 0:  # there is an earlier output to replace; else, there is none
             shutil.copytree(earlier, job.output)
         start = time.perf_counter()
-        process = job.start(large)
-        try:
-            process.wait(timeout=seconds * chance.uniform(0.4, 1))
-            seconds = time.perf_counter() - start  # the machine got faster
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            killed += 1
+        with job.start(large) as process:
+            try:
+                process.wait(timeout=seconds * chance.uniform(0.4, 1))
+                seconds = time.perf_counter() - start  # the machine got faster
+            except subprocess.TimeoutExpired:
+                process.kill()
+                killed += 1
         left = dataset_digest(job.output) if job.output.exists() else None
         assert left in (expected, before, None)
     assert job.whole(large) == expected

@@ -7,12 +7,12 @@ import os
 import random
 import time
 from collections.abc import Iterator, Mapping
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from components.registry.registry import Registry, Release
+from tests.forked import CONTEXT
 from tests.registry.conftest import MakeRelease, Service
 from tests.registry.fault_proxy import Fault, FaultProxy
 from tests.registry.historian import Task, act, read_log
@@ -47,8 +47,6 @@ def history(place: str, servers: Mapping[str, str], releases: list[Release], log
     for version in (1, 2):
         registry.advance(registry.publish(releases[version - 1]))
     processes = []
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.registry.historian", "boto3", "google.cloud.storage"])
     for number in range(PROCESSES):
         log = logs / f"{number}.jsonl"
         log.touch()
@@ -62,7 +60,7 @@ def history(place: str, servers: Mapping[str, str], releases: list[Release], log
             skew=draw.choice(SKEWS),
             log=log,
         )
-        processes.append(context.Process(target=act, args=(task,)))
+        processes.append(CONTEXT.Process(target=act, args=(task,)))
     for process in processes:
         process.start()
     enough = draw.randint(1, 2 * ACTIONS)

@@ -12,7 +12,7 @@ from components.registry.registry import Registry
 from tests.registry.conftest import MakeRelease, assert_sound
 from tests.registry.publisher import finish, start, write_release
 
-KILLS = int(os.environ.get("KILLS", "4"))
+KILLS = int(os.environ.get("KILLS", "2"))
 
 
 def test_a_push_killed_at_random_moments(
