@@ -16,6 +16,7 @@ from components.shared.command_line import flag
 from components.shared.manifests import Model
 from components.shared.storage import sha256_of_directory
 from tests.conftest import ROOT, Command, Outcomes, with_small_files
+from tests.forked import Forked
 
 # Many kills in a longer search take minutes: make test-tune-kills.
 KILLS = int(os.environ.get("KILLS", "1"))
@@ -53,14 +54,9 @@ def finished(study: Path) -> dict[int, str]:
 
 def kill_when_trials_are_over(arguments: list[str], count: int) -> None:
     """Starts a search, and kills it with no warning once it has said so often that one is over."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    with process:
-        assert process.stdout is not None
+    with Forked("-m", *arguments) as process:
         said = (line for line in process.stdout if line.startswith("Trial "))
         assert all(next(said, None) for _ in range(count)), "it ended before"
-        process.kill()
 
 
 def test_a_killed_search_goes_on_and_has_every_finished_trial_once(
