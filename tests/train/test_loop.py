@@ -1,8 +1,6 @@
 """The compiled loop does what a plain one does."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ from components.train.loop import compile_score, compile_steps
 from components.train.model import State
 from components.train.networks import mlp
 from components.train.networks.network import open_network
-from tests.conftest import ROOT
+from tests.forked import run_forked
 
 SHAPE = (28, 28)
 MEAN, STDDEV = 60.0, 70.0  # of grey values
@@ -179,7 +177,8 @@ for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["
 json.dump(ends, open(sys.argv[1], "w"))
 """
     result = tmp_path / "ends.json"
-    subprocess.run([sys.executable, "-c", program, str(result)], cwd=ROOT, check=True)
+    ended = run_forked("-c", program, result)
+    assert ended.returncode == 0, ended.stderr
     one, two = json.loads(result.read_text())
     assert (one[0], two[0]) == (1, 2)
     np.testing.assert_allclose(two[1:], one[1:], rtol=close)
@@ -209,7 +208,8 @@ for value, old in zip(state.variables.extra, before):
 json.dump(ends, open(sys.argv[1], "w"))
 """
     result = tmp_path / "ends.json"
-    subprocess.run([sys.executable, "-c", program, str(result)], cwd=ROOT, check=True)
+    ended = run_forked("-c", program, result)
+    assert ended.returncode == 0, ended.stderr
     ends = json.loads(result.read_text())
     assert ends and all(same and changed for same, changed in ends)
 
