@@ -1,23 +1,22 @@
 """The recipe of this project's default in other frameworks, with their own Muon.
 
-Batches of 500, ten epochs, the rate falls along a line, labels are smoothed by 0.05, every image
-is shifted by itself by up to a pixel each way. Every framework is imported where it is used.
+The rate falls along a line, and every image is shifted by itself by up to a pixel each way. Every
+framework is imported where it is used.
 """
 
 import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from bench import contenders, mnist
 
-BATCH, EPOCHS, RATE, MOMENTUM, ITERATIONS, SMOOTHING = 500, 10, 0.05, 0.8, 3, 0.05
+IMAGES = 55_000
 UNITS = (784, 128, 32, 10)
-STEPS = EPOCHS * 55_000 // BATCH
 # The tutorial has no Muon: plain gradient descent, for as long as it takes.
 PLAIN_BATCH, PLAIN_EPOCHS, PLAIN_RATE = 100, 30, 0.5
 
@@ -25,6 +24,22 @@ Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
 Figures = tuple[float, float, float]  # seconds, precision@1 on validation and test
 Predict = Callable[[Floats], Any]  # logits [n, 10] of images [n, 784]
+
+
+class Recipe(NamedTuple):
+    """This project's default, handed over: its config.py needs packages that may not be there."""
+
+    batch: int
+    epochs: int
+    rate: float
+    momentum: float
+    iterations: int  # of Muon's polynomial
+    smoothing: float
+
+    @property
+    def steps(self) -> int:
+        """Of all epochs."""
+        return self.epochs * IMAGES // self.batch
 
 
 class Data:
@@ -48,8 +63,8 @@ class Data:
 
     def epoch(self) -> tuple[Floats, Labels]:
         """Draws an epoch: images in another order, each shifted by itself."""
-        order = self._generator.permutation(55_000)
-        rows, columns = self._generator.integers(0, 3, (2, 55_000))
+        order = self._generator.permutation(IMAGES)
+        rows, columns = self._generator.integers(0, 3, (2, IMAGES))
         windows = np.lib.stride_tricks.sliding_window_view(self._padded, (28, 28), (1, 2))
         return self.inputs(windows[order, rows, columns]), self.labels[order]
 
@@ -65,7 +80,7 @@ class Data:
         return seconds, *scores  # type: ignore[return-value]
 
 
-def pytorch(seed: int) -> Iterator[Figures]:
+def pytorch(recipe: Recipe, seed: int) -> Iterator[Figures]:
     """PyTorch, eager; biases by Nesterov's gradient descent."""
     import torch
 
@@ -76,16 +91,19 @@ def pytorch(seed: int) -> Iterator[Figures]:
         layer.weight.data = torch.from_numpy(kernel.T.copy())
         layer.bias.data = torch.from_numpy(bias)
     network = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.ReLU(), layers[2])
-    own = {"momentum": MOMENTUM, "weight_decay": 0, "ns_steps": ITERATIONS}
+    own = {"momentum": recipe.momentum, "weight_decay": 0, "ns_steps": recipe.iterations}
     optimizers = (
-        torch.optim.Muon([layer.weight for layer in layers], RATE, **own),
-        torch.optim.SGD([layer.bias for layer in layers], RATE, MOMENTUM, nesterov=True),
+        torch.optim.Muon([each.weight for each in layers], recipe.rate, **own),
+        torch.optim.SGD(
+            [each.bias for each in layers], recipe.rate, recipe.momentum, nesterov=True
+        ),
     )
-    schedules = [torch.optim.lr_scheduler.LinearLR(one, 1, 0, STEPS) for one in optimizers]
-    loss = torch.nn.CrossEntropyLoss(label_smoothing=SMOOTHING)
-    for _ in range(EPOCHS):
+    schedules = [torch.optim.lr_scheduler.LinearLR(one, 1, 0, recipe.steps) for one in optimizers]
+    loss = torch.nn.CrossEntropyLoss(label_smoothing=recipe.smoothing)
+    for _ in range(recipe.epochs):
         images, labels = map(torch.from_numpy, data.epoch())
-        for batch, targets in zip(images.split(BATCH), labels.long().split(BATCH), strict=True):
+        parts = (part.split(recipe.batch) for part in (images, labels.long()))
+        for batch, targets in zip(*parts, strict=True):
             network.zero_grad()
             loss(network(batch), targets).backward()
             for one in (*optimizers, *schedules):
@@ -94,16 +112,17 @@ def pytorch(seed: int) -> Iterator[Figures]:
             yield data.evaluated(lambda part: network(torch.from_numpy(part)))
 
 
-def jax(seed: int) -> Iterator[Figures]:
+def jax(recipe: Recipe, seed: int) -> Iterator[Figures]:
     """JAX, an epoch in one compiled lax.scan; biases by Adam, a tenth of the rate."""
     import jax as jax_
     import optax
     from jax import numpy as jnp
 
     data = Data(seed)
-    rate, of_biases = (optax.linear_schedule(first, 0, STEPS) for first in (RATE, RATE / 10))
+    rates = recipe.rate, recipe.rate / 10
+    rate, of_biases = (optax.linear_schedule(first, 0, recipe.steps) for first in rates)
     optimizer = optax.contrib.muon(
-        rate, ns_steps=ITERATIONS, beta=MOMENTUM, adam_learning_rate=of_biases
+        rate, ns_steps=recipe.iterations, beta=recipe.momentum, adam_learning_rate=of_biases
     )
 
     def logits(w: Any, pixels: Any) -> Any:
@@ -111,7 +130,7 @@ def jax(seed: int) -> Iterator[Figures]:
         return jax_.nn.relu(hidden1 @ w[2] + w[3]) @ w[4] + w[5]
 
     def loss(w: Any, batch: Any) -> Any:
-        targets = optax.smooth_labels(jax_.nn.one_hot(batch[1], UNITS[-1]), SMOOTHING)
+        targets = optax.smooth_labels(jax_.nn.one_hot(batch[1], UNITS[-1]), recipe.smoothing)
         return optax.softmax_cross_entropy(logits(w, batch[0]), targets).mean()
 
     def step(state: Any, batch: Any) -> Any:
@@ -123,15 +142,15 @@ def jax(seed: int) -> Iterator[Figures]:
     epoch = jax_.jit(lambda state, batches: jax_.lax.scan(step, state, batches))
     weights = [jnp.asarray(weight) for weight in contenders.weights(seed)]
     state = weights, optimizer.init(weights)
-    for _ in range(EPOCHS):
+    for _ in range(recipe.epochs):
         images, labels = data.epoch()
-        batches = images.reshape(-1, BATCH, UNITS[0]), labels.reshape(-1, BATCH)
+        batches = images.reshape(-1, recipe.batch, UNITS[0]), labels.reshape(-1, recipe.batch)
         state, losses = epoch(state, batches)
         losses.block_until_ready()
         yield data.evaluated(functools.partial(logits, state[0]))
 
 
-def keras(seed: int) -> Iterator[Figures]:
+def keras(recipe: Recipe, seed: int) -> Iterator[Figures]:
     """Keras fit, XLA-compiled, an epoch an execution; biases by Adam, a tenth of the rate."""
     import tensorflow as tf
 
@@ -143,28 +162,30 @@ def keras(seed: int) -> Iterator[Figures]:
     network.build((None, UNITS[0]))
     network.set_weights(contenders.weights(seed))
     optimizer = tf.keras.optimizers.Muon(
-        tf.keras.optimizers.schedules.PolynomialDecay(RATE, STEPS, 0),
+        tf.keras.optimizers.schedules.PolynomialDecay(recipe.rate, recipe.steps, 0),
         weight_decay=0,
         adam_weight_decay=0,
         adam_lr_ratio=0.1,
-        momentum=MOMENTUM,
-        ns_steps=ITERATIONS,
+        momentum=recipe.momentum,
+        ns_steps=recipe.iterations,
         rms_rate=None,
     )
-    loss = tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=SMOOTHING)
-    network.compile(optimizer, loss, steps_per_execution=STEPS // EPOCHS, jit_compile=True)
-    for _ in range(EPOCHS):
+    crossentropy = tf.keras.losses.CategoricalCrossentropy
+    loss = crossentropy(from_logits=True, label_smoothing=recipe.smoothing)
+    epoch = IMAGES // recipe.batch
+    network.compile(optimizer, loss, steps_per_execution=epoch, jit_compile=True)
+    for _ in range(recipe.epochs):
         images, labels = data.epoch()
-        network.fit(images, np.eye(UNITS[-1])[labels], BATCH, shuffle=False, verbose=0)
+        network.fit(images, np.eye(UNITS[-1])[labels], recipe.batch, shuffle=False, verbose=0)
         yield data.evaluated(lambda part: network(part))
 
 
-def tutorial(seed: int) -> Iterator[Figures]:
+def tutorial(_recipe: Recipe, seed: int) -> Iterator[Figures]:
     """TensorFlow Mechanics 101: a session that is fed a batch a step; plain gradient descent."""
     import tensorflow as tf
 
     v1, data = tf.compat.v1, Data(seed)
-    steps = PLAIN_EPOCHS * 55_000 // PLAIN_BATCH
+    steps = PLAIN_EPOCHS * IMAGES // PLAIN_BATCH
     with tf.Graph().as_default(), v1.Session() as session:
         pixels = v1.placeholder(tf.float32, [None, UNITS[0]])
         targets = v1.placeholder(tf.int32, [None])

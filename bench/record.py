@@ -37,7 +37,8 @@ CONTENDERS = {
 }
 HEADER = (
     "| date | commit | machine | contender | seconds | of which compilation | whole run "
-    "| test, lowest to highest |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+    "| validation | test, lowest to highest |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
 )
 
 
@@ -63,6 +64,22 @@ def this(seed: int) -> list[Epoch]:
     ]
 
 
+def recipe() -> dict[str, float]:
+    """Returns the default's settings, as :class:`bench.peers.Recipe` has them."""
+    from components.config import Train
+    from components.train.optimizers import ITERATIONS
+
+    train = Train()
+    return {
+        "batch": train.batch_size,
+        "epochs": train.max_steps * train.batch_size // 55_000,
+        "rate": train.learning_rate,
+        "momentum": train.momentum_share,
+        "iterations": ITERATIONS,
+        "smoothing": train.label_smoothing,
+    }
+
+
 def row(name: str, runs: list[list[Epoch]]) -> str:
     """Returns a contender's line of the table."""
     commit = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
@@ -80,6 +97,7 @@ def row(name: str, runs: list[list[Epoch]]) -> str:
         f"{arrived:.1f}" if arrived else "not reached",
         f"{max(0.0, seconds[0] - statistics.median(between)):.1f}",
         f"{seconds[-1]:.1f}",
+        f"{statistics.fmean(epoch.validation for epoch in epochs[-1]):.4f}",
         f"{means[-1]:.4f}, {last[0]:.4f} to {last[-1]:.4f}",
     )
     return f"| {' | '.join(cells)} |"
@@ -99,6 +117,7 @@ def main(names: list[str], write: bool) -> None:
     from components.config import Ingest
     from components.ingest.ingest import ingest
 
+    handed = json.dumps(recipe())
     runs: dict[str, list[list[Epoch]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as directory:
         examples = Path(directory) / "examples"
@@ -106,7 +125,8 @@ def main(names: list[str], write: bool) -> None:
             ingest(Ingest(source=str(MNIST)), examples)
         for seed in range(SEEDS):
             for name in names:
-                if epochs := apart("bench.record", name, examples, "--seed", str(seed)):
+                options = ("--seed", str(seed), "--recipe", handed)
+                if epochs := apart("bench.record", name, examples, *options):
                     runs[name].append([Epoch(*figures) for figures in epochs])
     print(f"Seconds until the mean of {SEEDS} seeds on test is {TARGET}\n\n{HEADER}")
     rows = [row(name, of_seeds) for name, of_seeds in runs.items() if of_seeds]
@@ -119,13 +139,13 @@ def main(names: list[str], write: bool) -> None:
             file.write("\n".join([*rows, ""]))
 
 
-def _one(name: str, seed: int) -> list[Any]:
+def _one(name: str, handed: str, seed: int) -> list[Any]:
     if name == "this":
         return this(seed)
     from bench import peers
 
     trainings: Any = getattr(peers, name)
-    return list(trainings(seed))
+    return list(trainings(peers.Recipe(**json.loads(handed)), seed))
 
 
 if __name__ == "__main__":
@@ -134,8 +154,9 @@ if __name__ == "__main__":
     parser.add_argument("--write", action="store_true", help="add the lines to docs/records.md")
     parser.add_argument("--one", choices=CONTENDERS, help="train with this one in this process")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--recipe", help="what the others train by, in JSON")
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(_one(given.one, given.seed)))
+        print(json.dumps(_one(given.one, given.recipe, given.seed)))
     else:
         main(given.names or list(CONTENDERS), given.write)
