@@ -1,8 +1,8 @@
 """The time of ``make local`` beside another revision's: ``python -m bench.local --before main~20``.
 
-Whole runs with the default settings, in turns, each into directories of its own. A step's share is
-the time from where it is shown to run to where the next one is: what a person waits for it. The
-time before the first is "start".
+Whole runs with the default settings, in turns: each revision's into new directories, and once more
+into the same, as when the command is typed again. A step's share is the time from where it is shown
+to run to where the next one is: what a person waits for it. The time before the first is "start".
 """
 
 import contextlib
@@ -18,6 +18,7 @@ import click
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNNING = ": running"
+COLUMNS = ("before", "now", "before, again", "now, again")
 Shares = dict[str, float]  # seconds, by step
 
 
@@ -34,23 +35,22 @@ def checkout(revision: str) -> Iterator[Path]:
             subprocess.run([*git, "remove", "--force", path], check=True)
 
 
-def measure(project: Path) -> Shares:
-    """Runs a project's pipeline once and returns the seconds of every step."""
+def measure(project: Path, directory: Path) -> Shares:
+    """Runs a project's pipeline once, into a directory, and returns the seconds of every step."""
     moments = {"start": time.perf_counter()}
-    with tempfile.TemporaryDirectory() as scratch:
-        options = {
-            "--source": ROOT / "data" / "mnist",
-            "--runs": Path(scratch) / "runs",
-            "--destination": Path(scratch) / "registry",
-        }
-        command = [sys.executable, "-m", "pipeline", "local"]
-        for option, value in options.items():
-            command += [option, str(value)]
-        with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            for line in map(str.rstrip, process.stdout):
-                if line.endswith(RUNNING):
-                    moments[line.removesuffix(RUNNING)] = time.perf_counter()
+    options = {
+        "--source": ROOT / "data" / "mnist",
+        "--runs": directory / "runs",
+        "--destination": directory / "registry",
+    }
+    command = [sys.executable, "-m", "pipeline", "local"]
+    for option, value in options.items():
+        command += [option, str(value)]
+    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in map(str.rstrip, process.stdout):
+            if line.endswith(RUNNING):
+                moments[line.removesuffix(RUNNING)] = time.perf_counter()
     if process.returncode:
         raise click.ClickException(f"a run in {project} ended with {process.returncode}")
     *starts, end = [*moments.values(), time.perf_counter()]
@@ -68,22 +68,29 @@ def median(runs: list[Shares]) -> Shares:
 @click.option("--rounds", default=5, show_default=True, help="Runs of each; the median counts.")
 def main(before: str, rounds: int) -> None:
     """Measure a whole local run beside another revision's, in turns."""
-    taken: dict[str, list[Shares]] = {"before": [], "now": []}
+    taken: dict[str, list[Shares]] = {column: [] for column in COLUMNS}
     with checkout(before) as other:
         for number in range(rounds):
-            for name, project in (("before", other), ("now", ROOT)):
-                taken[name].append(measure(project))
-                total = sum(taken[name][-1].values())
-                click.echo(f"round {number + 1}, {name}: {total:.1f} s", err=True)
+            with contextlib.ExitStack() as scratch:
+                places = {
+                    name: (project, Path(scratch.enter_context(tempfile.TemporaryDirectory())))
+                    for name, project in (("before", other), ("now", ROOT))
+                }
+                for column in COLUMNS:
+                    taken[column].append(measure(*places[column.partition(",")[0]]))
+                    total = sum(taken[column][-1].values())
+                    click.echo(f"round {number + 1}, {column}: {total:.1f} s", err=True)
     totals = {
-        name: statistics.median(sum(run.values()) for run in runs) for name, runs in taken.items()
+        column: statistics.median(sum(run.values()) for run in runs)
+        for column, runs in taken.items()
     }
-    shares = {name: median(runs) for name, runs in taken.items()}
-    click.echo("| part | before | now |\n| --- | --- | --- |")
+    shares = {column: median(runs) for column, runs in taken.items()}
+    click.echo(f"| part | {' | '.join(COLUMNS)} |\n| --- |{' --- |' * len(COLUMNS)}")
     for step in shares["now"]:
-        cells = (f"{shares[name].get(step, 0) / totals['before']:.1%}" for name in totals)
+        cells = (f"{shares[name].get(step, 0) / totals['before']:.1%}" for name in COLUMNS)
         click.echo(f"| {step} | {' | '.join(cells)} |")
-    click.echo(f"| whole run | 100 % | {totals['now'] / totals['before']:.1%} |")
+    cells = (f"{totals[name] / totals['before']:.1%}" for name in COLUMNS)
+    click.echo(f"| whole run | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from components.shared.records import Images, ImageShape
 
 GRID = 4  # rectangles along a side
 SAMPLED = 2_000  # images of which textures are taken, of as many as are added up at a time
-AT_ONCE = 100  # so that what is computed of them stays in the processor's cache
+AT_ONCE = 200_000  # pixels, so that what is computed of them stays in the processor's cache
 RIDGE = 0.01  # of the mean variance, added to each: no direction counts more than ten times another
 
 Textures = npt.NDArray[np.float64]  # [n, features]
@@ -73,28 +73,40 @@ class Texture(BaseModel):
 def textures(images: Images) -> Textures:
     """Returns the textures of at most ``SAMPLED`` images, evenly spaced, ``[n, features]``."""
     some = images[:: max(1, -(-len(images) // SAMPLED))]
-    found = [_means(some[start : start + AT_ONCE]) for start in range(0, len(some), AT_ONCE)]
+    few = max(1, AT_ONCE // prod(images.shape[1:]))
+    found = [_means(some[start : start + few]) for start in range(0, len(some), few)]
     none = np.empty((0, feature_count((images.shape[1], images.shape[2]))))
     return np.sqrt(np.concatenate([none, *found]))
 
 
 def _means(images: Images) -> npt.NDArray[np.float64]:
     """Means of changes across, of changes down and of grey values in each rectangle."""
-    grey = images.astype(np.int16)
+    grey = np.ascontiguousarray(images)
     across, down = np.zeros_like(grey), np.zeros_like(grey)
-    np.abs(np.subtract(grey[:, :, 1:], grey[:, :, :-1]), out=across[:, :, 1:])
-    np.abs(np.subtract(grey[:, 1:], grey[:, :-1]), out=down[:, 1:])
+    _changes(grey[:, :, 1:], grey[:, :, :-1], across[:, :, 1:])
+    _changes(grey[:, 1:], grey[:, :-1], down[:, 1:])
     rows, columns = map(_edges, images.shape[1:])
     sizes = np.outer(*(np.diff([*_edges(side), side]) for side in images.shape[1:]))
-    # Without a product of matrices, whose threads would wait for those of the model. 16 bits hold
-    # the sum of a column's part.
     sums = [
-        np.add.reduceat(
-            np.add.reduceat(part, rows, axis=1, dtype=np.int16), columns, axis=2, dtype=np.int32
-        )
+        np.add.reduceat(_added_down(part, rows), columns, axis=2, dtype=np.int32)
         for part in (across, down, grey)
     ]
     return np.concatenate([(part / sizes).reshape(len(images), -1) for part in sums], axis=1)
+
+
+def _changes(of: Images, beside: Images, out: Images) -> None:
+    """Writes how far grey values lie apart: eight bits hold that, and take less time than more."""
+    np.subtract(np.maximum(of, beside), np.minimum(of, beside), out=out)
+
+
+def _added_down(part: Images, rows: list[int]) -> npt.NDArray[np.uint16]:
+    """Adds up the rows from each edge to the next, ``[n, rectangles, width]``.
+
+    Without a product of matrices, whose threads would wait for those of the model. 16 bits hold the
+    sum of a column's part.
+    """
+    bands = zip(rows, [*rows[1:], part.shape[1]], strict=True)
+    return np.stack([part[:, top:end].sum(axis=1, dtype=np.uint16) for top, end in bands], axis=1)
 
 
 def feature_count(image_shape: ImageShape) -> int:
