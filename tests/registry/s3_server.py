@@ -36,6 +36,8 @@ def _seaweedfs(scratch: Path) -> Iterator[str]:
     with running_server(
         *(program("weed", "seaweedfs"), "mini", "-dir", scratch, "-ip", "127.0.0.1"),
         *("-s3.port", "{port}", "-s3.port.iceberg", "0", "-s3.port.lance", "0"),
+        # A bucket takes a volume at least, and there are as many as have room on the disk.
+        *("-master.volumeSizeLimitMB", "32"),
         *("-master.telemetry=false", "-admin.ui=false", "-admin.port.legacy=0", "-webdav=false"),
         env=os.environ | CREDENTIALS,
     ) as address:
