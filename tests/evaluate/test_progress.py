@@ -2,8 +2,6 @@
 
 import random
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +12,7 @@ import tensorflow as tf
 from components.evaluate.progress import Progress
 from components.scoring.classifier import classifier, load
 from components.shared.errors import StepError
-from tests.conftest import FUZZ, ROOT
+from tests.conftest import FUZZ, Command
 
 DIGITS = ((28, 28), 10)
 
@@ -47,19 +45,11 @@ def never(images: tf.Tensor) -> tf.Tensor:
 
 
 def test_a_model_that_never_answers_ends_evaluate(
-    model_answering: Callable[..., Path], examples: Path, tmp_path: Path
+    model_answering: Callable[..., Path], examples: Path, tmp_path: Path, command: Command
 ) -> None:
     model, output = model_answering(never), tmp_path / "evaluation"
-    paths = ["--examples", examples, "--model", model, "--output", output]
-    process = subprocess.run(
-        [sys.executable, "-m", "components.evaluate", *map(str, paths), "--model-timeout", "3"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert process.returncode == 1
+    paths = ("--examples", examples, "--model", model, "--output", output)
+    process = command("components.evaluate", *paths, "--model-timeout", 3, expect=1)
     assert process.stderr.splitlines()[-1] == (
         f"error: {model}/saved_model: no answer within 3 s (--model-timeout); train it anew, or "
         "give it longer"

@@ -16,7 +16,7 @@ from components.config import Train
 from components.shared.manifests import Model
 from tests.conftest import ROOT
 
-SETTINGS = {"max_steps": 600, "checkpoint_every": 100, "log_every": 50}
+SETTINGS = {"max_steps": 300, "checkpoint_every": 100, "log_every": 25, "xla": False}
 
 
 class Pod:
@@ -105,13 +105,13 @@ def test_a_retried_pod_goes_on_and_ends_with_the_same_weights(
     whole.finish()
 
     killed = Pod(tmp_path / "killed", examples, volume, "run-2")
-    killed.kill_after("Step 350: ")
+    killed.kill_after("Step 125: ")
     assert not killed.model.exists()
     retried = Pod(tmp_path / "retried", examples, volume, "run-2")
     printed = retried.finish()
 
     assert f"Going on from {volume}/run-2/train" in printed
-    assert "Step 50: " not in printed
+    assert "Step 25: " not in printed
     assert retried.weights == whole.weights
 
     manifest = Model.read(retried.model)
