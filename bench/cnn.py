@@ -2,8 +2,8 @@
 
 Prints the table of docs/model.md: ``make bench-cnn``. Each contender is a process of its own, in
 turns. This project's is the train step's command line on MNIST, with shifts, status lines and
-summaries; Keras, with the same optimizer, has none of these. It is compiled by XLA, as it does of
-itself, and not; with TensorFlow's own convolutions, and with oneDNN's, which this project uses.
+summaries; Keras, with the same optimizer, has none of these. Keras runs as it comes, compiled by
+XLA, and without XLA, by TensorFlow's own convolutions and by oneDNN's, which this project uses.
 What the network reaches is measured by ``make bench-accuracy ARGS=cnn``.
 """
 

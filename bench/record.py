@@ -157,6 +157,7 @@ if __name__ == "__main__":
     parser.add_argument("--recipe", help="what the others train by, in JSON")
     given = parser.parse_args()
     if given.one:
+        given.recipe = given.recipe or json.dumps(recipe())
         print(json.dumps(_one(given.one, given.recipe, given.seed)))
     else:
         main(given.names or list(CONTENDERS), given.write)

@@ -340,9 +340,8 @@ class Tune(Train):
     pruner: Literal["halving", "median", "none"] = Field(
         default="halving",
         description="Which trials end early by what they reach on validation: all but the best "
-        "quarter of those that came as far, looked at after 1/32 of the steps (at least one status "
-        "line) and whenever four times as many are taken; those below the median of the others; or "
-        "none.",
+        "quarter of those that came as far (halving), or below their median, or none. It is looked "
+        "at after 1/32 of the steps, at least a status line, and at each four times as many.",
     )
     parallel: NonNegativeInt = Field(
         default=0,

@@ -39,6 +39,7 @@ class Forked:
         arguments: ``-m``, the name of a module and its command line, or ``-c`` and a text.
         environment: Variables besides those of this process.
         merged: Whether what it prints as errors goes to ``stdout``, too; else it is ``stderr``.
+        imported: Whether the imports are done; else it is an interpreter of its own.
     """
 
     def __init__(
@@ -46,15 +47,19 @@ class Forked:
         *arguments: object,
         environment: Mapping[str, str] | None = None,
         merged: bool = False,
+        imported: bool = True,
     ) -> None:
-        pipes = [CONTEXT.Pipe(duplex=False) for _ in range(1 if merged else 2)]
+        context = CONTEXT if imported else get_context("spawn")
+        pipes = [context.Pipe(duplex=False) for _ in range(1 if merged else 2)]
         self._printed = [os.fdopen(os.dup(read.fileno()), encoding="utf-8") for read, _ in pipes]
         self.stdout = self._printed[0]
         variables = {**os.environ, **(environment or {})}
-        self._process = CONTEXT.Process(
-            target=_run, args=([*map(str, arguments)], variables, [write for _, write in pipes])
+        self._process = context.Process(
+            target=_run,
+            args=([*map(str, arguments)], variables, [write for _, write in pipes]),
         )
         self._process.start()
+        atexit.register(self._process.kill)  # else the tests would wait for one that is left
         for end in (end for pipe in pipes for end in pipe):
             end.close()
 
@@ -86,11 +91,14 @@ class Forked:
     def communicate(self, timeout: float) -> tuple[str, str]:
         """Reads all that it prints, and kills it after as many seconds."""
         killer = threading.Timer(timeout, self.kill)
+        killer.daemon = True
         killer.start()
-        with ThreadPoolExecutor(2) as readers:
-            output, errors = [*readers.map(lambda stream: stream.read(), self._printed), ""][:2]
-        self.wait()
-        killer.cancel()
+        try:
+            with ThreadPoolExecutor(2) as readers:
+                output, errors = [*readers.map(lambda stream: stream.read(), self._printed), ""][:2]
+            self.wait()
+        finally:
+            killer.cancel()
         return output, errors
 
     def send_signal(self, number: signal.Signals) -> None:

@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from components.registry.storage import (
+    MARKS,
     SERVABLE,
     STAGING,
     Conflict,
@@ -39,8 +40,6 @@ from components.registry.storage import (
 )
 from components.shared.errors import StepError
 
-MARKS = ".numbers"  # what stands at a number: random, and nothing once it is removed. Not
-# .versions, which SeaweedFS takes for its own and does not list.
 ABSENT = "0"  # the generation of what is not there
 ATTEMPTS = 5  # at a version whose staged files somebody else clears away
 CONNECTIONS = 8

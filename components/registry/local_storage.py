@@ -12,6 +12,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from components.registry.storage import (
+    MARKS,
     SERVABLE,
     STAGING,
     Conflict,
@@ -25,7 +26,6 @@ from components.shared.errors import StepError
 from components.shared.storage import fsync, fsync_tree, make_directory
 
 LOCK = ".lock"
-REMOVED = ".numbers"  # an empty file for each number that was removed, as in a bucket
 
 
 class LocalStorage:
@@ -42,12 +42,12 @@ class LocalStorage:
     def versions(self) -> list[int]:
         """Returns the numbers of the versions that can be served, ascending."""
         with self._errors_as_step_error():
-            return [number for number in self._numbers() if self._servable(number)]
+            return [number for number in _numbers(self.root) if self._servable(number)]
 
     def taken_numbers(self) -> list[int]:
-        """Returns every number that something lies under, a version or not, ascending."""
+        """Returns every number that something lies under or was removed from, ascending."""
         with self._errors_as_step_error():
-            return self._numbers()
+            return sorted({*_numbers(self.root), *_numbers(self.root / MARKS)})
 
     def contains(self, version: int) -> bool:
         """Returns whether a version is there, without a look at the others."""
@@ -95,6 +95,9 @@ class LocalStorage:
     def publish(self, version: int, parts: Mapping[str, Part]) -> None:
         """Copies the files aside, checks and fsyncs the copies, and renames the directory."""
         with self._errors_as_step_error():
+            make_directory(self.root / MARKS)  # now, since a removal may have no room for it
+            if self._removed(version).exists():
+                raise Conflict(str(version))
             partial = self._staged(str(version))
             try:
                 for name, part in parts.items():
@@ -163,18 +166,14 @@ class LocalStorage:
     def _servable(self, version: int) -> bool:
         return (self.root / str(version) / SERVABLE).is_file()
 
-    def _numbers(self) -> list[int]:
-        if not self.root.is_dir():
-            return []
-        numbers = (version_number(path.name) for path in self.root.iterdir())
-        return sorted(number for number in numbers if number is not None)
-
     def _removed(self, version: int) -> Path:
-        return self.root / REMOVED / str(version)
+        return self.root / MARKS / str(version)
 
     def _never_use_again(self, version: int) -> None:
         """Keeps a push that claimed a number before from bringing back what is removed."""
         mark = self._removed(version)
+        if mark.exists():  # of a removal that was killed, maybe somebody else's
+            return
         make_directory(mark.parent)
         mark.touch()
         fsync(mark.parent)
@@ -213,6 +212,13 @@ class LocalStorage:
                 errno.EROFS: "expected to write there; name another --destination",
             }.get(error.errno or 0, "mend that and try again")
             raise StepError(f"{place}: {error.strerror or error}; {advice}") from error
+
+
+def _numbers(directory: Path) -> list[int]:
+    if not directory.is_dir():
+        return []
+    numbers = (version_number(path.name) for path in directory.iterdir())
+    return sorted(number for number in numbers if number is not None)
 
 
 def _copy(part: Part, target: Path) -> None:

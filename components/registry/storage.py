@@ -20,6 +20,9 @@ SERVABLE = (
     "saved_model.pb"  # TensorFlow Serving takes a numbered directory for a model by this file
 )
 STAGING = ".staging"
+# What became of a number: empty once it was removed. Not .versions, which SeaweedFS takes for its
+# own and does not list.
+MARKS = ".numbers"
 MAX_VERSION = 10**18 - 1  # TensorFlow Serving's versions are int64
 _CHUNK = 1 << 20
 
@@ -79,7 +82,7 @@ class Storage(Protocol):
         """Returns the numbers of the versions that can be served, ascending."""
 
     def taken_numbers(self) -> list[int]:
-        """Returns every number that something lies under, a version or not, ascending."""
+        """Returns every number that something lies under or was removed from, ascending."""
 
     def contains(self, version: int) -> bool:
         """Returns whether a version is there, without a look at the others."""
@@ -108,7 +111,8 @@ class Storage(Protocol):
         """Makes a version appear whole; the number belongs to the caller.
 
         Raises:
-            Conflict: Something lies under that number already, which is left alone.
+            Conflict: Something lies under that number already, which is left alone, or was removed
+                from it.
         """
 
     def hold(self, version: int) -> bool:

@@ -29,7 +29,7 @@ IN_CLUSTER = "KUBERNETES_SERVICE_HOST"  # Kubernetes sets it in every pod
 
 
 def choose_kernels(network: str) -> None:
-    """Has TensorFlow use oneDNN, where it is not imported yet, for a network other than mlp.
+    """Switches oneDNN on for a network other than mlp, unless TensorFlow is imported already.
 
     Convolutions are faster with it. What XLA compiles does not use it, and mlp's evaluations stay
     the same to the last digit on more kinds of CPU without.

@@ -1,4 +1,4 @@
-"""What training hands on of its course: ``history.jsonl``, a JSON object a line, and a picture."""
+"""What training leaves besides a model: ``history.jsonl``, a JSON object a line, and a picture."""
 
 import json
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 HISTORY = "history.jsonl"
-SHOWN = "shown.png"  # training images as they are, and as steps got them; see train/shown.py
+SHOWN = "shown.png"  # training images as they are, and moved; see train/shown.py
 LARGEST = 3.5e38  # no float32, as all figures were, is larger
 
 Row = dict[str, float]  # "step", and figures by name

@@ -1,4 +1,4 @@
-"""``shown.png``: some training images, and below each what steps make of it before they learn."""
+"""``shown.png``: some training images, and below each how training shifts and deforms it."""
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +16,8 @@ def picture(config: Train, share: Share) -> bytes | None:
     """Draws the first images of a worker's share, shifted and deformed as in training.
 
     Returns:
-        A grey PNG: in the first row the images as they are, in each of the others as one step gets
-        them; None where a step gets them as they are.
+        A grey PNG: in the first row the images as they are, in each of the others moved as a step
+        would move them; None where nothing is moved.
     """
     if not (config.shift or deform.deforms(config)):
         return None

@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,6 @@ import click
 
 from components.config import Train
 from components.shared.command_line import Place, build_all, exit_on_error, options
-from components.shared.environment import choose_kernels
 from pipeline.local.processes import Processes
 from pipeline.pipelines import Pipeline
 
@@ -112,8 +111,7 @@ def run_here(
                 from components.sources.files import check_exists
 
                 check_exists(source)
-        choose_kernels(parameters.get("network", Train.network))
-        with _processes(pipeline, runner) as processes:
+        with _processes(pipeline, runner, parameters) as processes:
             from pipeline.local.run import run  # imports kfp, while processes import for the steps
 
             code, directory = run(
@@ -129,12 +127,16 @@ def run_here(
         sys.exit(code)
 
 
-def _processes(pipeline: Pipeline, runner: str) -> AbstractContextManager[Processes | None]:
+def _processes(
+    pipeline: Pipeline, runner: str, parameters: Mapping[str, Any]
+) -> AbstractContextManager[Processes | None]:
     """Returns what the steps run in; None: containers, on the engine that docker's client finds."""
     if runner == "podman":
         from pipeline.local.containers import podman
 
         return podman()
     if runner == "subprocess":
-        return Processes(pipeline.preimports, pipeline.forked)
+        # Another network's training sets TensorFlow up for itself, before it imports it.
+        usual = parameters.get("network", Train.network) == Train.network
+        return Processes(pipeline.preimports, pipeline.forked if usual else ())
     return nullcontext()

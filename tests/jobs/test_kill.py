@@ -26,12 +26,13 @@ class Job:
     def start(self, source: str) -> Forked:
         """Starts it."""
         options = ["--source", source, "--shard-size", "5000", "--output", self.output]
-        return Forked(*self.command, *options)
+        return Forked(*self.command, *options, merged=True)
 
     def whole(self, source: str) -> str:
         """Runs it to its end, and returns the sum over its output."""
         with self.start(source) as process:
-            assert process.wait() == 0
+            printed, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, printed
         return dataset_digest(self.output)
 
 

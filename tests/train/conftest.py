@@ -47,8 +47,16 @@ def start(examples: Path, tmp_path: Path) -> Iterator[Start]:
             chosen = {**arguments, "xla": False, **options}
             words = [argument(name, value) for name, value in chosen.items()]
             task = {"TF_CONFIG": Cluster(workers, index).tf_config} if workers else {}
-            process = Forked("-m", "components.train", *words, environment=task, merged=True)
-            return processes.enter_context(process)
+            # Another network than mlp sets TensorFlow up for itself, before it imports it.
+            imported = "network" not in options
+            return processes.enter_context(
+                Forked(
+                    *("-m", "components.train", *words),
+                    environment=task,
+                    merged=True,
+                    imported=imported,
+                )
+            )
 
         yield run
 

@@ -73,7 +73,7 @@ def test_run_killed_at_random_steps_ends_with_the_same_weights(
         # Far enough to pass a checkpoint, and never to the end.
         read_until(process, "Step ", times=moments.randint(3, max(3, lines // (KILLS + 2))))
         process.kill()
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
     assert "Going on from " in finish(start(tmp_path / "killed", **options))
     finish(unbroken)
     assert_same_weights(tmp_path / "unbroken/logs", tmp_path / "killed/logs")

@@ -20,8 +20,8 @@ from components.train.shown import GAP, IMAGES, STEPS, picture
 Images = npt.NDArray[np.uint8]
 
 
-def share_of(examples: Path) -> Share:
-    return Share.of(Shards.of(Dataset.read(examples), examples, "train"), 50)
+def share_of(examples: Path, batch_size: int = 50, *place: int) -> Share:
+    return Share.of(Shards.of(Dataset.read(examples), examples, "train"), batch_size, *place)
 
 
 def tiles(share: Share, **options: Any) -> Images:
@@ -46,10 +46,16 @@ def shifted(image: Images, radius: int) -> list[bytes]:
     ]
 
 
-def test_a_row_as_they_are_and_below_each_image_shifted(examples: Path) -> None:
-    share = share_of(examples)
-    first, *steps = tiles(share, shift=2, affine=0, elastic=0)
-    assert (first == share.shards.read(share.chunks[:1]).images[:IMAGES]).all()
+@pytest.mark.parametrize("each", ["image", "batch"])
+@pytest.mark.parametrize(
+    ("columns", "place"), [(IMAGES, (50,)), (3, (3,)), (4, (8, 1, 2))], ids=["", "few", "worker"]
+)
+def test_a_row_as_they_are_and_below_each_image_shifted(
+    examples: Path, columns: int, place: tuple[int, ...], each: str
+) -> None:
+    share = share_of(examples, *place)
+    first, *steps = tiles(share, shift=2, shift_each=each)
+    assert (first == share.shards.read(share.chunks[:1]).images[:columns]).all()
     assert len(steps) == STEPS
     for step in steps:
         assert all(

@@ -242,6 +242,18 @@ def test_a_prune_killed_after_a_removal_keeps_no_number_from_use(
     assert filled.promote(version).version == assert_sound(filled) == version
 
 
+@ON_DISK
+def test_a_removal_killed_once_it_marked_the_number_leaves_a_version(
+    filled: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_before(monkeypatch, Path, "rename", lambda: filled.remove([1], []))
+    assert filled.versions() == [1, 2, 3]
+    assert filled.promote(1).version == assert_sound(filled) == 1
+    filled.promote(3)
+    assert filled.remove([1], []) == ([1], [])
+    assert filled.versions() == [2, 3]
+
+
 def test_a_push_whose_number_is_removed_once_it_claimed_it_takes_another(
     filled: Registry, destination: str, make_release: MakeRelease, monkeypatch: pytest.MonkeyPatch
 ) -> None:

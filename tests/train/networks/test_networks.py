@@ -128,12 +128,16 @@ def test_the_cnn_is_what_keras_makes_of_the_same_layers(
     shown = tf.constant(generator.normal(size=(8, 12, 10)).astype(np.float32))
     logits, after = network.logits(network.weights, network.extra, shown, training)
     np.testing.assert_allclose(logits, same(shown, training=training), rtol=1e-3, atol=1e-4)
-    # Dense's batch is 8 values of each unit, whose variance Keras takes as the whole population's.
-    mean, variance = same.layers[-4].non_trainable_variables[:2]
-    before = network.extra[-1]
-    expected = before + (variance - before) * (8 / 7)
-    np.testing.assert_allclose(after[-2], mean, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(after[-1], expected, rtol=1e-3, atol=1e-4)
+    normalizations = [layer for layer in same.layers if hasattr(layer, "moving_variance")]
+    assert len(normalizations) == (len(after) - 1) / 2 == len(cnn.CHANNELS) + 1
+    values = [8 * 6 * 5, 8 * 3 * 3, 8 * 2 * 2, 8]  # of a channel, once maxima are taken; of a unit
+    for place, (layer, number) in enumerate(zip(normalizations, values, strict=True)):
+        before = network.extra[2 * place + 2]
+        # Keras takes the variance of a batch's values for that of the whole population.
+        expected = before + (layer.moving_variance - before) * (number / (number - 1))
+        mean, variance = after[2 * place + 1 :][:2]
+        np.testing.assert_allclose(mean, layer.moving_mean, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(variance, expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
