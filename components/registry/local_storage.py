@@ -170,13 +170,14 @@ class LocalStorage:
         return self.root / MARKS / str(version)
 
     def _never_use_again(self, version: int) -> None:
-        """Keeps a push that claimed a number before from bringing back what is removed."""
+        """Keeps a push that claimed a number before from bringing back what is removed.
+
+        The mark need not be on the disk: no push that looked before a power cut goes on after it.
+        """
         mark = self._removed(version)
-        if mark.exists():  # of a removal that was killed, maybe somebody else's
-            return
-        make_directory(mark.parent)
-        mark.touch()
-        fsync(mark.parent)
+        if not mark.exists():  # else of a removal that was killed, maybe somebody else's
+            mark.parent.mkdir(exist_ok=True)
+            mark.touch()
 
     def _staged(self, name: str) -> Path:
         """Returns a path for something of this process alone, where nobody looks for versions."""
