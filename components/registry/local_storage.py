@@ -96,8 +96,6 @@ class LocalStorage:
         """Copies the files aside, checks and fsyncs the copies, and renames the directory."""
         with self._errors_as_step_error():
             make_directory(self.root / MARKS)  # now, since a removal may have no room for it
-            if self._removed(version).exists():
-                raise Conflict(str(version))
             partial = self._staged(str(version))
             try:
                 for name, part in parts.items():

@@ -28,13 +28,18 @@ S3_REGION = ("AWS_REGION", "AWS_DEFAULT_REGION")
 IN_CLUSTER = "KUBERNETES_SERVICE_HOST"  # Kubernetes sets it in every pod
 
 
-def choose_kernels(network: str) -> None:
-    """Switches oneDNN on for a network other than mlp, unless TensorFlow is imported already.
+def trains_with_onednn(network: str) -> bool:
+    """Whether a network, as ``--network`` names it, may have convolutions: any other than mlp.
 
-    Convolutions are faster with it. What XLA compiles does not use it, and mlp's evaluations stay
-    the same to the last digit on more kinds of CPU without.
+    They are faster with oneDNN. What XLA compiles does not use it, and mlp's evaluations stay the
+    same to the last digit on more kinds of CPU without.
     """
-    if network != "mlp" and "tensorflow" not in sys.modules:
+    return network != "mlp"
+
+
+def choose_kernels(network: str) -> None:
+    """Switches oneDNN on where a network trains with it, unless TensorFlow is imported already."""
+    if trains_with_onednn(network) and "tensorflow" not in sys.modules:
         os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 
 

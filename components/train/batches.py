@@ -40,6 +40,11 @@ class Minibatch(NamedTuple):
     shifts: tf.Tensor
     deformations: tf.Tensor
 
+    def part(self, number: tf.Tensor, parts: int) -> "Minibatch":
+        """Returns one of so many equal parts of it."""
+        split = (tf.reshape(its, [parts, its.shape[0] // parts, *its.shape[1:]]) for its in self)
+        return Minibatch(*(its[number] for its in split))
+
 
 class Block(NamedTuple):
     """Examples, and the order in which some batches visit them."""

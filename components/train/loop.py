@@ -147,11 +147,7 @@ def _replicas(
 
     def replica(block: Block, batch: tf.Tensor) -> tuple[tf.Tensor, Tensors]:
         replica_here = tf.distribute.get_replica_context().replica_id_in_sync_group % here
-        its = (
-            tf.reshape(part, [here, part.shape[0] // here, *part.shape[1:]])[replica_here]
-            for part in block.batch(batch)
-        )
-        return share(_values(state), block, Minibatch(*its))
+        return share(_values(state), block, block.batch(batch).part(replica_here, here))
 
     def step(block: Block, batch: tf.Tensor) -> Figures:
         shares, extra = strategy.run(replica, (block, batch))

@@ -13,6 +13,7 @@ import click
 
 from components.config import Train
 from components.shared.command_line import Place, build_all, exit_on_error, options
+from components.shared.environment import trains_with_onednn
 from pipeline.local.processes import Processes
 from pipeline.pipelines import Pipeline
 
@@ -136,7 +137,7 @@ def _processes(
 
         return podman()
     if runner == "subprocess":
-        # Another network's training sets TensorFlow up for itself, before it imports it.
-        usual = parameters.get("network", Train.network) == Train.network
-        return Processes(pipeline.preimports, pipeline.forked if usual else ())
+        # Training switches oneDNN on before it imports TensorFlow, so for itself alone.
+        own = trains_with_onednn(parameters.get("network", Train.network))
+        return Processes(pipeline.preimports, () if own else pipeline.forked)
     return nullcontext()

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from components.config import Train
 from components.shared.command_line import argument
+from components.shared.environment import trains_with_onednn
 from components.train.distributed.cluster import Cluster
 from components.train.train import train_and_evaluate
 from tests.forked import Forked
@@ -47,8 +48,8 @@ def start(examples: Path, tmp_path: Path) -> Iterator[Start]:
             chosen = {**arguments, "xla": False, **options}
             words = [argument(name, value) for name, value in chosen.items()]
             task = {"TF_CONFIG": Cluster(workers, index).tf_config} if workers else {}
-            # Another network than mlp sets TensorFlow up for itself, before it imports it.
-            imported = "network" not in options
+            # Training switches oneDNN on before it imports TensorFlow.
+            imported = not trains_with_onednn(str(options.get("network", Train.network)))
             return processes.enter_context(
                 Forked(
                     *("-m", "components.train", *words),

@@ -1,4 +1,4 @@
-"""The picture of what the network is shown: images as they are, and below as steps get them."""
+"""The picture of what the network is shown: images as they are, and below as they are moved."""
 
 import io
 from pathlib import Path
