@@ -40,6 +40,7 @@ PLAIN: dict[str, Any] = {
 SETTINGS = (
     Setting("default", {}, SEEDS),
     Setting("best", {"recipe": "best"}, SEEDS),
+    Setting("best, wide", {"recipe": "best", "hidden": "800,200"}, 1),
     Setting("cnn", {"network": "cnn"}, min(SEEDS, 3)),
     Setting("tutorial", {"recipe": "tutorial"}, SEEDS),
     Setting("no shifts", {"shift": 0}, 1),

@@ -23,6 +23,7 @@ from bench.accuracy import ROOT, train
 from components.config import Ingest, Train
 from components.ingest.ingest import ingest
 from components.train.networks import cnn
+from components.train.optimizers import ITERATIONS
 
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 STEPS = int(os.environ.get("STEPS", "20"))  # after as many that warm up
@@ -58,7 +59,7 @@ def keras_rate(xla: bool) -> float:
     config = Train()
     network = keras_network((28, 28), 10)
     network.compile(
-        optimizers.Muon(config.learning_rate, ns_steps=3),
+        optimizers.Muon(config.learning_rate, ns_steps=ITERATIONS),
         losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=xla,
     )

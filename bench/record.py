@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench import peers
 from bench.mnist import MNIST
 from bench.train import apart, train
 
@@ -54,7 +55,7 @@ def this(seed: int) -> list[Epoch]:
     """Trains with this project's trainer and defaults."""
     from components.config import Train
 
-    epoch = 55_000 // Train().batch_size
+    epoch = peers.IMAGES // Train().batch_size
     config = Train(seed=seed, log_every=epoch, checkpoint_every=epoch)
     with contextlib.redirect_stdout(io.StringIO()):
         watch = train(config)
@@ -64,20 +65,20 @@ def this(seed: int) -> list[Epoch]:
     ]
 
 
-def recipe() -> dict[str, float]:
-    """Returns the default's settings, as :class:`bench.peers.Recipe` has them."""
+def recipe() -> peers.Recipe:
+    """Returns the default's settings."""
     from components.config import Train
     from components.train.optimizers import ITERATIONS
 
     train = Train()
-    return {
-        "batch": train.batch_size,
-        "epochs": train.max_steps * train.batch_size // 55_000,
-        "rate": train.learning_rate,
-        "momentum": train.momentum_share,
-        "iterations": ITERATIONS,
-        "smoothing": train.label_smoothing,
-    }
+    return peers.Recipe(
+        batch=train.batch_size,
+        epochs=train.max_steps * train.batch_size // peers.IMAGES,
+        rate=train.learning_rate,
+        momentum=train.momentum_share,
+        iterations=ITERATIONS,
+        smoothing=train.label_smoothing,
+    )
 
 
 def row(name: str, runs: list[list[Epoch]]) -> str:
@@ -117,7 +118,7 @@ def main(names: list[str], write: bool) -> None:
     from components.config import Ingest
     from components.ingest.ingest import ingest
 
-    handed = json.dumps(recipe())
+    handed = json.dumps(recipe()._asdict())
     runs: dict[str, list[list[Epoch]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as directory:
         examples = Path(directory) / "examples"
@@ -142,8 +143,6 @@ def main(names: list[str], write: bool) -> None:
 def _one(name: str, handed: str, seed: int) -> list[Any]:
     if name == "this":
         return this(seed)
-    from bench import peers
-
     trainings: Any = getattr(peers, name)
     return list(trainings(peers.Recipe(**json.loads(handed)), seed))
 
@@ -157,7 +156,8 @@ if __name__ == "__main__":
     parser.add_argument("--recipe", help="what the others train by, in JSON")
     given = parser.parse_args()
     if given.one:
-        given.recipe = given.recipe or json.dumps(recipe())
+        if given.one != "this" and not given.recipe:  # to be had from config.py, not here
+            parser.error(f"--one {given.one}: expected --recipe, too")
         print(json.dumps(_one(given.one, given.recipe, given.seed)))
     else:
         main(given.names or list(CONTENDERS), given.write)
