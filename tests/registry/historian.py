@@ -1,5 +1,6 @@
 """A process that does this and that to a registry, may be killed, and writes down what it saw."""
 
+import itertools
 import json
 import os
 import random
@@ -122,7 +123,7 @@ def read_log(log: Path) -> list[Operation]:
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
     assert not [line for line in lines if "broken" in line], lines
     operations = []
-    for begin, end in zip(lines, [*lines[1:], {}], strict=True):
+    for begin, end in itertools.pairwise([*lines, {}]):  # none of a process killed before it began
         if "kind" not in begin:
             continue
         done = Operation(
