@@ -22,12 +22,11 @@ from components.shared.evaluation import SplitEvaluation
 from components.shared.manifests import Dataset
 from components.shared.predictions import Reference
 from components.shared.profile import Profile
-from components.shared.texture import Texture, Textures, textures
+from components.shared.texture import Texture, Textures, sampled, textures
 
 PREDICTIONS = "predictions.parquet"
 SAMPLES = "samples.npz"
 SAMPLE_COUNT = 100
-TEXTURES = 10_000  # of about so many images of a split are textures taken, evenly spaced
 
 
 class PredictionWriter:
@@ -125,8 +124,8 @@ class Outputs:
             self._read_from = places.read(self._dataset, self._examples, batch.split)
         self._predictions.add(batch, self._read_from.slice(batch.start, len(batch.labels)))
         if batch.split in self._profiles:  # what a reference holds
-            step = max(1, self._dataset.splits[batch.split].records // TEXTURES)
-            found = textures(batch.images[::step])
+            records = self._dataset.splits[batch.split].records
+            found = textures(sampled(batch.images, records))
             self._textures.add(batch.split, found)
             profile = Profile.of(batch.images, batch.probabilities, found=found)
             self._profiles[batch.split].append(profile)

@@ -17,6 +17,7 @@ from components.shared.manifests import Shard
 from components.shared.predictions import LeastSure
 from components.shared.profile import Profile, as_text
 from components.shared.records import Images
+from components.shared.texture import sampled, textures
 from components.sources import filesystem
 from components.sources.images import Records
 from components.sources.source import Range
@@ -68,12 +69,13 @@ class WriteAnswers(Work[AnswersReport]):
         labels = self._images.labels(records.labels)
         table = rows.table(self._model, self._images, part, records, computed, labels)
         texture = self._reference.texture if self._reference else None
+        found = textures(sampled(records.images, self.plan.records))
         return AnswersReport(
             read=len(records.images) + len(unusable),
             files={NO_SPLIT: self._write(part, table)},
             rejected=len(unusable),
             first_rejected=self.write_rejected(part, unusable),
-            profile=Profile.of(records.images, computed, texture),
+            profile=Profile.of(records.images, computed, texture, found),
             labelled=int((labels >= 0).sum()),
             correct=int((labels == table["predicted"].to_numpy()).sum()),
             least_sure=_least_sure(records.images, computed, table),

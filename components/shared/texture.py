@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, model_validator
 from components.shared.records import Images, ImageShape
 
 GRID = 4  # rectangles along a side
-SAMPLED = 2_000  # images of which textures are taken, of as many as are added up at a time
+SAMPLED = 5_000  # images of a split, or of all that came in, of which textures are taken
 AT_ONCE = 200_000  # pixels, so that what is computed of them stays in the processor's cache
 RIDGE = 0.01  # of the mean variance, added to each: no direction counts more than ten times another
 
@@ -71,12 +71,16 @@ class Texture(BaseModel):
 
 
 def textures(images: Images) -> Textures:
-    """Returns the textures of at most ``SAMPLED`` images, evenly spaced, ``[n, features]``."""
-    some = images[:: max(1, -(-len(images) // SAMPLED))]
+    """Returns the textures of images, ``[n, features]``."""
     few = max(1, AT_ONCE // prod(images.shape[1:]))
-    found = [_means(some[start : start + few]) for start in range(0, len(some), few)]
+    found = [_means(images[start : start + few]) for start in range(0, len(images), few)]
     none = np.empty((0, feature_count((images.shape[1], images.shape[2]))))
     return np.sqrt(np.concatenate([none, *found]))
+
+
+def sampled(images: Images, records: int) -> Images:
+    """Returns some images of a part, evenly spaced, where the whole has so many records."""
+    return images[:: max(1, -(-records // SAMPLED))]
 
 
 def _means(images: Images) -> npt.NDArray[np.float64]:
