@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from bench.trained import publish
 from components.shared.environment import OUTCOMES
 from components.shared.outcome import Outcome
-from tests.forked import run_forked
+from tests.forked import LOOPS, run_forked
 from tests.idx_files import read_mnist, write_source
 from tests.services import ROOT, pytest_terminal_summary
 
@@ -80,7 +80,7 @@ def command() -> Command:
             process = subprocess.run(
                 [sys.executable, "-m", *words],
                 cwd=ROOT,
-                env={**os.environ, **(environment or {})},
+                env={**LOOPS, **os.environ, **(environment or {})},
                 capture_output=True,
                 text=True,
                 timeout=300,

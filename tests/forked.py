@@ -22,7 +22,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Self
 
-from components.shared.environment import FORKABLE
+from components.shared.environment import COMPILED_LOOPS, FORKABLE
 from tests.services import ROOT
 
 # The package itself has the variables in it that TensorFlow goes by when it is imported.
@@ -30,6 +30,9 @@ LIBRARIES = ["components", "apache_beam", "boto3", "google.cloud.storage", "pyda
 CONTEXT = get_context("forkserver")
 # Where a fork is not safe after such an import, on macOS, each process imports for itself.
 CONTEXT.set_forkserver_preload(LIBRARIES if sys.platform == "linux" else [])
+
+# Trainings that compile the same take it from there.
+LOOPS = {COMPILED_LOOPS: str(ROOT / "build" / "loops")}
 
 
 class Forked:
@@ -53,7 +56,7 @@ class Forked:
         pipes = [context.Pipe(duplex=False) for _ in range(1 if merged else 2)]
         self._printed = [os.fdopen(os.dup(read.fileno()), encoding="utf-8") for read, _ in pipes]
         self.stdout = self._printed[0]
-        variables = {**os.environ, **(environment or {})}
+        variables = {**LOOPS, **os.environ, **(environment or {})}
         self._process = context.Process(
             target=_run,
             args=([*map(str, arguments)], variables, [write for _, write in pipes]),

@@ -17,6 +17,7 @@ RUN_VOLUME = "RUN_VOLUME"  # the mounted volume
 TRAINJOB_SETTINGS = "TRAINJOB_SETTINGS"  # how to train on several nodes, as JSON
 RENDEZVOUS_TOKEN = "RENDEZVOUS_TOKEN"  # by which the workers of one job know each other
 EARLIER = "EARLIER_DATASET"  # one that ingest may take instead of making it again
+COMPILED_LOOPS = "COMPILED_LOOPS"  # a directory where training keeps what XLA compiled for it
 RETRAINED = "RETRAINED"  # a training that an alarm started here within the pause; empty: none
 FORKABLE = "TENSORFLOW_IS_UNUSED"  # this process has imported TensorFlow, and not used it yet
 WEBHOOK = "SUMMARY_WEBHOOK"  # from a secret: a parameter is there for all to see

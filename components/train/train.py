@@ -6,6 +6,7 @@ workers, and whether the directory of checkpoints is of this configuration and d
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from components.config import Train
-from components.shared.environment import choose_kernels
+from components.shared.environment import COMPILED_LOOPS, choose_kernels
 from components.shared.errors import StepError
 from components.shared.manifests import SPLITS, Dataset, Model
 from components.shared.outcome import Outcome, report_outcome
 from components.shared.storage import atomic_directory, locked, write_text
+from components.train.compiled import shared_loops
 from components.train.distributed.cluster import Cluster
 
 RUN_FILE = "run.json"
@@ -65,7 +67,11 @@ def train_and_evaluate(
     cluster = Cluster.from_environment()
     _check(config, dataset, cluster)
     choose_kernels(config.network)
-    with _chiefs(config, dataset, output, logs) if cluster.chief else nullcontext(output) as model:
+    store = os.environ.get(COMPILED_LOOPS)
+    with (
+        _chiefs(config, dataset, output, logs) if cluster.chief else nullcontext(output) as model,
+        shared_loops(Path(store)) if store else nullcontext(),
+    ):
         from components.train.fit import fit
 
         trained = fit(config, cluster, dataset, examples, model, logs, scored)

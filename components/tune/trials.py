@@ -19,9 +19,10 @@ import optuna
 
 from components.config import Train, Tune
 from components.shared.command_line import exit_on_error
-from components.shared.environment import IN_CLUSTER, OUTCOMES
+from components.shared.environment import COMPILED_LOOPS, IN_CLUSTER, OUTCOMES
 from components.shared.history import HISTORY, rows_of
 from components.shared.process import cores, end_with_parent, memory_limit
+from components.train.compiled import shared_loops
 
 MEMORY = 1 << 30  # bytes that a trial of a small network takes
 MOST = 16  # trials side by side where nobody says how many
@@ -50,26 +51,16 @@ def _gpus() -> list[str]:
 
 
 @contextmanager
-def prepared(compiled: Path) -> Iterator[None]:
+def prepared() -> Iterator[None]:
     """Imports what every trial needs, and has trials share their compiled loops for the block.
 
-    TensorFlow finds a loop by all that is compiled, of which learning rates and the like are inputs
-    (:class:`components.train.optimizers.Factors`). A trial that takes one logs an error first, as
-    TensorFlow tries to read it as text.
-
-    Args:
-        compiled: The loops' directory. What is there, maybe of another machine, is removed.
+    Learning rates and the like are inputs of a loop and not part of it
+    (:class:`components.train.optimizers.Factors`).
     """
-    shutil.rmtree(compiled, ignore_errors=True)
-    cache = "--tf_xla_persistent_cache"
-    flags = f"{cache}_device_types=CPU {cache}_directory='{compiled.absolute()}'"
-    os.environ["TF_XLA_FLAGS"] = f"{os.environ.get('TF_XLA_FLAGS', '')} {flags}"
     if sys.platform == "linux":
         importlib.import_module("components.train.fit")
-    try:
+    with shared_loops():
         yield
-    finally:
-        shutil.rmtree(compiled, ignore_errors=True)
 
 
 class Training:
@@ -143,7 +134,8 @@ def _train(config: Train, examples: Path, directory: Path, place: Place) -> None
     descriptor = os.open(directory / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
-    for variable in (OUTCOMES, IN_CLUSTER):  # what comes of it is the search's to say
+    # What comes of it is the search's to say, and so is what it shares with others.
+    for variable in (OUTCOMES, IN_CLUSTER, COMPILED_LOOPS):
         os.environ.pop(variable, None)
     os.environ |= place
     from components.train.train import train_and_evaluate
