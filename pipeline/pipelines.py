@@ -41,8 +41,8 @@ class Pipeline:
     written: tuple[str, ...]  # parameters that name a directory which a step writes to
     fills_registry: bool  # or else needs one that is filled
     skip_reasons: Mapping[str, str]  # why a step did not run, where none failed
-    # Steps whose processes start with a local run, and what each imports while others work; steps
-    # that are forked from a process which has imported TensorFlow.
+    # What steps of a local run import in their processes while others work, and which of these are
+    # forked from one that has imported TensorFlow; see pipeline/local/processes.py.
     preimports: Mapping[str, Sequence[str]]
     forked: tuple[str, ...] = ()
 
@@ -140,7 +140,11 @@ MNIST = Pipeline(
     written=("destination", "checkpoints", "cache"),
     fills_registry=True,
     skip_reasons={"push": "the model is not blessed"},
-    preimports={"ingest": ("components.ingest.ingest",)},
+    preimports={
+        "ingest": ("components.ingest.ingest",),
+        "evaluate": ("components.evaluate.evaluate",),
+        "push": ("components.push.push",),
+    },
     forked=("train", "evaluate", "push"),
 )
 

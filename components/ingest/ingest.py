@@ -12,7 +12,6 @@ from components.ingest.shards import SplitsReport, WriteShards
 from components.ingest.statistics import find_anomalies, splits_and_duplicates
 from components.jobs.output import WORK, atomic_output, make_directory
 from components.jobs.ranges import Plan, first_rejected, total_counts
-from components.jobs.run import run
 from components.shared.addresses import redacted
 from components.shared.errors import StepError, explain, log_line
 from components.shared.manifests import Dataset
@@ -50,6 +49,8 @@ def ingest(
             if taken:
                 _log(taken, "Took")
                 return taken
+        from components.jobs.run import run  # Beam takes seconds to import, and may not be needed
+
         plan = Plan.of(source, directory, config)
         reports = run(plan, WriteShards(plan, config), beam_arguments)
         dataset = _dataset(config, plan, reports)

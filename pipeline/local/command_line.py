@@ -11,10 +11,11 @@ from typing import Any
 
 import click
 
-from components.config import Train
+from components.config import Ingest, Train
 from components.shared.command_line import Place, build_all, exit_on_error, options
 from components.shared.environment import trains_with_onednn
 from pipeline.local.processes import Processes
+from pipeline.local.record import earlier_dataset
 from pipeline.pipelines import Pipeline
 
 FRESH_OPTION = click.Option(
@@ -112,11 +113,14 @@ def run_here(
                 from components.sources.files import check_exists
 
                 check_exists(source)
-        with _processes(pipeline, runner, parameters) as processes:
+        # Containers do not see other runs.
+        takes = Ingest in pipeline.steps and runner == "subprocess" and not fresh
+        earlier = earlier_dataset(Path(runs), parameters) if takes else ""
+        with _processes(pipeline, runner, parameters, earlier) as processes:
             from pipeline.local.run import run  # imports kfp, while processes import for the steps
 
             code, directory = run(
-                pipeline, parameters, Path(runs), debug, images, processes, fresh, run_name
+                pipeline, parameters, Path(runs), debug, images, processes, earlier, run_name
             )
         if parameters.get("retrain"):
             from pipeline.local.retraining import training_command
@@ -129,7 +133,7 @@ def run_here(
 
 
 def _processes(
-    pipeline: Pipeline, runner: str, parameters: Mapping[str, Any]
+    pipeline: Pipeline, runner: str, parameters: Mapping[str, Any], earlier: str
 ) -> AbstractContextManager[Processes | None]:
     """Returns what the steps run in; None: containers, on the engine that docker's client finds."""
     if runner == "podman":
@@ -139,5 +143,9 @@ def _processes(
     if runner == "subprocess":
         # Training switches oneDNN on before it imports TensorFlow, so for itself alone.
         own = trains_with_onednn(parameters.get("network", Train.network))
-        return Processes(pipeline.preimports, () if own else pipeline.forked)
+        later = pipeline.forked if own else ()
+        imports = {name: its for name, its in pipeline.preimports.items() if name not in later}
+        if "ingest" in imports and not earlier:  # else it is likely to need no Beam
+            imports["ingest"] = (*imports["ingest"], "components.jobs.run")
+        return Processes(imports, () if own else pipeline.forked)
     return nullcontext()

@@ -7,6 +7,7 @@ from there. Where a fork is not safe after such an import, on macOS, each import
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import signal
@@ -51,14 +52,18 @@ class Processes:
     """Where the steps of a run get their processes; leaving it ends those that nobody needed.
 
     Args:
-        ahead: Steps that start at once, and what each imports.
+        imports: What steps import while others work. Their processes start at once, or with the
+            first that is forked, where they are forked themselves.
         forked: Steps that are forked from a process that has imported TensorFlow.
     """
 
-    def __init__(self, ahead: Mapping[str, Sequence[str]], forked: Sequence[str]) -> None:
-        spawn = get_context("spawn")
-        self._waiting = {name: _Process(spawn, modules) for name, modules in ahead.items()}
-        self._forked = forked
+    def __init__(self, imports: Mapping[str, Sequence[str]], forked: Sequence[str]) -> None:
+        self._imports, self._forked = imports, forked
+        self._waiting = {
+            name: _Process(get_context("spawn"), modules)
+            for name, modules in imports.items()
+            if name not in forked
+        }
         if forked:
             forkserver.set_forkserver_preload(PRELOADED)
             forkserver.ensure_running()
@@ -88,8 +93,14 @@ class Processes:
 
     def _start(self, function: str) -> "_Process":
         # The summary of a run that failed early does not wait for TensorFlow.
-        self._imported = self._imported or function in self._forked
-        return _Process(get_context("forkserver" if self._imported else "spawn"))
+        if not self._imported and function not in self._forked:
+            return _Process(get_context("spawn"))
+        process = _Process(get_context("forkserver"))
+        if not self._imported:
+            self._imported = True
+            for name in self._imports.keys() & (set(self._forked) - {function}):
+                self._waiting[name] = _Process(get_context("forkserver"), self._imports[name])
+        return process
 
 
 class _Process:
@@ -131,6 +142,7 @@ def _work(modules: Sequence[str], commands: Connection, output: Connection) -> N
     """A step's process: imports, waits for its command, and does it."""
     end_with_parent()
     _print_to(output)
+    gc.disable()  # imports make hundreds of thousands of objects and no garbage
     # The run tells a step to end, by one signal; the terminal's Ctrl-C would be a second.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
@@ -142,6 +154,8 @@ def _work(modules: Sequence[str], commands: Connection, output: Connection) -> N
     os.environ[FORKABLE] = "true"
     for module in modules:
         importlib.import_module(module)
+    gc.freeze()  # what is imported stays: no collection needs to look through it
+    gc.enable()
     command: Command = commands.recv()
     commands.close()
     os.environ |= command.variables

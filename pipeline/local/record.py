@@ -108,7 +108,7 @@ class RunRecord(Manifest):
             version=code.version,
             commit=code.commit,
             dirty=code.dirty,
-            ingest_code=sum_of_code("ingest", "jobs", "sources", "shared"),
+            ingest_code=_ingest_code(),
         )
         latest = runs / pipeline.latest
         if latest.exists() and not latest.is_symlink():
@@ -124,26 +124,6 @@ class RunRecord(Manifest):
                 f"{runs}: cannot hold a run ({error.strerror}); name another directory with --runs"
             ) from None
         return run
-
-    def earlier_dataset(self, runs: Path) -> str:
-        """Returns where the newest run lies that read such a source like this one; "" for none.
-
-        Whether the source still has the same content is for ingest to see.
-        """
-        found = [
-            (other.started, directory / EXAMPLES)
-            for directory, other in read_runs(runs)
-            if other.ingest_code == self.ingest_code
-            and other._reading == self._reading
-            and directory.name != self.name
-            and (directory / EXAMPLES / Dataset.FILE).is_file()
-        ]
-        return str(max(found)[1].resolve()) if found else ""
-
-    @property
-    def _reading(self) -> dict[str, Any]:
-        chosen = Ingest.select(self.parameters)
-        return {name: value for name, value in chosen.items() if name != "cache"}
 
     @property
     def code(self) -> Code:
@@ -182,6 +162,35 @@ def read_runs(runs: Path, warn: bool = False) -> Iterator[tuple[Path, RunRecord]
             except (StepError, OSError) as error:
                 if warn:
                     print(f"warning: {printable(explain(error))}", file=sys.stderr)
+
+
+def earlier_dataset(runs: Path, parameters: dict[str, Any]) -> str:
+    """Returns where the newest dataset lies that a run made of such a source; "" for none.
+
+    Whether the source still has the same content is for ingest to see.
+
+    Args:
+        runs: The directory of the runs.
+        parameters: Those of the run that is to take it.
+    """
+    reading, code = _reading(redacted_parameters(parameters)), _ingest_code()
+    found = [
+        (run.started, directory / EXAMPLES)
+        for directory, run in read_runs(runs)
+        if run.ingest_code == code
+        and _reading(run.parameters) == reading
+        and (directory / EXAMPLES / Dataset.FILE).is_file()
+    ]
+    return str(max(found)[1].resolve()) if found else ""
+
+
+def _ingest_code() -> str:
+    return sum_of_code("ingest", "jobs", "sources", "shared")
+
+
+def _reading(parameters: dict[str, Any]) -> dict[str, Any]:
+    chosen = Ingest.select(parameters)
+    return {name: value for name, value in chosen.items() if name != "cache"}
 
 
 def write_page(directory: Path, run: RunRecord) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import os
 import signal
 import sys
 import time
@@ -11,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from components.config import SECRET, Ingest
+from components.config import SECRET
 from components.shared.addresses import redacted_text
 from components.shared.environment import (
+    COMPILED_LOOPS,
     EARLIER,
     OUTCOMES,
     RETRAINED,
@@ -37,6 +39,13 @@ from pipeline.local.record import (
 from pipeline.local.retraining import earlier_training
 from pipeline.pipelines import Pipeline
 
+COMPILED = ".compiled"  # beside the runs
+# What TensorFlow logs where it takes a compiled loop, which it tries to read as text first.
+NOISE = (
+    "Error parsing text-format tensorflow.XlaSerializedCacheEntry",
+    "All log messages before absl::InitializeLog() is called",
+)
+
 
 @dataclass
 class LocalRun:
@@ -47,6 +56,7 @@ class LocalRun:
     display: Display
     secrets: list[str]
     earlier: str = ""  # a dataset that ingest may take
+    compiled: str = ""  # where training keeps compiled loops
     retrained: str = ""  # which training an alarm started within the pause
     steps: dict[str, StepRecord] = field(default_factory=dict)
     running: str = ""  # the step
@@ -64,6 +74,7 @@ class LocalRun:
             RUN_PAGE: f"../../{RUN_INDEX}",
             OUTCOMES: str(self.outcomes),
             EARLIER: self.earlier,
+            COMPILED_LOOPS: self.compiled,
             RETRAINED: self.retrained,
         }
 
@@ -127,7 +138,7 @@ def run(
     debug: bool,
     images: str,
     processes: Processes | None,
-    fresh: bool,
+    earlier: str,
     name: str,
 ) -> tuple[int, Path]:
     """Runs a pipeline on this machine.
@@ -139,8 +150,7 @@ def run(
         debug: Shows a failed step's traceback.
         images: JSON file of step and image, where there are no processes; empty: those built here.
         processes: What the steps run in; None: their images.
-        fresh: Ingests anew also where an earlier run has such a dataset. Containers, which do not
-            see other runs, always do.
+        earlier: A dataset of an earlier run that ingest may take; empty: none.
         name: The run's; empty: it gets one.
 
     Returns:
@@ -155,9 +165,9 @@ def run(
     record = RunRecord.begin(runs, pipeline, parameters, name)
     display = Display(sys.stdout, parameters.get("max_steps", 0), debug)
     secrets = [parameters[name] for name in SECRET if parameters[name]]
-    local = LocalRun(pipeline, runs / record.name, display, secrets)
-    if Ingest in pipeline.steps and processes and not fresh:
-        local.earlier = record.earlier_dataset(runs)
+    local = LocalRun(pipeline, runs / record.name, display, secrets, earlier)
+    if processes:
+        local.compiled = os.environ.get(COMPILED_LOOPS) or str(runs.absolute() / COMPILED)
     if parameters.get("retrain"):
         local.retrained = earlier_training(runs, parameters)
     configured = (
@@ -240,5 +250,5 @@ def _own_lines(output: Iterable[str], log: IO[str]) -> Iterator[str]:
             of_executor = "Got executor_input" in line  # its JSON follows, to a line of its own
         elif of_executor:
             of_executor = line.rstrip() != "}"
-        elif line.strip():
+        elif line.strip() and not any(noise in line for noise in NOISE):
             yield line.rstrip()

@@ -10,7 +10,14 @@ import pytest
 
 from components.config import Ingest, Train
 from components.shared.errors import StepError
-from pipeline.local.record import RunRecord, StepRecord, point_latest, read_runs, write_page
+from pipeline.local.record import (
+    RunRecord,
+    StepRecord,
+    earlier_dataset,
+    point_latest,
+    read_runs,
+    write_page,
+)
 from pipeline.pipelines import MNIST, PREDICT
 
 OTHER = replace(MNIST, name="other", steps=(Ingest,))
@@ -37,11 +44,10 @@ def test_the_newest_run_that_read_such_a_source_so_has_its_dataset(tmp_path: Pat
         os.utime(tmp_path / run.name, (age, age))
     unfinished = RunRecord.begin(tmp_path, MNIST, reading)
     point_latest(tmp_path / others[0].name, MNIST.latest, replace=True)
-    this = RunRecord.begin(tmp_path, MNIST, {**reading, "cache": "there", "max_steps": 3})
-    assert this.earlier_dataset(tmp_path) == str(tmp_path / runs[1].name / "ingest/examples")
-    assert unfinished.ingest_code == this.ingest_code != ""
-    strange = RunRecord.begin(tmp_path, MNIST, {**reading, "source": "elsewhere"})
-    assert strange.earlier_dataset(tmp_path) == ""
+    taken = earlier_dataset(tmp_path, {**reading, "cache": "there", "max_steps": 3})
+    assert taken == str(tmp_path / runs[1].name / "ingest/examples")
+    assert unfinished.ingest_code == runs[0].ingest_code != ""
+    assert earlier_dataset(tmp_path, {**reading, "source": "elsewhere"}) == ""
 
 
 def test_a_run_is_named_for_the_model_it_trains_and_knows_its_pipeline(tmp_path: Path) -> None:
