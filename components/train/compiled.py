@@ -76,7 +76,9 @@ def _take(place: Path, directory: Path) -> set[str]:
         with contextlib.suppress(OSError):
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() == digest:
-                (directory / name).write_bytes(content)
+                partial = directory / f"{name}.partial"  # or half a one would be found there
+                partial.write_bytes(content)
+                partial.rename(directory / name)
                 taken.add(name)
     return taken
 
