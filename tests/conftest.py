@@ -1,6 +1,9 @@
 """What the tests share: a small real source, and what each step makes of it."""
 
+import fcntl
+import inspect
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,29 +41,21 @@ def pytest_configure() -> None:
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Outcomes = Callable[[str], Outcome | None]  # by the name of the step
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 def with_small_files(
     limit: int, directory: Path, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs ``python -m <arguments>`` in a directory; no file may have more bytes than the limit.
-
-    The new process limits itself. A function that Popen called would need a fork, and one with
-    gRPC's threads in it may abort before a program begins.
-    """
+    """Runs ``python -m <arguments>`` in a directory; no file may have more bytes than the limit."""
     code = (
-        "import os, resource, sys\n"
+        "import os, resource, runpy, sys\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-        "os.execv(sys.executable, [sys.executable, '-m', *sys.argv[1:]])"
+        "directory, *sys.argv = sys.argv[1:]\n"
+        "os.chdir(directory)\n"
+        "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
     )
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_forked("-c", code, directory, *arguments, environment={"PYTHONPATH": str(ROOT)})
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +88,20 @@ def command() -> Command:
 
 
 @pytest.fixture
+def fast_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has KFP read its caller's name, and no more, from the stack.
+
+    For the source of every frame Python goes through all modules, thousands with TensorFlow's, so
+    that a pipeline would take seconds to compile.
+    """
+
+    def stack() -> list[tuple[object, ...]]:
+        return [(None, None, None, sys._getframe(depth).f_code.co_name) for depth in (1, 2)]
+
+    monkeypatch.setattr(inspect, "stack", stack)
+
+
+@pytest.fixture
 def outcomes(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Outcomes:
     """What came of a step of this name, as a runner on this machine reads it."""
     directory = tmp_path_factory.mktemp("outcomes")
@@ -101,53 +110,77 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 
 @pytest.fixture(scope="session")
-def small_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Has a directory filled by the first of pytest's workers to need it; the others wait."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        directory, done = shared / name, shared / f"{name}.done"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(directory, ignore_errors=True)  # of a worker that failed
+                directory.mkdir()
+                fill(directory)
+                done.touch()
+        return directory
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_source(made_once: MakeOnce) -> Path:
     """A directory of IDX files: the first digits of MNIST."""
-    return write_source(
-        tmp_path_factory.mktemp("source"),
-        read_mnist(MNIST, "train", VALIDATION + TRAIN),
-        read_mnist(MNIST, "t10k", TEST),
+    return made_once(
+        "source",
+        lambda directory: write_source(
+            directory,
+            read_mnist(MNIST, "train", VALIDATION + TRAIN),
+            read_mnist(MNIST, "t10k", TEST),
+        ),
     )
 
 
 @pytest.fixture(scope="session")
-def examples(small_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def examples(small_source: Path, made_once: MakeOnce) -> Path:
     """The examples directory of the small source, not to be written to."""
     from components.config import Ingest
     from components.ingest.ingest import ingest
 
-    output = tmp_path_factory.mktemp("ingested") / "examples"
     config = Ingest(source=str(small_source), validation_size=VALIDATION, shard_size=1_000)
-    ingest(config, output)
-    return output
+    return made_once("ingested", lambda made: ingest(config, made / "examples")) / "examples"
 
 
 @pytest.fixture(scope="session")
-def model(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(examples: Path, made_once: MakeOnce) -> Path:
     """A model directory trained for 300 steps on the small source, not to be written to."""
     from components.config import Train
     from components.train.train import train_and_evaluate
 
-    directory = tmp_path_factory.mktemp("trained")
-    train_and_evaluate(Train(max_steps=300), examples, directory / "model", directory / "logs")
-    return directory / "model"
+    config = Train(max_steps=300)
+    made = made_once(
+        "trained", lambda made: train_and_evaluate(config, examples, made / "model", made / "logs")
+    )
+    return made / "model"
 
 
 @pytest.fixture(scope="session")
-def evaluation(examples: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluation(examples: Path, model: Path, made_once: MakeOnce) -> Path:
     """The evaluation directory of that model, blessed, not to be written to."""
     from components.config import Evaluate
     from components.evaluate.evaluate import evaluate
 
-    output = tmp_path_factory.mktemp("evaluated") / "evaluation"
     lenient = Evaluate(min_precision=0.5, min_class_recall=0.2, max_gap=0.5)
-    evaluate(lenient, examples, model, output)
-    return output
+    made = made_once(
+        "evaluated", lambda made: evaluate(lenient, examples, model, made / "evaluation")
+    )
+    return made / "evaluation"
 
 
 @pytest.fixture(scope="session")
-def published(model: Path, evaluation: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published(model: Path, evaluation: Path, made_once: MakeOnce) -> Path:
     """A registry whose champion is the session's model, not to be written to."""
-    destination = tmp_path_factory.mktemp("published") / "registry"
-    publish(model, destination, evaluation)
-    return destination
+    made = made_once("published", lambda made: publish(model, made / "registry", evaluation))
+    return made / "registry"

@@ -25,6 +25,8 @@ PROMISES = [name for check in checks.CHECKS for name in check.promises]  # type:
 CLEAN = "nothing is left behind"
 PATIENCE = "600"  # seconds, for machines under load
 
+pytestmark = pytest.mark.usefixtures("fast_stack")
+
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulated]:

@@ -19,7 +19,7 @@ def kfp_server() -> Iterator[FakeKfp]:
 
 
 @pytest.fixture
-def cli() -> Cli:
+def cli(fast_stack: None) -> Cli:
     """Runs ``python -m pipeline <arguments>`` within this process, and checks the exit code."""
 
     def run(*arguments: object, expect: int = 0) -> Result:
