@@ -1,10 +1,9 @@
 """``python`` without the seconds of its imports: forked from a process that has them done.
 
-TensorFlow and Beam take longer to import than most tests' processes take for all that they are
-started for. So Python's fork server imports them once, as it does in a local run (see
-:mod:`pipeline.local.processes`), and from there a program runs as ``__main__`` in a process of
-its own, which itself imports what it needs of this project. That the interpreter starts each step,
-too, is seen in tests/e2e/test_twice.py.
+TensorFlow, Beam and the classes of this project take longer to import than most tests' processes
+take for all that they are started for. So Python's fork server imports them once, as it does in a
+local run (see :mod:`pipeline.local.processes`), and from there a program runs as ``__main__`` in a
+process of its own. That the interpreter starts each step, too, is seen in tests/e2e/test_twice.py.
 """
 
 import atexit
@@ -26,10 +25,17 @@ from components.shared.environment import COMPILED_LOOPS, FORKABLE
 from tests.services import ROOT
 
 # The package itself has the variables in it that TensorFlow goes by when it is imported.
-LIBRARIES = ["components", "apache_beam", "boto3", "google.cloud.storage", "pydantic", "tensorflow"]
+LIBRARIES = ["components", "apache_beam", "boto3", "google.cloud.storage", "rich.table"]
+# What many begin with: its classes take pydantic as long as many a test's process works. None of it
+# uses TensorFlow when it is imported, as tests/faults has it, too.
+SHARED = [
+    "components.evaluate.evaluate",
+    "components.ingest.ingest",
+    "components.registry.registry",
+]
 CONTEXT = get_context("forkserver")
 # Where a fork is not safe after such an import, on macOS, each process imports for itself.
-CONTEXT.set_forkserver_preload(LIBRARIES if sys.platform == "linux" else [])
+CONTEXT.set_forkserver_preload([*LIBRARIES, *SHARED, __name__] if sys.platform == "linux" else [])
 
 # Trainings that compile the same take it from there.
 LOOPS = {COMPILED_LOOPS: str(ROOT / "build" / "loops")}

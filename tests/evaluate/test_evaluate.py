@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +18,9 @@ from components.shared.errors import StepError
 from components.shared.manifests import Evaluation, Model
 from components.shared.storage import sha256_of_saved_model
 from components.train.saved_model import export
-from tests.conftest import ROOT, TEST, Command, Outcomes
+from tests.conftest import TEST, Command, Outcomes
 from tests.evaluate.conftest import LENIENT, LENIENT_OPTIONS
+from tests.forked import Forked
 
 FILES = [
     "evaluation.json",
@@ -193,10 +193,8 @@ def test_killed_at_any_moment_it_leaves_no_evaluation_or_a_whole_one(
     examples: Path, model: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "evaluation"
-    command = [sys.executable, "-c", AGAIN_AND_AGAIN, *map(str, (examples, model, output))]
     for number in range(KILLS):
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
+        with Forked("-c", AGAIN_AND_AGAIN, examples, model, output) as process:
             assert process.stdout.readline() == "starting\n"
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(random.Random(number).uniform(0, 2))

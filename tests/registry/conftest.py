@@ -1,20 +1,23 @@
 """What the tests of the registry share: it on disk and in a bucket, and something to publish."""
 
+import functools
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from botocore import session
 
-from components.registry import bucket_storage, gcs_bucket
+from components.registry import bucket_storage, gcs_bucket, validation
 from components.registry.bucket_storage import BucketStorage
 from components.registry.local_storage import LocalStorage
 from components.registry.registry import Registry, Release
 from components.registry.state import Validation
 from components.registry.storage import Storage
+from tests.forked import run_forked
 from tests.registry import fake_gcs, s3_server
 from tests.registry.fault_proxy import FaultProxy
 
@@ -83,8 +86,12 @@ def gs() -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A running S3 server."""
-    with s3_server.s3_server(tmp_path_factory.mktemp("s3")) as address:
+    """A running S3 server, whose clients read Amazon's description of the service once for all."""
+    with (
+        s3_server.s3_server(tmp_path_factory.mktemp("s3")) as address,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(session, "create_loader", functools.cache(session.create_loader))
         environment = s3_server.CREDENTIALS | {"AWS_ENDPOINT_URL": address}
         yield Service("s3", address, environment, s3_server.make_bucket)
 
@@ -179,3 +186,14 @@ def make_release(tmp_path: Path) -> MakeRelease:
         )
 
     return make
+
+
+@pytest.fixture
+def forked_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the fresh process that proves a model be forked, see :mod:`tests.forked`."""
+
+    def start(module: str, arguments: Sequence[str]) -> validation._Ended:
+        ended = run_forked("-m", module, *arguments, environment=validation.QUIET)
+        return validation._Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    monkeypatch.setattr(validation, "_start", start)

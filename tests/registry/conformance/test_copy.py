@@ -20,6 +20,8 @@ from tests.conftest import Command
 from tests.registry.conformance.test_removal import killed_before, once_before
 from tests.registry.conftest import MAKES_VISIBLE, MakeRelease
 
+pytestmark = pytest.mark.usefixtures("forked_validation")
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Registry:
