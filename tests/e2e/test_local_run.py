@@ -192,7 +192,7 @@ def test_interrupted_run_saves_and_says_how_to_go_on(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path, number: signal.Signals
 ) -> None:
     process = start("--source", "fake://3000", "--max-steps", 10**7, "--log-every", 20)
-    wait_for(process, "train | Step 100")
+    wait_for(process, "train | Step 20:")
     process.send_signal(number)  # to the run alone; a terminal's goes to its steps, too
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number
