@@ -27,11 +27,15 @@ def test_elsewhere():
 """
 
 
+QUICKLY = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # without the seconds that plugins take
+
+
 def run_tests(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    plugins = ("-p", "no:cacheprovider", "-p", "xdist", "-p", "tests.services")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, arguments)],
+        [sys.executable, "-m", "pytest", *plugins, *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, "CI": "", **environment},
+        env={**os.environ, "CI": "", **QUICKLY, **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -49,13 +53,13 @@ def skipped(tmp_path: Path) -> Path:
 def test_the_last_lines_say_what_would_let_skipped_tests_run(
     skipped: Path, processes: tuple[str, ...]
 ) -> None:
-    told = run_tests("-p", "tests.services", *processes, skipped).stdout
+    told = run_tests(*processes, skipped).stdout
     assert "4 of the skipped tests run after make browser (3), make fake-gcs-server (1)\n" in told
     assert "5 skipped" in told
 
 
 def test_in_ci_what_is_not_there_is_a_failure(skipped: Path) -> None:
-    told = run_tests("-p", "tests.services", skipped, CI="true").stdout
+    told = run_tests(skipped, CI="true").stdout
     assert "4 failed, 1 skipped" in told
 
 
@@ -77,5 +81,10 @@ def test_ctrl_c_reaches_it_also_where_the_tests_run_in_the_background() -> None:
     # As nohup, or a script that goes on, starts them: with the signal ignored.
     command = [sys.executable, "-m", "pytest", __file__, "-k", "reaches_what"]
     script = 'trap "" INT; exec "$@"'
-    process = subprocess.run(["sh", "-c", script, "sh", *command], cwd=ROOT, check=False)
+    process = subprocess.run(
+        ["sh", "-c", script, "sh", *command],
+        cwd=ROOT,
+        env={**os.environ, **QUICKLY},
+        check=False,
+    )
     assert process.returncode == 0
