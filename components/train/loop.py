@@ -17,7 +17,6 @@ from components.train.networks.network import Network, Tensors, on_gpu
 from components.train.optimizers import Factors, learning_rate
 
 Figures = dict[str, tf.Tensor]  # loss, gradient_norm, learning_rate: float32 scalars
-Norm = Callable[[Tensors], tf.Tensor]  # of gradients, float32 scalar
 Steps = Callable[[Block], Figures]  # takes one step a batch; figures of the last
 
 
@@ -72,48 +71,42 @@ def _map_weights(change: Callable[[Tensors], Tensors], values: Values) -> Values
 def _one_device(config: Train, image_shape: ImageShape, state: State) -> Steps:
     """XLA turns the whole loop into one function: weights and batches never leave it.
 
-    Only the last step's gradient norm is wanted, and each takes a pass over the gradients. On a CPU
-    the step chooses; a GPU would wait for its host to do so, and gets the last step compiled apart.
+    The last step's gradients do, since only their norm is wanted: compiled, it would take a pass
+    over the gradients of every step, or as long to compile as a tenth of all the rest.
     """
-    network, apart = state.network, on_gpu()
+    network = state.network
 
     @tf.function(jit_compile=compiled(config, network), autograph=False)
-    def steps(block: Block, factors: Factors) -> Figures:
+    def steps(block: Block, factors: Factors) -> tuple[tf.Tensor, Tensors, tf.Tensor]:
         batches = block.order.shape[0]
         start = tf.cast(state.global_step.value(), tf.int32)
 
         def step(
-            batch: tf.Tensor, values: Values, norm: Norm
-        ) -> tuple[Values, tf.Tensor, tf.Tensor]:
+            batch: tf.Tensor, values: Values, *_: object
+        ) -> tuple[tf.Tensor, Values, tf.Tensor, Tensors]:
             loss, gradients, extra = _gradients(
                 config, factors, image_shape, network, values, block, block.batch(batch)
             )
             rate = learning_rate(config, factors, start + batch)
             after = model.training(config, factors, values, gradients, rate, start + batch)
-            return after._replace(extra=extra), loss, norm(gradients)
-
-        def body(
-            batch: tf.Tensor, values: Values, _: tf.Tensor, before: tf.Tensor
-        ) -> tuple[tf.Tensor, Values, tf.Tensor, tf.Tensor]:
-            def norm(gradients: Tensors) -> tf.Tensor:
-                last = batch == batches - 1
-                return tf.cond(last, lambda: _norm(gradients), lambda: before)
-
-            return batch + 1, *step(batch, values, (lambda _: before) if apart else norm)
+            return batch + 1, after._replace(extra=extra), loss, gradients
 
         values = _map_weights(network.to_loop, _values(state))
-        _, values, loss, norm = tf.while_loop(
-            lambda batch, *_: batch < batches - apart, body, (0, values, 0.0, 0.0)
+        none = tf.nest.map_structure(tf.zeros_like, values.weights)
+        _, values, loss, gradients = tf.while_loop(
+            lambda batch, *_: batch < batches, step, (0, values, 0.0, none)
         )
-        if apart:
-            values, loss, norm = step(batches - 1, values, _norm)
         _assign(state, _map_weights(network.from_loop, values))
         state.global_step.assign_add(batches)
         rate = learning_rate(config, factors, start + batches - 1)
-        return {"loss": loss, "gradient_norm": norm, "learning_rate": rate}
+        return loss, gradients, rate
+
+    def figures(block: Block) -> Figures:
+        loss, gradients, rate = steps(block, factors)
+        return {"loss": loss, "gradient_norm": _norm(gradients), "learning_rate": rate}
 
     factors = Factors.of(config)
-    return lambda block: steps(block, factors)
+    return figures
 
 
 def _norm(gradients: Tensors) -> tf.Tensor:
