@@ -11,10 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import kfp
 import kfp_server_api
 import urllib3
-from kfp.client import ServiceAccountTokenVolumeCredentials
+from kfp.client import Client, ServiceAccountTokenVolumeCredentials
 
 from components.shared.addresses import redacted
 from components.shared.errors import StepError
@@ -49,7 +48,7 @@ class Connection:
         """The server's address as people may see it."""
         return redacted(self.host.rstrip("/"))
 
-    def open(self) -> kfp.Client:
+    def open(self) -> Client:
         """Connects.
 
         Raises:
@@ -57,7 +56,7 @@ class Connection:
         """
         with api_errors_as_step_error(self.host):
             self._check_health()
-            return kfp.Client(
+            return Client(
                 host=self.host,
                 existing_token=None if self.token_file else self.token or None,
                 credentials=self._credentials(),
@@ -176,7 +175,7 @@ class Request:
             yield {"pipeline_package_path": str(file)}
 
 
-def find_or_create_experiment(client: kfp.Client, name: str, namespace: str) -> Any:
+def find_or_create_experiment(client: Client, name: str, namespace: str) -> Any:
     """Returns an experiment; another submission may create it at this moment."""
     try:
         return client.create_experiment(name, namespace=namespace or None)  # or finds it

@@ -9,8 +9,8 @@ import time
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import kfp
 import kfp_server_api
+from kfp.client import Client
 
 from components.shared.errors import StepError
 from pipeline.compile import UNTIL
@@ -64,7 +64,7 @@ def create(connection: Connection, request: Request, cron: str) -> Created:
     return Created(str(created.recurring_run_id), messages)
 
 
-def _retire(connection: Connection, client: kfp.Client, old: Any) -> str:
+def _retire(connection: Connection, client: Client, old: Any) -> str:
     with api_errors_as_step_error(connection.host):
         client.disable_recurring_run(old.recurring_run_id)
     if running := unfinished(connection, client, old):
@@ -93,12 +93,12 @@ def named(connection: Connection, name: str) -> list[Any]:
     return sorted(found, key=lambda schedule: str(schedule.created_at))
 
 
-def unfinished(connection: Connection, client: kfp.Client, schedule: Any) -> list[Any]:
+def unfinished(connection: Connection, client: Client, schedule: Any) -> list[Any]:
     """Returns the runs of a schedule that are not over."""
     return [run for run in runs_of(connection, client, schedule) if run.state not in FINISHED]
 
 
-def runs_of(connection: Connection, client: kfp.Client, schedule: Any) -> list[Any]:
+def runs_of(connection: Connection, client: Client, schedule: Any) -> list[Any]:
     """Returns all runs of a schedule that the server has."""
     predicate = {
         "operation": "EQUALS",

@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import kfp
 import kfp_server_api
+from kfp.client import Client
 
 from components.shared.code import DIRTY, this_code
 from components.shared.errors import StepError
@@ -111,7 +111,7 @@ def find(connection: Connection, pipeline: str, version: str) -> UploadedVersion
     )
 
 
-def _find_or_create(connection: Connection, client: kfp.Client, package: Package) -> str:
+def _find_or_create(connection: Connection, client: Client, package: Package) -> str:
     if found := _id_of(connection, client, package.name):
         return found
     info = package.spec.get("pipelineInfo", {})
@@ -131,7 +131,7 @@ def _find_or_create(connection: Connection, client: kfp.Client, package: Package
             return _id_of(connection, client, package.name)
 
 
-def _id_of(connection: Connection, client: kfp.Client, name: str) -> str:
+def _id_of(connection: Connection, client: Client, name: str) -> str:
     """Returns a pipeline's id, or nothing where the server has none of that name."""
     named = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
     found = client.list_pipelines(
@@ -140,9 +140,7 @@ def _id_of(connection: Connection, client: kfp.Client, name: str) -> str:
     return str(found.pipelines[0].pipeline_id) if found.pipelines else ""
 
 
-def _versions(
-    connection: Connection, client: kfp.Client, pipeline_id: str
-) -> list[UploadedVersion]:
+def _versions(connection: Connection, client: Client, pipeline_id: str) -> list[UploadedVersion]:
     """Returns all versions of a pipeline, the newest first."""
     found = pages(
         connection,

@@ -1,6 +1,8 @@
 """The command line: help, wrong options, recipes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +92,18 @@ def test_an_explicit_option_wins_over_a_recipe(recipe: list[str], first: bool) -
 def test_help_needs_neither_kfp_nor_tensorflow(command: Any) -> None:
     process = command("pipeline", "--help")
     assert process.stdout.startswith("Usage: python -m pipeline")
-    code = "import sys, pipeline.__main__; import json; print(json.dumps(sorted(sys.modules)))"
-    import subprocess
-    import sys
+    assert not {"kfp.dsl", "tensorflow", "apache_beam"} & imported_with("pipeline.__main__")
 
-    modules = json.loads(subprocess.check_output([sys.executable, "-c", code], text=True))
-    assert not {"kfp", "tensorflow", "apache_beam"} & set(modules)
+
+def test_a_run_here_needs_no_client_of_a_server() -> None:
+    modules = imported_with("pipeline.local.run, pipeline.training, pipeline.compile")
+    assert "kfp.dsl" in modules and not {"kfp.client", "kubernetes"} & modules
+
+
+def imported_with(modules: str) -> set[str]:
+    """Returns all that is imported with some modules, in a new interpreter."""
+    code = f"import sys, json, {modules}; print(json.dumps(sorted(sys.modules)))"
+    return set(json.loads(subprocess.check_output([sys.executable, "-c", code], text=True)))
 
 
 @pytest.mark.parametrize("source", ["missing", "s3://bucket/digits", "fake://many"])
