@@ -13,8 +13,9 @@ ITEMS = re.findall(r"^- ((?:.+\n)(?:  .+\n)*)", PAGE, re.MULTILINE)
 
 
 def text_of(path: Path) -> str:
-    """Returns the text of a file, or of all files of a folder."""
+    """Returns the text of a file, or of all files of a folder but for compiled ones."""
     files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
+    files = [file for file in files if file.suffix != ".pyc"]
     return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
