@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, model_validator
 from components.shared.records import Images, ImageShape
 
 GRID = 4  # rectangles along a side
-SAMPLED = 5_000  # images of a split, or of all that came in, of which textures are taken
+SAMPLED = 5_000  # images of a split, or of all that came in, of which textures are taken, about
 AT_ONCE = 200_000  # pixels, so that what is computed of them stays in the processor's cache
 RIDGE = 0.01  # of the mean variance, added to each: no direction counts more than ten times another
 
@@ -80,7 +80,7 @@ def textures(images: Images) -> Textures:
 
 def sampled(images: Images, records: int) -> Images:
     """Returns some images of a part, evenly spaced, where the whole has so many records."""
-    return images[:: max(1, -(-records // SAMPLED))]
+    return images[:: max(1, round(records / SAMPLED))]
 
 
 def _means(images: Images) -> npt.NDArray[np.float64]:

@@ -67,10 +67,10 @@ def train_and_evaluate(
     cluster = Cluster.from_environment()
     _check(config, dataset, cluster)
     choose_kernels(config.network)
-    store = os.environ.get(COMPILED_LOOPS)
+    store = os.environ.get(COMPILED_LOOPS, "")
     with (
         _chiefs(config, dataset, output, logs) if cluster.chief else nullcontext(output) as model,
-        shared_loops(Path(store)) if store else nullcontext(),
+        shared_loops(Path(store).expanduser()) if store else nullcontext(),
     ):
         from components.train.fit import fit
 

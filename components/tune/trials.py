@@ -51,16 +51,23 @@ def _gpus() -> list[str]:
 
 
 @contextmanager
-def prepared() -> Iterator[None]:
+def prepared(compiled: Path) -> Iterator[None]:
     """Imports what every trial needs, and has trials share their compiled loops for the block.
 
     Learning rates and the like are inputs of a loop and not part of it
     (:class:`components.train.optimizers.Factors`).
+
+    Args:
+        compiled: The loops' directory. What is there, maybe of other settings, is removed.
     """
+    shutil.rmtree(compiled, ignore_errors=True)
     if sys.platform == "linux":
         importlib.import_module("components.train.fit")
-    with shared_loops():
-        yield
+    try:
+        with shared_loops(compiled):
+            yield
+    finally:
+        shutil.rmtree(compiled, ignore_errors=True)
 
 
 class Training:

@@ -32,6 +32,7 @@ from components.tune.study import (
 )
 from components.tune.trials import Place, Training, places, prepared
 
+COMPILED = "compiled"  # in the study's directory, as long as a search runs
 POLL = 0.2  # seconds between two looks at what trials have reached
 HOPELESS = 3  # failed trials, where none came to anything, after which the search ends
 
@@ -102,7 +103,7 @@ def _search(config: Tune, study: optuna.Study, examples: Path, directory: Path) 
     log_line(f"{config.trials} trials, {len(free)} at a time, in {directory / TRIALS}")
     if done := begun(study) - len(left):
         log_line(f"{done} are finished; {len(left)} go on")
-    with prepared(), _ended_in_any_case() as running:
+    with prepared(directory / COMPILED), _ended_in_any_case() as running:
         while True:
             while free and (left or begun(study) < config.trials):
                 trial = left.pop(0) if left else study.ask()

@@ -113,10 +113,14 @@ def run_here(
                 from components.sources.files import check_exists
 
                 check_exists(source)
-        # Containers do not see other runs.
-        takes = Ingest in pipeline.steps and runner == "subprocess" and not fresh
+        takes = (
+            Ingest in pipeline.steps
+            and runner == "subprocess"  # containers do not see other runs
+            and not fresh
+            and not parameters["previous"]
+        )
         earlier = earlier_dataset(Path(runs), parameters) if takes else ""
-        with _processes(pipeline, runner, parameters, earlier) as processes:
+        with processes_for(pipeline, runner, parameters, earlier) as processes:
             from pipeline.local.run import run  # imports kfp, while processes import for the steps
 
             code, directory = run(
@@ -132,7 +136,7 @@ def run_here(
         sys.exit(code)
 
 
-def _processes(
+def processes_for(
     pipeline: Pipeline, runner: str, parameters: Mapping[str, Any], earlier: str
 ) -> AbstractContextManager[Processes | None]:
     """Returns what the steps run in; None: containers, on the engine that docker's client finds."""

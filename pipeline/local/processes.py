@@ -98,8 +98,10 @@ class Processes:
         process = _Process(get_context("forkserver"))
         if not self._imported:
             self._imported = True
-            for name in self._imports.keys() & (set(self._forked) - {function}):
-                self._waiting[name] = _Process(get_context("forkserver"), self._imports[name])
+            for name, modules in self._imports.items():
+                if name in self._forked and name != function:
+                    with contextlib.suppress(EOFError, ConnectionError):  # its own start says it
+                        self._waiting[name] = _Process(get_context("forkserver"), modules)
         return process
 
 

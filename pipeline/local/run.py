@@ -167,7 +167,7 @@ def run(
     secrets = [parameters[name] for name in SECRET if parameters[name]]
     local = LocalRun(pipeline, runs / record.name, display, secrets, earlier)
     if processes:
-        local.compiled = os.environ.get(COMPILED_LOOPS) or str(runs.absolute() / COMPILED)
+        local.compiled = os.environ.get(COMPILED_LOOPS, str(runs.absolute() / COMPILED))
     if parameters.get("retrain"):
         local.retrained = earlier_training(runs, parameters)
     configured = (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.shared.texture import Texture, feature_count, textures
+from components.shared.texture import SAMPLED, Texture, feature_count, sampled, textures
 
 
 def images(count: int, shape: tuple[int, int] = (28, 28), seed: int = 0) -> np.ndarray:
@@ -58,3 +58,11 @@ def test_one_in_a_hundred_is_unusual_and_so_is_most_of_another_kind() -> None:
 def test_a_damaged_one_is_refused() -> None:
     with pytest.raises(ValueError, match="whitening"):
         Texture(mean=[0.0, 0.0], whitening=[[1.0, 0.0]])
+
+
+@pytest.mark.parametrize("whole", [1, 4_999, 7_400, 12_500, 300_000])
+def test_about_as_many_images_are_sampled_of_a_whole_as_of_its_parts(whole: int) -> None:
+    part = 1_000
+    parts = [np.zeros((min(part, whole - start), 2, 2)) for start in range(0, whole, part)]
+    found = sum(len(sampled(each, whole)) for each in parts)
+    assert min(whole, SAMPLED * 2 // 3) <= found <= min(whole, SAMPLED * 3 // 2) + len(parts)

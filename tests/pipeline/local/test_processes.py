@@ -3,9 +3,13 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from pipeline.local.command_line import processes_for
+from pipeline.local.processes import Command, Processes
+from pipeline.pipelines import MNIST
 from tests.conftest import ROOT
 
 THREADS = """
@@ -29,3 +33,36 @@ def test_a_fork_finds_libraries_and_no_thread_that_it_would_miss() -> None:
     assert tensorflow and steps == []
     assert sorted(set(threads) - {"jemalloc_bg_thd"}) == ["python"]
     assert threads.count("python") == 1
+
+
+ASKS = """
+def {name}():
+    import gc, sys
+    names = ("components.{name}.{name}", "components.jobs.run", "apache_beam", "tensorflow")
+    found = [name for name in names if name in sys.modules]
+    print(*found, gc.isenabled(), gc.get_freeze_count() > 0)
+"""
+
+
+def asked(processes: Processes, name: str, directory: Path) -> list[str]:
+    """What a step's process has imported before its turn came, and whether it collects garbage."""
+    executor_input = {"outputs": {"outputFile": str(directory / name / "output.json")}}
+    lines: list[str] = []
+    command = Command(name, ASKS.format(name=name), {"inputs": {}, **executor_input}, {})
+    assert processes.run(command, lines.extend) == 0, lines
+    return lines[-1].split()
+
+
+@pytest.mark.parametrize("earlier", ["", "runs/a/ingest/examples"])
+def test_steps_import_while_others_work_and_beam_only_where_it_is_needed(
+    earlier: str, tmp_path: Path
+) -> None:
+    with processes_for(MNIST, "subprocess", {"network": "mlp"}, earlier) as processes:
+        assert processes
+        beam = [] if earlier else ["components.jobs.run", "apache_beam"]
+        ingest = ["components.ingest.ingest", *beam, "True", "True"]
+        assert asked(processes, "ingest", tmp_path) == ingest
+        assert asked(processes, "train", tmp_path) == ["tensorflow", "True", "True"]
+        for name in ("evaluate", "push"):
+            expected = [f"components.{name}.{name}", "tensorflow", "True", "True"]
+            assert asked(processes, name, tmp_path) == expected

@@ -61,6 +61,15 @@ def test_a_step_that_fails_after_its_work_has_failed(run: LocalRun) -> None:
     assert run.steps["push"].result == "the disk is full" and run.result == "failed"
 
 
+def test_that_a_compiled_loop_is_not_text_is_logged_and_not_shown(run: LocalRun) -> None:
+    shown = io.StringIO()
+    run.display = Display(shown, 1, debug=False)
+    noise = "E0000 text_format.cc:378] Error parsing text-format tensorflow.XlaSerializedCacheEntry"
+    do(run, "train", 0, noise, "Step 100: loss = 0.42")
+    assert "Step 100" in shown.getvalue() and "E0000" not in shown.getvalue()
+    assert noise in (run.directory / "train/log.txt").read_text()
+
+
 def test_a_log_has_no_secrets(run: LocalRun) -> None:
     do(run, "train", 0, "posting to secret")
     assert (run.directory / "train/log.txt").read_text() == "posting to …\n"
