@@ -26,7 +26,7 @@ def made_up(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
 
 def test_streaming_takes_no_more_memory_for_more_data(made_up: dict[int, str]) -> None:
     # Several evaluations, since these read all splits.
-    options = {"data_path": "streaming", "max_steps": 1_100, "checkpoint_every": 110}
+    options = {"data_path": "streaming", "max_steps": 1_100, "checkpoint_every": 370}
     little, much = (peak(train, examples=made_up[size], **options) for size in (LITTLE, MUCH))
     assert much - little < HELD / 2
 
