@@ -63,6 +63,7 @@ def test_a_damaged_one_is_refused() -> None:
 @pytest.mark.parametrize("whole", [1, 4_999, 7_400, 12_500, 300_000])
 def test_about_as_many_images_are_sampled_of_a_whole_as_of_its_parts(whole: int) -> None:
     part = 1_000
-    parts = [np.zeros((min(part, whole - start), 2, 2)) for start in range(0, whole, part)]
+    sizes = [min(part, whole - start) for start in range(0, whole, part)]
+    parts = [np.zeros((size, 2, 2), np.uint8) for size in sizes]
     found = sum(len(sampled(each, whole)) for each in parts)
     assert min(whole, SAMPLED * 2 // 3) <= found <= min(whole, SAMPLED * 3 // 2) + len(parts)
