@@ -20,6 +20,7 @@ EARLIER = "EARLIER_DATASET"  # one that ingest may take instead of making it aga
 COMPILED_LOOPS = "COMPILED_LOOPS"  # where training keeps compiled loops; empty: nowhere
 RETRAINED = "RETRAINED"  # a training that an alarm started here within the pause; empty: none
 FORKABLE = "TENSORFLOW_IS_UNUSED"  # this process has imported TensorFlow, and not used it yet
+KFP_RUNTIME = "_KFP_RUNTIME"  # KFP's own: "true" in a step, where kfp imports little
 WEBHOOK = "SUMMARY_WEBHOOK"  # from a secret: a parameter is there for all to see
 HEARTBEAT = "SUMMARY_HEARTBEAT"  # likewise
 # By these Amazon's own clients find credentials, server and region; not each of them knows all.

@@ -4,8 +4,9 @@ import gc
 import os
 import signal
 
+from components.shared.environment import KFP_RUNTIME
 from components.shared.process import end_with_parent
 
 end_with_parent(signal.SIGKILL)
-os.environ["_KFP_RUNTIME"] = "true"  # or kfp would import its compiler
+os.environ[KFP_RUNTIME] = "true"  # or kfp would import its compiler
 gc.disable()  # for the imports; those that are forked switch it on again

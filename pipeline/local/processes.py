@@ -1,6 +1,6 @@
 """The processes of a local run's steps, whose imports are done before their turn comes.
 
-Importing TensorFlow and Beam takes longer than all that the steps do. So the process of the first
+Importing TensorFlow and Beam takes about as long as a default training. So the process of the first
 step starts at once, imports, and waits for its command, while kfp compiles the pipeline. Where more
 than one step needs TensorFlow, Python's fork server imports it once beside it, and they are forked
 from there. Where a fork is not safe after such an import, on macOS, each imports for itself.
@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from components.shared.environment import FORKABLE
+from components.shared.environment import FORKABLE, KFP_RUNTIME
 from components.shared.process import end_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,12 +58,11 @@ class Processes:
     """
 
     def __init__(self, imports: Mapping[str, Sequence[str]], forked: Sequence[str]) -> None:
-        self._imports, self._forked = imports, forked
-        self._waiting = {
-            name: _Process(get_context("spawn"), modules)
-            for name, modules in imports.items()
-            if name not in forked
-        }
+        self._forked = forked
+        self._later = {name: its for name, its in imports.items() if name in forked}
+        independent = {name: its for name, its in imports.items() if name not in forked}
+        spawn = get_context("spawn")
+        self._waiting = {name: _Process(spawn, modules) for name, modules in independent.items()}
         if forked:
             forkserver.set_forkserver_preload(PRELOADED)
             forkserver.ensure_running()
@@ -95,13 +94,13 @@ class Processes:
         # The summary of a run that failed early does not wait for TensorFlow.
         if not self._imported and function not in self._forked:
             return _Process(get_context("spawn"))
-        process = _Process(get_context("forkserver"))
-        if not self._imported:
-            self._imported = True
-            for name, modules in self._imports.items():
-                if name in self._forked and name != function:
-                    with contextlib.suppress(EOFError, ConnectionError):  # its own start says it
-                        self._waiting[name] = _Process(get_context("forkserver"), modules)
+        context = get_context("forkserver")
+        process = _Process(context, self._later.pop(function, ()))
+        self._imported = True
+        others, self._later = self._later, {}
+        with contextlib.suppress(EOFError, ConnectionError):  # their own turns will say so
+            for name, modules in others.items():
+                self._waiting[name] = _Process(context, modules)
         return process
 
 
@@ -148,7 +147,7 @@ def _work(modules: Sequence[str], commands: Connection, output: Connection) -> N
     # The run tells a step to end, by one signal; the terminal's Ctrl-C would be a second.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
-    os.environ["_KFP_RUNTIME"] = "true"  # as KFP's own command has it: kfp imports no compiler
+    os.environ[KFP_RUNTIME] = "true"  # as KFP's own command has it: kfp imports no compiler
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(paths)}  # for its own
     from kfp.dsl.executor import Executor

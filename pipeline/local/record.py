@@ -4,6 +4,7 @@ import datetime
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import quote
@@ -184,6 +185,7 @@ def earlier_dataset(runs: Path, parameters: dict[str, Any]) -> str:
     return str(max(found)[1].resolve()) if found else ""
 
 
+@cache
 def _ingest_code() -> str:
     return sum_of_code("ingest", "jobs", "sources", "shared")
 
