@@ -25,6 +25,8 @@ from components.sources.source import Opened, Raw, Reader, ReadOptions
 from components.sources.splits import split_of
 
 BATCH, BATCH_BYTES = 4_096, 16 << 20  # rows read at a time, and the bytes of their images
+# What pyarrow raises for a file that is not whole; the last for the name of a column.
+DAMAGED = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError)
 SIGNATURE = 28  # bytes behind a footer that is not encrypted where columns may be
 LAYOUTS = (
     "encoded images (binary, or struct<bytes: binary, path: string>), or pixels (binary, or lists "
@@ -192,7 +194,7 @@ def _opened(file: File) -> Iterator[pq.ParquetFile]:
             if footer - opened.metadata.serialized_size == SIGNATURE:
                 raise StepError(f"{file.name}: columns are encrypted; write it without encryption")
             yield opened
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGED as error:
         raise StepError(
             f"{file.name}: {explain(error)}; expected a Parquet file that is whole"
         ) from None
@@ -227,7 +229,7 @@ def _stream(file: File) -> Iterator[pa.NativeFile]:
     try:
         with file.open() as opened:
             yield opened
-    except (pa.ArrowException, OSError, EOFError) as error:
+    except DAMAGED as error:
         raise StepError(
             f"{file.name}: {explain(error)}; expected a stream of Arrow that is whole, or save it "
             "anew with to_parquet()"

@@ -217,9 +217,11 @@ def test_streams_of_arrow(rows: int, tmp_path: Path) -> None:
     assert source.class_names == tuple("abcdefghij")
     assert np.array_equal(records.images, np.concatenate([IMAGES, IMAGES]))
     assert np.array_equal(records.labels, np.concatenate([LABELS, LABELS]))
-    path.write_bytes(path.read_bytes()[:-2_000])
-    with pytest.raises(StepError, match="expected a stream of Arrow that is whole"):
-        ingest(config, tmp_path / "out")
+    whole = path.read_bytes()
+    for damaged in (whole[:-2_000], whole.replace(b"image", b"\x80mage")):
+        path.write_bytes(damaged)
+        with pytest.raises(StepError, match="expected a stream of Arrow that is whole"):
+            ingest(config, tmp_path / "out")
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -256,6 +256,12 @@ def _damaged_pages(path: Path) -> str:
     return "expected a Parquet file that is whole"
 
 
+def _column_that_is_not_text(path: Path) -> str:
+    write_parquet(path, *digits(20), "binary")
+    path.write_bytes(path.read_bytes().replace(b"image", b"\x80mage"))
+    return "expected a Parquet file that is whole"
+
+
 BAD_FILES = (
     _no_columns,
     _text_images,
@@ -264,6 +270,7 @@ BAD_FILES = (
     _cut_short,
     _no_rows,
     _damaged_pages,
+    _column_that_is_not_text,
 )
 
 
